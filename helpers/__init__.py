@@ -1,0 +1,1 @@
+"""What the notebooks are written with: data, training, hidden states, clusters, neighbours."""

@@ -1,0 +1,67 @@
+"""Where and in which precision to compute: chosen once, with a printable reason."""
+
+import ctypes
+import os
+import platform
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device, the precision of its linear layers, and why."""
+
+    device: torch.device
+    precision: str  # float32 or bfloat16
+    reason: str
+
+    @property
+    def bfloat16(self) -> bool:
+        return self.precision == "bfloat16"
+
+    def __str__(self) -> str:
+        return f"{self.device.type}, {self.precision}: {self.reason}"
+
+
+def choose(precision: str = "auto") -> Device:
+    """CUDA if there is one, else the CPU; bfloat16 where the hardware multiplies it faster than float32.
+
+    Args:
+        precision: auto, or float32 or bfloat16 to insist.
+    """
+    if torch.cuda.is_available():
+        device, name = torch.device("cuda"), torch.cuda.get_device_name()
+        fast = torch.cuda.get_device_capability() >= (8, 0)
+        why = f"{name} {'has' if fast else 'lacks'} bfloat16 tensor cores"
+    else:
+        device = torch.device("cpu")
+        fast = _cpu_has_fast_bfloat16()
+        why = f"this CPU {'has' if fast else 'lacks'} bfloat16 instructions, no CUDA device was found"
+    if precision == "auto":
+        return Device(device, "bfloat16" if fast else "float32", why)
+    return Device(device, precision, f"asked for; {why}")
+
+
+def _cpu_has_fast_bfloat16() -> bool:
+    check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    if platform.machine() in ("x86_64", "AMD64"):
+        return bool(check and check())
+    return False  # measured on x86 only; training.precision=bfloat16 insists
+
+
+def keep_freed_memory() -> None:
+    """Ask glibc to reuse freed memory rather than return it: fewer page faults, a tenth faster training.
+
+    Does nothing elsewhere than on Linux with glibc.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        m_trim_threshold, m_mmap_threshold = -1, -3
+        libc.mallopt(m_mmap_threshold, 1 << 30)
+        libc.mallopt(m_trim_threshold, (1 << 31) - 1)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

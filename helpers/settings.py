@@ -1,0 +1,450 @@
+"""Every setting of a reproduction, once: Tables 3, 4 and 5 of the paper, what it leaves open, and the profiles.
+
+A setting that the paper names carries the paper's name for it as `title`; the default is the paper's
+value. A setting without a title is one that the paper leaves open, and its comment says why the
+default is what it is. Settings are frozen: make other ones with `resolve("laptop", "seed=7")`.
+"""
+
+import ast
+import difflib
+import hashlib
+import json
+import shlex
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+
+class SettingsError(ValueError):
+    """A setting that does not exist or cannot hold; the message names it and the remedy."""
+
+
+def _as_tuple(value: object) -> object:
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
+Ints = Annotated[tuple[int, ...], BeforeValidator(_as_tuple)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Metacharacter = Literal["group", "plus", "star", "class", "optional", "alternation"]
+Metacharacters = Annotated[tuple[Metacharacter, ...], BeforeValidator(_as_tuple)]
+Spaces = Annotated[tuple[Literal["raw", "tsne", "centred"], ...], BeforeValidator(_as_tuple)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataSettings(_Section):
+    """Table 3, and the four totals that Table 2's sizes imply."""
+
+    seed: int | None = Field(None, ge=0)  # none: the run's seed
+    number_of_tasks: int = Field(50, ge=2, title="Number of tasks")
+    max_distributions_per_task: int = Field(
+        6, ge=1, title="Maximum number of instruction distributions per task"
+    )
+    min_distributions_per_task: int = Field(
+        1, ge=1, title="Minimum number of instruction distributions per task"
+    )
+    instructions_per_distribution: int = Field(10, ge=2, title="Number of instructions per distribution")
+    mappings_per_task: int = Field(5, ge=1, title="Number of mappings per task")
+    tasks_in_training_subset: int = Field(5, ge=1, title="Number of tasks in training subset")
+    # none: "all available", that is every hard instruction of a distribution and its original
+    instructions_per_distribution_in_training_subset: int | None = Field(
+        None, ge=1, title="Number of instructions per distribution in the training subset"
+    )
+    tasks_in_validation_set: int = Field(10, ge=1, title="Number of tasks in validation set")
+    instructions_per_distribution_in_validation_set: int = Field(
+        3, ge=1, title="Number of instructions per distribution in the validation set"
+    )
+    tasks_in_hard_examples: int = Field(5, ge=1, title="Number of different tasks in hard examples")
+    instructions_per_distribution_in_hard_examples: int = Field(
+        3, ge=1, title="Number of instructions per distribution in hard examples"
+    )
+    task_vocabulary_size: int = Field(25, ge=2, title="Size of the task symbol vocabulary")
+    instruction_vocabulary_size: int = Field(35, ge=3, title="Size of the instruction symbol vocabulary")
+    max_metacharacters: int = Field(
+        3, ge=1, title="Maximum number of metacharacters per regular expression"
+    )
+    min_metacharacters: int = Field(
+        1, ge=1, title="Minimum number of metacharacters per regular expression"
+    )
+    max_characters: int = Field(10, ge=1, title="Maximum number of characters per metacharacters")
+    min_characters: int = Field(3, ge=1, title="Minimum number of characters per metacharacters")
+
+    # Totals that give Table 2's sizes exactly: (1490 - 63 + 33) x 5 = 7,300; 63 x 5 = 315; (18 + 18) x 5 = 180.
+    distributions: int = Field(149, ge=1)
+    distributions_in_validation_set: int = Field(21, ge=1)
+    distributions_in_hard_examples: int = Field(11, ge=1)
+    distributions_in_training_subset: int = Field(6, ge=1)
+    # Four that show most of their arguments, so that an instruction can identify its distribution (notebook 01).
+    metacharacters: Metacharacters = ("group", "plus", "star", "class")
+    max_repeats: int = Field(2, ge=1)  # the upper bound of every quantifier; 2 keeps instructions near 18 symbols
+    min_instruction_length: int = Field(3, ge=1)  # symbols; one or two could not identify a distribution
+    max_instruction_length: int = Field(62, ge=1)  # symbols; with input and output, the model's 64 positions
+
+
+class ModelSettings(_Section):
+    """Table 4, the model; Table 6 fixes what it leaves open (parameter counts)."""
+
+    number_of_layers: int = Field(6, ge=1, title="Number of layers")
+    number_of_heads: int = Field(8, ge=1, title="Number of heads")
+    hidden_dimension: int = Field(768, ge=1, title="Hidden dimension")
+    # none: 64, 1,024 and 4,096 at widths 32, 768 and 2,048 (Table 6's counts); twice the width elsewhere
+    feedforward_dimension: int | None = Field(None, ge=1, title="feedforward network dimension")
+    dropout: float = Field(0.2, ge=0, lt=1, title="dropout")
+    positions: int = Field(64, ge=3)  # Table 6: 55,296 parameters at width 32 need 64 of them
+    tied_embeddings: bool = True  # likewise
+
+    @model_validator(mode="after")
+    def _check(self) -> "ModelSettings":
+        if self.hidden_dimension % self.number_of_heads:
+            raise ValueError(
+                f"model.hidden_dimension={self.hidden_dimension} is not a multiple of "
+                f"model.number_of_heads={self.number_of_heads}"
+            )
+        return self
+
+    @property
+    def feedforward(self) -> int:
+        """Feed-forward dimension of this width."""
+        known = {32: 64, 768: 1024, 2048: 4096}
+        return self.feedforward_dimension or known.get(self.hidden_dimension, 2 * self.hidden_dimension)
+
+
+class TrainingSettings(_Section):
+    """Table 4, the training."""
+
+    init_seed: int | None = Field(None, ge=0)  # none: the run's seed
+    order_seed: int | None = Field(None, ge=0)  # order of batches and dropout; none: the run's seed
+    learning_rate: float = Field(1e-4, gt=0, title="Learning rate")
+    number_of_epochs: int = Field(200, ge=1, title="Number of epochs")  # length of the schedule
+    optimizer: Literal["AdamW"] = Field("AdamW", title="Optimizer")
+    max_gradient_norm: float = Field(1.0, gt=0, title="Max gradient norm")
+    validation_criterion: Literal["task accuracy"] = Field("task accuracy", title="validation criterion")
+    scheduler: Literal["cosine annealing"] = Field("cosine annealing", title="Scheduler")
+
+    stop_epoch: int | None = Field(None, ge=1)  # stop here, on the same schedule; none: at number_of_epochs
+    instructions_per_step: int = Field(16, ge=1)  # 80 instances; the paper gives no batch size
+    weight_decay: float = Field(0.01, ge=0)  # AdamW's default in torch
+    beta1: float = Field(0.9, ge=0, lt=1)  # likewise
+    beta2: float = Field(0.999, ge=0, lt=1)  # likewise
+    loss_on: Literal["sequence", "outputs"] = "sequence"  # section 2.1 predicts every next token
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware has it fast
+    log_every: int = Field(1, ge=1)  # record states at every k-th epoch, beside 0, log_also and the last
+    log_also: Ints = ()  # further epochs to record
+    keep_checkpoints: bool = False  # keep every recorded epoch's weights, not the best and the last alone
+    neighbours: int = Field(50, ge=1)  # neighbours recorded for each validation instance
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch at which training ends."""
+        return min(self.stop_epoch or self.number_of_epochs, self.number_of_epochs)
+
+    def is_logged(self, epoch: int) -> bool:
+        """Whether hidden states are recorded at `epoch` (0 is the untrained model)."""
+        return epoch % self.log_every == 0 or epoch in self.log_also or epoch == self.last_epoch
+
+
+class ClusteringSettings(_Section):
+    """Section 3.2: KMeans."""
+
+    spaces: Spaces = ("raw", "tsne", "centred")
+    n_init: int = Field(10, ge=1)  # restarts; the best inertia is kept
+    max_iterations: int = Field(300, ge=1)  # scikit-learn's default
+    seed: int = Field(0, ge=0)
+
+
+class TsneSettings(_Section):
+    """Table 5."""
+
+    number_of_components: int = Field(3, ge=1, le=3, title="Number of Components")
+    perplexity: float = Field(10, gt=0, title="Perplexity")
+    number_of_iterations: int = Field(2000, ge=250, title="Number of iterations")
+    metric: Literal["euclidean"] = Field("euclidean", title="Metric")
+    initialization_method: Literal["pca", "random"] = Field("pca", title="Initialization method")
+    # t-SNE is fitted at this many of the recorded epochs, spread evenly; none: at all of them
+    epochs: int | None = Field(None, ge=1)
+
+
+class NeighbourSettings(_Section):
+    """Section 3.3."""
+
+    k: int = Field(10, ge=1)  # the paper gives none; notebook 04 shows 1 to 50
+    sensitivity: Ints = (1, 2, 5, 10, 20, 50)
+
+
+class Settings(_Section):
+    """All settings of one `make reproduce`: a grid of widths and seeds, and the sections above."""
+
+    profile: Literal["smoke", "laptop", "paper"] = "laptop"
+    widths: Ints = (768,)  # hidden dimensions trained; Table 6 has 32, 768 and 2,048
+    seeds: Ints = (0,)
+    epochs_by_width: dict[int, int] = {32: 500}  # Figure 5: width 32 trains for 500 epochs
+    data: DataSettings = DataSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    clustering: ClusteringSettings = ClusteringSettings()
+    tsne: TsneSettings = TsneSettings()
+    neighbours: NeighbourSettings = NeighbourSettings()
+
+    @model_validator(mode="after")
+    def _check(self) -> "Settings":
+        _check_data(self.data)
+        if self.data.max_instruction_length + 2 > self.model.positions:
+            raise ValueError(
+                f"model.positions={self.model.positions} cannot hold data.max_instruction_length="
+                f"{self.data.max_instruction_length} symbols, the input and the output; "
+                "raise the first or lower the second"
+            )
+        if max((self.neighbours.k, *self.neighbours.sensitivity)) > self.training.neighbours:
+            raise ValueError(
+                f"neighbours.k and neighbours.sensitivity go up to training.neighbours="
+                f"{self.training.neighbours}, the number recorded during training; raise that one too"
+            )
+        for width in self.widths:
+            ModelSettings(**{**self.model.model_dump(), "hidden_dimension": width})
+        return self
+
+    def run(self, width: int, seed: int) -> "RunSettings":
+        """The settings of the one training run of this width and seed."""
+        epochs = self.epochs_by_width.get(width, self.training.number_of_epochs)
+        training = {
+            **self.training.model_dump(),
+            "number_of_epochs": epochs,
+            "init_seed": seed if self.training.init_seed is None else self.training.init_seed,
+            "order_seed": seed if self.training.order_seed is None else self.training.order_seed,
+        }
+        data = {**self.data.model_dump(), "seed": seed if self.data.seed is None else self.data.seed}
+        return RunSettings(
+            seed=seed,
+            data=DataSettings(**data),
+            model=ModelSettings(**{**self.model.model_dump(), "hidden_dimension": width}),
+            training=TrainingSettings(**training),
+        )
+
+    def runs(self) -> list["RunSettings"]:
+        """The settings of every training run of the grid, widths first."""
+        return [self.run(width, seed) for width in self.widths for seed in self.seeds]
+
+
+class RunSettings(_Section):
+    """What fixes one training run: its data, its model and its training, all seeds written out."""
+
+    seed: int
+    data: DataSettings
+    model: ModelSettings
+    training: TrainingSettings
+
+
+def _check_data(data: DataSettings) -> None:
+    """Refuse settings that no draw could meet, naming the limit; raises ValueError."""
+    d = data
+    for low, high in (
+        ("min_distributions_per_task", "max_distributions_per_task"),
+        ("min_metacharacters", "max_metacharacters"),
+        ("min_characters", "max_characters"),
+        ("min_instruction_length", "max_instruction_length"),
+    ):
+        if getattr(d, low) > getattr(d, high):
+            raise ValueError(f"data.{low}={getattr(d, low)} exceeds data.{high}={getattr(d, high)}")
+    if d.max_characters > d.instruction_vocabulary_size:
+        raise ValueError(
+            f"data.max_characters={d.max_characters} distinct characters cannot come from "
+            f"data.instruction_vocabulary_size={d.instruction_vocabulary_size} symbols"
+        )
+    if d.mappings_per_task > d.task_vocabulary_size:
+        raise ValueError(
+            f"data.mappings_per_task={d.mappings_per_task} distinct inputs cannot come from "
+            f"data.task_vocabulary_size={d.task_vocabulary_size} symbols"
+        )
+    needed = (d.number_of_tasks + d.tasks_in_hard_examples) * d.mappings_per_task
+    available = d.task_vocabulary_size * (d.task_vocabulary_size - 1)
+    if needed > available:
+        raise ValueError(
+            f"data.task_vocabulary_size={d.task_vocabulary_size} gives {available} mappings, but "
+            f"{d.number_of_tasks} tasks and {d.tasks_in_hard_examples} hard ones of {d.mappings_per_task} "
+            f"need {needed}; raise it to {_vocabulary_for(needed)} or lower data.number_of_tasks"
+        )
+    if d.tasks_in_validation_set + d.tasks_in_hard_examples > d.number_of_tasks:
+        raise ValueError(
+            f"data.tasks_in_validation_set={d.tasks_in_validation_set} and data.tasks_in_hard_examples="
+            f"{d.tasks_in_hard_examples} exceed data.number_of_tasks={d.number_of_tasks}"
+        )
+    if d.tasks_in_training_subset > d.tasks_in_hard_examples:
+        raise ValueError(
+            f"data.tasks_in_training_subset={d.tasks_in_training_subset} exceeds data.tasks_in_hard_examples="
+            f"{d.tasks_in_hard_examples}: the subset holds hard examples beside their originals"
+        )
+    rest = d.number_of_tasks - d.tasks_in_validation_set - d.tasks_in_hard_examples
+    groups = (
+        ("distributions_in_validation_set", d.distributions_in_validation_set, d.tasks_in_validation_set),
+        ("distributions_in_hard_examples", d.distributions_in_hard_examples, d.tasks_in_hard_examples),
+    )
+    for name, total, tasks in groups:
+        _check_total(d, name, total, tasks, 0)
+    _check_total(
+        d, "distributions", d.distributions, rest,
+        d.distributions_in_validation_set + d.distributions_in_hard_examples,
+    )  # fmt: skip
+    if not d.tasks_in_training_subset <= d.distributions_in_training_subset <= d.distributions_in_hard_examples:
+        raise ValueError(
+            f"data.distributions_in_training_subset={d.distributions_in_training_subset} must lie between "
+            f"data.tasks_in_training_subset={d.tasks_in_training_subset} and "
+            f"data.distributions_in_hard_examples={d.distributions_in_hard_examples}"
+        )
+    for name in ("validation_set", "hard_examples"):
+        value = getattr(d, f"instructions_per_distribution_in_{name}")
+        if value >= d.instructions_per_distribution:
+            raise ValueError(
+                f"data.instructions_per_distribution_in_{name}={value} must be below "
+                f"data.instructions_per_distribution={d.instructions_per_distribution}"
+            )
+
+
+def _check_total(d: DataSettings, name: str, total: int, tasks: int, taken: int) -> None:
+    low = taken + tasks * d.min_distributions_per_task
+    high = taken + tasks * d.max_distributions_per_task
+    if not low <= total <= high:
+        raise ValueError(
+            f"data.{name}={total} cannot be shared out over {tasks} tasks of "
+            f"{d.min_distributions_per_task} to {d.max_distributions_per_task} distributions each"
+            f"{f' beside the {taken} of the other groups' if taken else ''}: set it between {low} and {high}"
+        )
+
+
+def _vocabulary_for(mappings: int) -> int:
+    size = 2
+    while size * (size - 1) < mappings:
+        size += 1
+    return size
+
+
+# What each profile changes. laptop is Tables 3 to 5 with the schedule cut short; smoke is every code path.
+PROFILES: dict[str, dict[str, object]] = {
+    "smoke": {
+        "widths": (32, 64),
+        "seeds": (0,),
+        "epochs_by_width": {},
+        "data.number_of_tasks": 12,
+        "data.distributions": 28,
+        "data.tasks_in_validation_set": 4,
+        "data.distributions_in_validation_set": 8,
+        "data.tasks_in_hard_examples": 2,
+        "data.tasks_in_training_subset": 2,
+        "data.distributions_in_hard_examples": 4,
+        "data.distributions_in_training_subset": 3,
+        "training.learning_rate": 3e-3,
+        "training.number_of_epochs": 12,
+        "training.stop_epoch": 10,
+        "training.log_every": 2,
+        "training.neighbours": 20,
+        "tsne.number_of_iterations": 250,
+        "tsne.perplexity": 5,
+        "tsne.epochs": 2,
+        "clustering.n_init": 2,
+        "neighbours.sensitivity": (1, 5, 10, 20),
+    },
+    "laptop": {
+        "training.stop_epoch": 80,
+        "training.log_every": 2,
+        "training.log_also": (1, 3, 5, 7, 9),
+        "tsne.epochs": 12,
+    },
+    "paper": {
+        "widths": (32, 768, 2048),
+        "seeds": (0, 1, 2),
+        "tsne.epochs": 40,
+    },
+}
+
+
+def resolve(profile: str = "laptop", overrides: str = "") -> Settings:
+    """Settings of a profile with overrides applied.
+
+    Args:
+        profile: smoke, laptop or paper.
+        overrides: assignments separated by spaces, as in `"training.learning_rate=3e-4 seed=7"`;
+            a list is written `widths=32,768`. `seed` stands for `seeds`, `width` for `widths`.
+
+    Raises:
+        SettingsError: an unknown profile or name (with the nearest one that exists), or a value that
+            is of the wrong type, out of range, or impossible beside the others.
+    """
+    if profile not in PROFILES:
+        raise SettingsError(f"unknown profile {profile!r}; {_nearest(profile, list(PROFILES))}")
+    tree: dict = {"profile": profile}
+    for name, value in [*PROFILES[profile].items(), *_parse(overrides)]:
+        _assign(tree, name, value)
+    try:
+        return Settings(**tree)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(e) for e in error.errors())) from None
+
+
+def names() -> list[str]:
+    """Every name that an override may use."""
+    found = ["seed", "width"]
+    for top, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            found += [f"{top}.{name}" for name in section.model_fields]
+        elif top != "profile":
+            found.append(top)
+    return found
+
+
+def paper_names(section: type[BaseModel]) -> dict[str, str]:
+    """The settings of a section that Tables 3 to 5 list: our name -> the paper's."""
+    return {name: field.title for name, field in section.model_fields.items() if field.title}
+
+
+def digest(value: object, length: int = 10) -> str:
+    """A short hash of anything JSON can hold, or of settings, the same on every machine."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _parse(overrides: str) -> list[tuple[str, object]]:
+    pairs = []
+    for word in shlex.split(overrides):
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise SettingsError(f"cannot read {word!r}: write it as name=value, as in training.learning_rate=3e-4")
+        name = {"seed": "seeds", "width": "widths"}.get(name, name)
+        if name not in names():
+            raise SettingsError(f"unknown setting {name!r}; {_nearest(name, names())}")
+        pairs.append((name, _value(text)))
+    return pairs
+
+
+def _value(text: str) -> object:
+    if text.lower() in ("none", "true", "false"):
+        return {"none": None, "true": True, "false": False}[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return tuple(_value(part) for part in text.split(",") if part) if "," in text else text
+
+
+def _assign(tree: dict, name: str, value: object) -> None:
+    *sections, last = name.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+    tree[last] = value
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
+    tails = [name for name in known if name.split(".")[-1] == word.split(".")[-1]]
+    best = (tails or close)[:1]
+    return f"did you mean {best[0]}?" if best else f"known: {', '.join(known)}"
+
+
+def _explain(error: dict) -> str:
+    where = ".".join(str(part) for part in error["loc"] if not isinstance(part, int))
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return message
+    return f"{where}={error['input']!r}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,125 @@
+"""Artefacts on disk: where they lie, written whole or not at all, checked when read.
+
+Paths are relative to the repository, or to the folder that the environment variable CLM_ROOT names.
+Nothing here is pickled: JSON, parquet, CSV and safetensors only.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+ROOT = Path(os.environ.get("CLM_ROOT", Path(__file__).resolve().parent.parent))
+DATA = ROOT / "data"
+FIGURES = ROOT / "figures"
+
+
+class ArtefactError(RuntimeError):
+    """A missing, altered or unwritable artefact; the message names the file and the remedy."""
+
+
+@contextlib.contextmanager
+def replacing(path: Path):
+    """Give a temporary path beside `path`; on success it takes `path`'s place in one step.
+
+    A reader sees the old file or the whole new one, whatever happens in between.
+
+    Raises:
+        ArtefactError: the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(path.parent).free / 2**20
+            raise ArtefactError(
+                f"the disk is full ({free:.0f} MiB free) while writing {path}; free some space and run the same "
+                "command again: all that was finished before is kept"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise ArtefactError(f"cannot write {path}: {error.strerror}") from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a small file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON atomically, keys sorted, one trailing newline."""
+    write_bytes(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: Path, remedy: str) -> dict:
+    """Read JSON; raises ArtefactError naming the file and `remedy` where it is missing or broken."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise ArtefactError(f"{path} is missing; {remedy}") from None
+    except ValueError as error:
+        raise ArtefactError(f"{path} is not readable JSON ({error}); {remedy}") from None
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_file(path: Path, expected: str, remedy: str) -> Path:
+    """Return `path` if its SHA-256 is `expected`; raises ArtefactError naming file and remedy otherwise."""
+    if not Path(path).exists():
+        raise ArtefactError(f"{path} is missing; {remedy}")
+    if sha256(path) != expected:
+        raise ArtefactError(f"{path} was changed since it was made (SHA-256 differs); {remedy}")
+    return Path(path)
+
+
+def provenance() -> dict:
+    """What made an artefact: commit of this repository, versions of what computes, machine."""
+    return {
+        "commit": commit(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in ("torch", "transformers", "numpy", "scikit-learn", "rstr")},
+        "machine": platform.machine(),
+    }
+
+
+def commit() -> str:
+    """The commit checked out, with `+changes` where helpers or notebooks differ from it; 'unknown' without git."""
+    try:
+        head = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "helpers", "notebooks")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+changes" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    folder = Path(__file__).resolve().parent.parent
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()  # fmt: skip
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

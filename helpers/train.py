@@ -1,0 +1,346 @@
+"""Training from scratch (section 3.1, Table 4), resumable to the bit, recording hidden states on the way.
+
+A run is a folder under data/runs, named by the hash of all that fixes it: settings, data set, code. Every
+epoch ends by replacing `progress.json`, which names the files that belong to it; whatever a killed process
+left half-done is not named there and is overwritten. Dropout and order draw from generators seeded by
+(order_seed, epoch), so no random state needs saving.
+"""
+
+import contextlib
+import math
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from tqdm.auto import tqdm
+
+from helpers import batches, fingerprint, states, store, synthetic
+from helpers import model as gpt
+from helpers.device import Device, choose, keep_freed_memory
+from helpers.settings import RunSettings, digest
+
+CODE = ("train", "model", "batches", "states")  # modules whose code is part of a run's identity
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot start or go on; the message names the run, the cause and the remedy."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run on disk, finished or not."""
+
+    settings: RunSettings
+    dataset: synthetic.Dataset
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Short name for people: width, seed and identity."""
+        return f"width {self.settings.model.hidden_dimension}, seed {self.settings.seed} ({self.folder.name})"
+
+    @property
+    def progress(self) -> dict:
+        """What progress.json says; raises store.ArtefactError if the run was never begun."""
+        return store.read_json(self.folder / "progress.json", "run notebook 02 (make reproduce) to train it")
+
+    @property
+    def epoch(self) -> int:
+        """Epochs finished; -1 if the run was never begun."""
+        return self.progress["epoch"] if (self.folder / "progress.json").exists() else -1
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run has reached the epoch at which its settings stop."""
+        return self.epoch >= self.settings.training.last_epoch
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch: epoch, loss, output_loss, accuracy_subset, accuracy_validation, learning_rate, seconds."""
+        frame = pd.DataFrame(self.progress["history"])
+        return frame[frame["epoch"] <= self.settings.training.last_epoch]
+
+    @property
+    def logged_epochs(self) -> list[int]:
+        """Epochs whose hidden states were recorded."""
+        return [e for e in self.progress["logged"] if e <= self.settings.training.last_epoch]
+
+    @property
+    def best_epoch(self) -> int:
+        """First epoch with the highest validation task accuracy: where the paper stops early."""
+        history = self.history
+        return int(history.loc[history["accuracy_validation"].idxmax(), "epoch"])
+
+    @cached_property
+    def rows(self) -> dict[str, batches.Rows]:
+        """The splits, ready to batch."""
+        return batches.train_and_evaluation_rows(self.dataset)
+
+    def record(self, epoch: int) -> states.EpochRecord:
+        """What was recorded at a logged epoch; raises store.ArtefactError if it was not."""
+        return states.load_record(_record_path(self.folder, epoch))
+
+    def model(self, which: str = "best"):
+        """The transformers model at the best or the last epoch, float32, on the CPU, in evaluation mode."""
+        entry = self.progress[which]
+        path = store.check_file(self.folder / entry["file"], entry["sha256"], f"delete {self.folder} and train again")
+        model = gpt.build(self.settings.model, len(self.dataset.vocabulary), seed=0)
+        _load_weights(model, load_file(path))
+        return model.eval()
+
+
+def open_run(settings: RunSettings, dataset: synthetic.Dataset) -> Run:
+    """The run that these settings, this data set and this code fix; it need not have begun."""
+    fixed = settings.training.model_dump(mode="json", exclude={"stop_epoch", "keep_checkpoints"})
+    identity = digest(
+        {
+            "model": settings.model.model_dump(mode="json"),
+            "training": fixed,
+            "data": dataset.content,
+            "code": fingerprint.of_code(*CODE),
+        }
+    )
+    width, seed = settings.model.hidden_dimension, settings.seed
+    return Run(settings, dataset, store.DATA / "runs" / f"w{width}-s{seed}-{identity}")
+
+
+def train(settings: RunSettings, dataset: synthetic.Dataset, where: Device | None = None, progress=tqdm) -> Run:
+    """Train until settings.training.last_epoch, from where an earlier call stopped.
+
+    Args:
+        where: device and precision; chosen by settings.training.precision if None.
+        progress: makes a progress bar over epochs, as tqdm does.
+
+    Raises:
+        TrainingError: the run was begun in another precision or with other settings, or the loss diverged.
+        store.ArtefactError: an artefact is missing, changed or cannot be written.
+    """
+    run = open_run(settings, dataset)
+    where = where or choose(settings.training.precision)
+    _begin(run, where)
+    if run.complete:
+        return run
+    keep_freed_memory()
+    trainer = _Trainer(run, where)
+    first = trainer.restore()
+    last = settings.training.last_epoch
+    bar = progress(range(first, last + 1), initial=first, total=last + 1, desc=f"training {run.name}", unit="epoch")
+    for epoch in bar:
+        row = trainer.epoch(epoch)
+        if hasattr(bar, "set_postfix_str"):
+            bar.set_postfix_str(f"loss {row['loss']:.3f}, validation accuracy {row['accuracy_validation']:.3f}")
+    return run
+
+
+class _Trainer:
+    """Model, optimiser and the files of one run."""
+
+    def __init__(self, run: Run, where: Device) -> None:
+        self.run, self.where, self.settings = run, where, run.settings.training
+        self.vocabulary_size = len(run.dataset.vocabulary)
+        model = gpt.build(run.settings.model, self.vocabulary_size, self.settings.init_seed)
+        self.model = model.to(where.device).train()
+        s = self.settings
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=s.learning_rate,
+            betas=(s.beta1, s.beta2),
+            weight_decay=s.weight_decay,
+            fused=True,
+        )
+        self.half = gpt.HalfWeights(self.model) if where.bfloat16 and where.device.type == "cpu" else None
+        self.generator = torch.Generator(where.device)
+        self.steps = math.ceil(len(run.rows["train"]) / s.instructions_per_step)
+        self.saved = {"epoch": -1, "history": [], "logged": [], "best": None, "last": None}
+
+    def restore(self) -> int:
+        """Load the last checkpoint, if there is one; returns the epoch to do next."""
+        if self.run.epoch < 0:
+            return 0
+        self.saved = self.run.progress
+        entry = self.saved["last"]
+        remedy = f"delete {self.run.folder} to train again from the start"
+        tensors = load_file(store.check_file(self.run.folder / entry["file"], entry["sha256"], remedy))
+        _load_weights(self.model, tensors)
+        for name, parameter in self.model.named_parameters():
+            if f"exp_avg.{name}" in tensors:
+                self.optimizer.state[parameter] = {
+                    "step": tensors["step"].to(parameter.device),
+                    "exp_avg": tensors[f"exp_avg.{name}"].to(parameter.device),
+                    "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter.device),
+                }
+        if self.half:
+            self.half.begin_step()
+        return self.saved["epoch"] + 1
+
+    def epoch(self, epoch: int) -> dict:
+        """One epoch (0: the untrained model is measured, not trained); returns its row of the history."""
+        start = time.perf_counter()
+        loss, output_loss = self._pass(epoch)
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"{self.run.name}: the loss diverged in epoch {epoch}; epochs up to {epoch - 1} are kept. "
+                f"Lower training.learning_rate={self.settings.learning_rate:g} or set training.precision=float32"
+            )
+        record = None
+        if self.settings.is_logged(epoch):
+            record = states.record(
+                self.model, self.run.rows, self.settings.neighbours, self.vocabulary_size, self.where, self.half
+            )
+            states.save_record(_record_path(self.run.folder, epoch), record)
+            seen = {"subset": record.subset, "validation": record.validation}
+        else:
+            seen = {
+                name: states.observe(self.model, self.run.rows[name], self.where, self.half)
+                for name in ("subset", "validation")
+            }
+        row = {
+            "epoch": epoch,
+            "loss": loss,
+            "output_loss": output_loss,
+            "accuracy_subset": float(seen["subset"].correct.mean()),
+            "accuracy_validation": float(seen["validation"].correct.mean()),
+            "learning_rate": self._learning_rate(epoch * self.steps),
+            "seconds": time.perf_counter() - start,
+        }
+        self._save(epoch, row, record is not None)
+        return row
+
+    def _pass(self, epoch: int) -> tuple[float, float]:
+        """Train for one epoch, or measure the loss at epoch 0; mean (loss, output loss) over its steps."""
+        rows = self.run.rows["train"]
+        self.generator.manual_seed(_seed(self.settings.order_seed, epoch))
+        order = batches.epoch_order(len(rows), self.settings.instructions_per_step, self.settings.order_seed, epoch)
+        totals = torch.zeros(2, device=self.where.device)
+        self.model.train(epoch > 0)
+        with torch.no_grad() if epoch == 0 else contextlib.nullcontext():
+            for i, part in enumerate(order):
+                batch = rows.batch(part)
+                if self.where.device.type == "cuda":
+                    batch = batch.pinned()
+                step = (epoch - 1) * self.steps + i
+                totals += len(part) * self._step(batch.to(self.where.device), step)
+        self.model.train()
+        if self.half:  # what is observed next sees the last update
+            self.half.begin_step()
+        loss, output_loss = (totals / len(rows)).tolist()
+        return loss, output_loss
+
+    def _step(self, batch: batches.Batch, step: int) -> torch.Tensor:
+        """Loss and output loss (2,) of a batch; in training mode, one update as well."""
+        if self.half:
+            self.half.begin_step()
+        else:
+            self.optimizer.zero_grad(set_to_none=True)
+        with states.autocast(self.where):
+            output = gpt.forward(self.model, batch, self.generator, half=self.half)
+            logits = gpt.logits(self.model, output.hidden[batch.predictors])
+        loss, output_loss = losses(logits, batch)
+        if self.model.training:
+            (loss if self.settings.loss_on == "sequence" else output_loss).backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._learning_rate(step)
+            self.optimizer.step()
+        return torch.stack([loss.detach(), output_loss.detach()])
+
+    def _learning_rate(self, step: int) -> float:
+        """Cosine annealing from the learning rate to zero over all epochs, step by step (Table 4)."""
+        progress = min(step / (self.settings.number_of_epochs * self.steps), 1.0)
+        return 0.5 * self.settings.learning_rate * (1 + math.cos(math.pi * progress))
+
+    def _save(self, epoch: int, row: dict, logged: bool) -> None:
+        folder, old = self.run.folder, self.saved
+        weights = _weights(self.model)
+        moments = {}
+        for name, parameter in self.model.named_parameters():
+            if state := self.optimizer.state.get(parameter):
+                moments |= {
+                    "step": state["step"],
+                    f"exp_avg.{name}": state["exp_avg"],
+                    f"exp_avg_sq.{name}": state["exp_avg_sq"],
+                }
+        last = _save_tensors(folder, f"checkpoints/last-{epoch:04d}.safetensors", weights | moments)
+        best = old["best"]
+        if best is None or row["accuracy_validation"] > best["accuracy_validation"]:
+            best = _save_tensors(folder, f"checkpoints/best-{epoch:04d}.safetensors", weights)
+            best |= {"epoch": epoch, "accuracy_validation": row["accuracy_validation"]}
+        if logged and self.settings.keep_checkpoints:
+            _save_tensors(folder, f"checkpoints/epoch-{epoch:04d}.safetensors", weights)
+        self.saved = {
+            "epoch": epoch,
+            "history": [*old["history"], row],
+            "logged": [*old["logged"], epoch] if logged else old["logged"],
+            "best": best,
+            "last": last,
+        }
+        store.write_json(folder / "progress.json", self.saved)
+        current = {last["file"], best["file"]}
+        for path in (folder / "checkpoints").glob("*.safetensors"):
+            if not path.name.startswith("epoch-") and f"checkpoints/{path.name}" not in current:
+                path.unlink()
+
+
+def losses(logits: torch.Tensor, batch: batches.Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """(loss over whole sequences, loss over outputs alone), as means over the instances' predicted tokens.
+
+    Args:
+        logits: (T, V) at `batch.predictors`.
+    """
+    each = F.cross_entropy(logits, batch.targets, reduction="none")  # (T,)
+    outputs = batch.outputs.numel()  # the last of the T predictions are those of the outputs
+    return (each * batch.weights).sum() / batch.weights.sum(), each[-outputs:].mean()
+
+
+def _begin(run: Run, where: Device) -> None:
+    """Write the run's manifest, or check that it was begun the same way."""
+    path = run.folder / "manifest.json"
+    settings = run.settings.model_dump(mode="json")
+    if not path.exists():
+        facts = {"settings": settings, "data": run.dataset.content, "precision": where.precision, "reason": str(where)}
+        store.write_json(path, facts | store.provenance())
+        return
+    begun = store.read_json(path, f"delete {run.folder} to train again")
+    if begun["precision"] != where.precision:
+        raise TrainingError(
+            f"{run.folder} was begun in {begun['precision']} and would go on in {where.precision} ({where.reason}): "
+            f"set training.precision={begun['precision']}, or delete the folder to start again"
+        )
+    for section in ("model", "training"):
+        for name, value in settings[section].items():
+            was = begun["settings"][section].get(name, value)
+            if was != value and name not in ("stop_epoch", "keep_checkpoints"):
+                raise TrainingError(
+                    f"{run.folder} was begun with {section}.{name}={was}, not {value}: "
+                    "its manifest was changed; restore it, or delete the folder to start again"
+                )
+
+
+def _record_path(folder: Path, epoch: int) -> Path:
+    return folder / "epochs" / f"{epoch:04d}.safetensors"
+
+
+def _weights(model) -> dict[str, torch.Tensor]:
+    return {name: p.detach() for name, p in model.named_parameters()}  # tied weights appear once
+
+
+def _load_weights(model, tensors: dict[str, torch.Tensor]) -> None:
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(tensors[name])
+
+
+def _save_tensors(folder: Path, name: str, tensors: dict[str, torch.Tensor]) -> dict:
+    with store.replacing(folder / name) as temporary:
+        save_file({k: t.cpu().contiguous() for k, t in tensors.items()}, temporary)
+    return {"file": name, "sha256": store.sha256(folder / name)}
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
