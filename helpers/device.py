@@ -24,11 +24,15 @@ class Device:
         return f"{self.device.type}, {self.precision}: {self.reason}"
 
 
-def choose(precision: str = "auto") -> Device:
+SMALL_WIDTH = 256  # below it, conversions cost a CPU more than bfloat16 saves
+
+
+def choose(precision: str = "auto", width: int = 768) -> Device:
     """CUDA if there is one, else the CPU; bfloat16 where the hardware multiplies it faster than float32.
 
     Args:
         precision: auto, or float32 or bfloat16 to insist.
+        width: hidden dimension of the model to train.
     """
     if torch.cuda.is_available():
         device, name = torch.device("cuda"), torch.cuda.get_device_name()
@@ -38,6 +42,8 @@ def choose(precision: str = "auto") -> Device:
         device = torch.device("cpu")
         fast = _cpu_has_fast_bfloat16()
         why = f"this CPU {'has' if fast else 'lacks'} bfloat16 instructions, no CUDA device was found"
+        if fast and width < SMALL_WIDTH:
+            fast, why = False, f"width {width} is too small for bfloat16 to pay on a CPU, no CUDA device was found"
     if precision == "auto":
         return Device(device, "bfloat16" if fast else "float32", why)
     return Device(device, precision, f"asked for; {why}")

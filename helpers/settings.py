@@ -9,6 +9,7 @@ import ast
 import difflib
 import hashlib
 import json
+import re
 import shlex
 from typing import Annotated, Literal
 
@@ -345,10 +346,10 @@ PROFILES: dict[str, dict[str, object]] = {
         "neighbours.sensitivity": (1, 5, 10, 20),
     },
     "laptop": {
-        "training.stop_epoch": 80,
+        "training.stop_epoch": 50,
         "training.log_every": 2,
         "training.log_also": (1, 3, 5, 7, 9),
-        "tsne.epochs": 12,
+        "tsne.epochs": 10,
     },
     "paper": {
         "widths": (32, 768, 2048),
@@ -379,6 +380,15 @@ def resolve(profile: str = "laptop", overrides: str = "") -> Settings:
         return Settings(**tree)
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(e) for e in error.errors())) from None
+
+
+def output_name(profile: str, overrides: str) -> str:
+    """Name of the output folder: the profile, with the overrides written behind it."""
+    words = sorted(overrides.split())
+    if not words:
+        return profile
+    slug = re.sub(r"[^A-Za-z0-9.,_]+", "-", "--".join(w.replace("=", "-") for w in words)).strip("-")
+    return f"{profile}--{slug}" if len(slug) <= 80 else f"{profile}--{slug[:60]}-{digest(words, 8)}"
 
 
 def names() -> list[str]:

@@ -5,6 +5,7 @@ tasks are given their number of distributions before anything is sampled, so tha
 """
 
 import random
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from helpers import grammar, store
 from helpers.settings import DataSettings, digest
@@ -307,11 +309,42 @@ def tasks_per_input(dataset: Dataset) -> pd.Series:
     return dataset.instances.groupby("input")["task"].nunique()
 
 
-def edit_distances(dataset: Dataset) -> np.ndarray:
-    """Number of symbols in which each hard instruction differs from its original; always 1."""
+def hard_pairs(dataset: Dataset) -> pd.DataFrame:
+    """Hard instructions beside those they were made from: original, hard, their tasks, symbols that differ."""
     first = dataset.instances.drop_duplicates("instruction_id").set_index("instruction_id")
     hard = first[first["hard"]]
-    originals = first.loc[hard["original"], "instruction"]
-    return np.array(
-        [sum(a != b for a, b in zip(x, y, strict=True)) for x, y in zip(hard["instruction"], originals, strict=True)]
+    originals = first.loc[hard["original"]]
+    differ = [sum(a != b for a, b in zip(*p, strict=True)) for p in zip(originals["instruction"], hard["instruction"])]
+    return pd.DataFrame(
+        {
+            "original": originals["instruction"].to_numpy(),
+            "hard": hard["instruction"].to_numpy(),
+            "original_task": originals["task"].to_numpy(),
+            "hard_task": hard["task"].to_numpy(),
+            "symbols_changed": differ,
+        }
     )
+
+
+def ambiguous_share(dataset: Dataset) -> float:
+    """Share of validation instructions that the expression of another task also matches."""
+    patterns = [(d.task, re.compile(d.expression)) for d in dataset.distributions.itertuples() if not d.hard]
+    held_out = dataset.split("validation").drop_duplicates("instruction_id")
+    hits = [
+        any(task != i.task and pattern.fullmatch(i.instruction) for task, pattern in patterns)
+        for i in held_out.itertuples()
+    ]
+    return float(np.mean(hits))
+
+
+def surface_accuracy(dataset: Dataset) -> float:
+    """Share of validation instructions whose most similar training instruction has the same task.
+
+    Similarity is the cosine of counts of symbols and of pairs of neighbouring symbols: what an
+    instruction's appearance gives away, without any model.
+    """
+    train, held_out = (dataset.split(s).drop_duplicates("instruction_id") for s in ("train", "validation"))
+    counter = TfidfVectorizer(analyzer="char", ngram_range=(1, 2), lowercase=False, use_idf=False)
+    known = counter.fit_transform(train["instruction"])
+    nearest = (counter.transform(held_out["instruction"]) @ known.T).argmax(axis=1)
+    return float((train["task"].to_numpy()[np.asarray(nearest).ravel()] == held_out["task"].to_numpy()).mean())

@@ -18,12 +18,12 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from helpers import batches, fingerprint, states, store, synthetic
 from helpers import model as gpt
 from helpers.device import Device, choose, keep_freed_memory
-from helpers.settings import RunSettings, digest
+from helpers.settings import RunSettings, Settings, digest
 
 CODE = ("train", "model", "batches", "states")  # modules whose code is part of a run's identity
 
@@ -110,6 +110,24 @@ def open_run(settings: RunSettings, dataset: synthetic.Dataset) -> Run:
     return Run(settings, dataset, store.DATA / "runs" / f"w{width}-s{seed}-{identity}")
 
 
+def open_grid(settings: Settings) -> list[Run]:
+    """The runs of every width and seed, with their data sets.
+
+    Raises:
+        store.ArtefactError: a data set was never made, or a run has not reached its last epoch; says which.
+    """
+    found = []
+    for one in settings.runs():
+        run = open_run(one, synthetic.load(one.data))
+        if not run.complete:
+            raise store.ArtefactError(
+                f"{run.folder} has {max(run.epoch, 0)} of {one.training.last_epoch} epochs; "
+                f"run notebook 02 (make reproduce PROFILE={settings.profile}) to go on"
+            )
+        found.append(run)
+    return found
+
+
 def train(settings: RunSettings, dataset: synthetic.Dataset, where: Device | None = None, progress=tqdm) -> Run:
     """Train until settings.training.last_epoch, from where an earlier call stopped.
 
@@ -122,7 +140,7 @@ def train(settings: RunSettings, dataset: synthetic.Dataset, where: Device | Non
         store.ArtefactError: an artefact is missing, changed or cannot be written.
     """
     run = open_run(settings, dataset)
-    where = where or choose(settings.training.precision)
+    where = where or choose(settings.training.precision, settings.model.hidden_dimension)
     _begin(run, where)
     if run.complete:
         return run

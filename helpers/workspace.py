@@ -1,0 +1,74 @@
+"""What a notebook works in: its settings, and where its tables and figures go.
+
+One output folder a profile: data/<profile> and figures/<profile>. Overridden settings get a folder of
+their own (data/laptop--seed-7), so that trying something never overwrites committed results. Data sets and
+training runs are shared by all of them, under data/datasets and data/runs.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from helpers import store
+from helpers.settings import Settings, output_name, resolve
+
+
+@dataclass
+class Workspace:
+    """Settings and output folders of one notebook.
+
+    Args:
+        stage: the notebook's name, as in "03_clustering".
+        profile, overrides: as for `settings.resolve`.
+
+    Raises:
+        settings.SettingsError: a profile, name or value that cannot be.
+    """
+
+    stage: str
+    profile: str = "laptop"
+    overrides: str = ""
+    outputs: list[str] = field(default_factory=list, init=False)
+    settings: Settings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.settings = resolve(self.profile, self.overrides)
+        name = output_name(self.profile, self.overrides)
+        self.data, self.figures = store.DATA / name, store.FIGURES / name
+
+    def save_table(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Write a tidy table as data/<profile>/tables/<name>.csv; floats keep six significant digits."""
+        path = self.data / "tables" / f"{name}.csv"
+        with store.replacing(path) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+        self._note(path)
+        return table
+
+    def read_table(self, name: str) -> pd.DataFrame:
+        """Read a table of this output folder; raises store.ArtefactError if no notebook has written it."""
+        path = self.data / "tables" / f"{name}.csv"
+        if not path.exists():
+            raise store.ArtefactError(f"{path} is missing; run make reproduce PROFILE={self.profile}")
+        return pd.read_csv(path)
+
+    def save_figure(self, name: str, figure: Figure) -> Figure:
+        """Write a figure as figures/<profile>/<name>.svg and .png."""
+        for suffix, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 110})):
+            path = self.figures / f"{name}.{suffix}"
+            with store.replacing(path) as temporary:
+                figure.savefig(temporary, format=suffix, bbox_inches="tight", **options)
+            self._note(path)
+        return figure
+
+    def uses(self, folder: Path) -> Path:
+        """Note a data set or run that this notebook made, so that losing it reruns the notebook."""
+        self._note(Path(folder) / "manifest.json")
+        return folder
+
+    def _note(self, path: Path) -> None:
+        name = str(path.relative_to(store.ROOT))
+        if name not in self.outputs:
+            self.outputs.append(name)
+        store.write_json(self.data / "notebooks" / f"{self.stage}.outputs.json", self.outputs)
