@@ -71,6 +71,7 @@ class Rows:
             self.symbols[row, : len(text)] = [number[symbol] for symbol in text]
 
     def __len__(self) -> int:
+        """Number of instructions R."""
         return len(self.lengths)
 
     def batch(self, rows: np.ndarray) -> Batch:

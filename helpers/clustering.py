@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from helpers import fingerprint, store
 from helpers.device import cores
+from helpers.runs import Run
 from helpers.settings import ClusteringSettings, TsneSettings, digest
 from helpers.states import EpochRecord
-from helpers.train import Run
 
 LABELS = ("task", "distribution", "distribution_mapping")
 FACTORS = ("input", "task", "distribution", "output")
@@ -163,7 +163,7 @@ def analyse(
     """Every score of every logged epoch of a run, as tidy tables: clustering, variance and hard.
 
     Epochs are analysed in parallel, one thread each, and cached as they finish; an interrupted analysis
-    continues. Columns are those that data/README.md describes.
+    continues. Columns are those of workspace.TABLES.
     """
     logged = run.logged_epochs
     with_tsne = set(tsne_epochs(logged, tsne_settings.epochs)) if "tsne" in clustering.spaces else set()
@@ -214,7 +214,7 @@ def _spaces(run, record: EpochRecord, split, frame, clustering, tsne_settings, w
     raw, centred = record.states(split), record.centred(split, inputs)
     for layer in range(len(raw)):
         # float64: rounding must not decide which of two points KMeans draws
-        spaces = {"raw": same_distances(raw[layer].astype(float)), "centred": same_distances(centred[layer].astype(float))}
+        spaces = {n: same_distances(s[layer].astype(float)) for n, s in (("raw", raw), ("centred", centred))}
         if with_tsne:
             spaces["tsne"] = tsne(raw[layer], tsne_settings, clustering.seed)
         yield layer, spaces

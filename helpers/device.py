@@ -18,6 +18,7 @@ class Device:
 
     @property
     def bfloat16(self) -> bool:
+        """Whether linear layers compute in bfloat16."""
         return self.precision == "bfloat16"
 
     def __str__(self) -> str:

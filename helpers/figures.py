@@ -114,7 +114,8 @@ def neighbour_sensitivity(table: pd.DataFrame, width: int, epoch: int) -> Figure
     """Same-task share and KNN accuracy by K, one line a layer, at one epoch."""
     chosen = table[(table["width"] == width) & (table["epoch"] == epoch)]
     figure, (axes,) = _grid(1, 2, height=3.0, panel=4.2)
-    for ax, column, title in ((axes[0], "same_task", "Share with the same task"), (axes[1], "accuracy", "KNN accuracy")):
+    panels = (("same_task", "Share with the same task"), ("accuracy", "KNN accuracy"))
+    for ax, (column, title) in zip(axes, panels, strict=True):
         _by_layer(ax, chosen, column, {}, x="k")
         ax.set(xscale="log", ylim=(-0.03, 1.03), xlabel="K", ylabel="", title=title)
         ax.set_xticks(sorted(chosen["k"].unique()), labels=sorted(chosen["k"].unique()))

@@ -47,6 +47,13 @@ def build(settings: ModelSettings, vocabulary_size: int, seed: int) -> GPT2LMHea
         return GPT2LMHeadModel(config)
 
 
+def load_weights(model: GPT2LMHeadModel, tensors: dict[str, Tensor]) -> None:
+    """Copy checkpointed weights, by parameter name, into a model; tied weights appear once."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(tensors[name])
+
+
 def parameter_count(settings: ModelSettings, vocabulary_size: int) -> int:
     """Trainable parameters, tied weights counted once (Table 6)."""
     with torch.device("meta"):
@@ -147,7 +154,7 @@ def logits(model: GPT2LMHeadModel, hidden: Tensor) -> Tensor:
 
 def _attention(attn, x: Tensor, batch: Batch, heads: int, p: float, generator, half) -> Tensor:
     rows, length, _ = batch.mask.shape
-    n, width = x.shape
+    width = x.shape[1]
     qkv = _linear(attn.c_attn, x, half)  # (N, 3D)
     grid = qkv.new_zeros(rows * length, 3 * width).index_copy(0, batch.slots, qkv)
     q, k, v = grid.view(rows, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)  # each (B, H, S, D/H)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from helpers.train import Run
+from helpers.runs import Run
 
 
 def same_task_share(tasks: np.ndarray, truth: np.ndarray) -> np.ndarray:

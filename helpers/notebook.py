@@ -35,7 +35,7 @@ def run(source: Path, target: Path, log: Path, parameters: dict, expected: float
 
     known = set(papermill.inspect_notebook(str(source)))
     if unknown := set(parameters) - known:
-        raise NotebookError(f"{source} has no parameter {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
+        raise NotebookError(f"{source} has no parameter {', '.join(unknown)}; it has {', '.join(sorted(known))}")
     target.parent.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f"{target.stem}.running.ipynb")

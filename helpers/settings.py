@@ -40,12 +40,8 @@ class DataSettings(_Section):
 
     seed: int | None = Field(None, ge=0)  # none: the run's seed
     number_of_tasks: int = Field(50, ge=2, title="Number of tasks")
-    max_distributions_per_task: int = Field(
-        6, ge=1, title="Maximum number of instruction distributions per task"
-    )
-    min_distributions_per_task: int = Field(
-        1, ge=1, title="Minimum number of instruction distributions per task"
-    )
+    max_distributions_per_task: int = Field(6, ge=1, title="Maximum number of instruction distributions per task")
+    min_distributions_per_task: int = Field(1, ge=1, title="Minimum number of instruction distributions per task")
     instructions_per_distribution: int = Field(10, ge=2, title="Number of instructions per distribution")
     mappings_per_task: int = Field(5, ge=1, title="Number of mappings per task")
     tasks_in_training_subset: int = Field(5, ge=1, title="Number of tasks in training subset")
@@ -63,12 +59,8 @@ class DataSettings(_Section):
     )
     task_vocabulary_size: int = Field(25, ge=2, title="Size of the task symbol vocabulary")
     instruction_vocabulary_size: int = Field(35, ge=3, title="Size of the instruction symbol vocabulary")
-    max_metacharacters: int = Field(
-        3, ge=1, title="Maximum number of metacharacters per regular expression"
-    )
-    min_metacharacters: int = Field(
-        1, ge=1, title="Minimum number of metacharacters per regular expression"
-    )
+    max_metacharacters: int = Field(3, ge=1, title="Maximum number of metacharacters per regular expression")
+    min_metacharacters: int = Field(1, ge=1, title="Minimum number of metacharacters per regular expression")
     max_characters: int = Field(10, ge=1, title="Maximum number of characters per metacharacters")
     min_characters: int = Field(3, ge=1, title="Minimum number of characters per metacharacters")
 

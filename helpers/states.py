@@ -156,9 +156,7 @@ def record(model, rows: dict[str, Rows], k: int, vocabulary_size: int, where: De
     """Observe both evaluation sets and compare validation with training."""
     subset, validation = (observe(model, rows[name], where, half) for name in ("subset", "validation"))
     k = min(k, rows["train"].instance.size)
-    neighbours, means = compare_with_training(
-        model, rows["train"], validation.states, k, vocabulary_size, where, half
-    )
+    neighbours, means = compare_with_training(model, rows["train"], validation.states, k, vocabulary_size, where, half)
     return EpochRecord(subset, validation, neighbours, means)
 
 

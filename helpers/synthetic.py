@@ -314,7 +314,8 @@ def hard_pairs(dataset: Dataset) -> pd.DataFrame:
     first = dataset.instances.drop_duplicates("instruction_id").set_index("instruction_id")
     hard = first[first["hard"]]
     originals = first.loc[hard["original"]]
-    differ = [sum(a != b for a, b in zip(*p, strict=True)) for p in zip(originals["instruction"], hard["instruction"])]
+    texts = zip(originals["instruction"], hard["instruction"], strict=True)
+    differ = [sum(a != b for a, b in zip(*pair, strict=True)) for pair in texts]
     return pd.DataFrame(
         {
             "original": originals["instruction"].to_numpy(),

@@ -1,134 +1,34 @@
 """Training from scratch (section 3.1, Table 4), resumable to the bit, recording hidden states on the way.
 
-A run is a folder under data/runs, named by the hash of all that fixes it: settings, data set, code. Every
-epoch ends by replacing `progress.json`, which names the files that belong to it; whatever a killed process
-left half-done is not named there and is overwritten. Dropout and order draw from generators seeded by
-(order_seed, epoch), so no random state needs saving.
+Every epoch ends by replacing `progress.json`, which names the files that belong to it; whatever a killed
+process left half-done is not named there and is overwritten. Dropout and order draw from generators seeded
+by (order_seed, epoch), so no random state needs saving.
 """
 
 import contextlib
 import math
 import time
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from helpers import batches, fingerprint, states, store, synthetic
+from helpers import batches, states, store
 from helpers import model as gpt
 from helpers.device import Device, choose, keep_freed_memory
-from helpers.settings import RunSettings, Settings, digest
-
-CODE = ("train", "model", "batches", "states")  # modules whose code is part of a run's identity
+from helpers.runs import Run, open_run
+from helpers.settings import RunSettings
+from helpers.synthetic import Dataset
 
 
 class TrainingError(RuntimeError):
     """A run that cannot start or go on; the message names the run, the cause and the remedy."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """A training run on disk, finished or not."""
-
-    settings: RunSettings
-    dataset: synthetic.Dataset
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """Short name for people: width, seed and identity."""
-        return f"width {self.settings.model.hidden_dimension}, seed {self.settings.seed} ({self.folder.name})"
-
-    @property
-    def progress(self) -> dict:
-        """What progress.json says; raises store.ArtefactError if the run was never begun."""
-        return store.read_json(self.folder / "progress.json", "run notebook 02 (make reproduce) to train it")
-
-    @property
-    def epoch(self) -> int:
-        """Epochs finished; -1 if the run was never begun."""
-        return self.progress["epoch"] if (self.folder / "progress.json").exists() else -1
-
-    @property
-    def complete(self) -> bool:
-        """Whether the run has reached the epoch at which its settings stop."""
-        return self.epoch >= self.settings.training.last_epoch
-
-    @property
-    def history(self) -> pd.DataFrame:
-        """One row an epoch: epoch, loss, output_loss, accuracy_subset, accuracy_validation, learning_rate, seconds."""
-        frame = pd.DataFrame(self.progress["history"])
-        return frame[frame["epoch"] <= self.settings.training.last_epoch]
-
-    @property
-    def logged_epochs(self) -> list[int]:
-        """Epochs whose hidden states were recorded."""
-        return [e for e in self.progress["logged"] if e <= self.settings.training.last_epoch]
-
-    @property
-    def best_epoch(self) -> int:
-        """First epoch with the highest validation task accuracy: where the paper stops early."""
-        history = self.history
-        return int(history.loc[history["accuracy_validation"].idxmax(), "epoch"])
-
-    @cached_property
-    def rows(self) -> dict[str, batches.Rows]:
-        """The splits, ready to batch."""
-        return batches.train_and_evaluation_rows(self.dataset)
-
-    def record(self, epoch: int) -> states.EpochRecord:
-        """What was recorded at a logged epoch; raises store.ArtefactError if it was not."""
-        return states.load_record(_record_path(self.folder, epoch))
-
-    def model(self, which: str = "best"):
-        """The transformers model at the best or the last epoch, float32, on the CPU, in evaluation mode."""
-        entry = self.progress[which]
-        path = store.check_file(self.folder / entry["file"], entry["sha256"], f"delete {self.folder} and train again")
-        model = gpt.build(self.settings.model, len(self.dataset.vocabulary), seed=0)
-        _load_weights(model, load_file(path))
-        return model.eval()
-
-
-def open_run(settings: RunSettings, dataset: synthetic.Dataset) -> Run:
-    """The run that these settings, this data set and this code fix; it need not have begun."""
-    fixed = settings.training.model_dump(mode="json", exclude={"stop_epoch", "keep_checkpoints"})
-    identity = digest(
-        {
-            "model": settings.model.model_dump(mode="json"),
-            "training": fixed,
-            "data": dataset.content,
-            "code": fingerprint.of_code(*CODE),
-        }
-    )
-    width, seed = settings.model.hidden_dimension, settings.seed
-    return Run(settings, dataset, store.DATA / "runs" / f"w{width}-s{seed}-{identity}")
-
-
-def open_grid(settings: Settings) -> list[Run]:
-    """The runs of every width and seed, with their data sets.
-
-    Raises:
-        store.ArtefactError: a data set was never made, or a run has not reached its last epoch; says which.
-    """
-    found = []
-    for one in settings.runs():
-        run = open_run(one, synthetic.load(one.data))
-        if not run.complete:
-            raise store.ArtefactError(
-                f"{run.folder} has {max(run.epoch, 0)} of {one.training.last_epoch} epochs; "
-                f"run notebook 02 (make reproduce PROFILE={settings.profile}) to go on"
-            )
-        found.append(run)
-    return found
-
-
-def train(settings: RunSettings, dataset: synthetic.Dataset, where: Device | None = None, progress=tqdm) -> Run:
+def train(settings: RunSettings, dataset: Dataset, where: Device | None = None, progress=tqdm) -> Run:
     """Train until settings.training.last_epoch, from where an earlier call stopped.
 
     Args:
@@ -185,7 +85,7 @@ class _Trainer:
         entry = self.saved["last"]
         remedy = f"delete {self.run.folder} to train again from the start"
         tensors = load_file(store.check_file(self.run.folder / entry["file"], entry["sha256"], remedy))
-        _load_weights(self.model, tensors)
+        gpt.load_weights(self.model, tensors)
         for name, parameter in self.model.named_parameters():
             if f"exp_avg.{name}" in tensors:
                 self.optimizer.state[parameter] = {
@@ -211,7 +111,7 @@ class _Trainer:
             record = states.record(
                 self.model, self.run.rows, self.settings.neighbours, self.vocabulary_size, self.where, self.half
             )
-            states.save_record(_record_path(self.run.folder, epoch), record)
+            states.save_record(self.run.record_path(epoch), record)
             seen = {"subset": record.subset, "validation": record.validation}
         else:
             seen = {
@@ -340,18 +240,8 @@ def _begin(run: Run, where: Device) -> None:
                 )
 
 
-def _record_path(folder: Path, epoch: int) -> Path:
-    return folder / "epochs" / f"{epoch:04d}.safetensors"
-
-
 def _weights(model) -> dict[str, torch.Tensor]:
     return {name: p.detach() for name, p in model.named_parameters()}  # tied weights appear once
-
-
-def _load_weights(model, tensors: dict[str, torch.Tensor]) -> None:
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[name])
 
 
 def _save_tensors(folder: Path, name: str, tensors: dict[str, torch.Tensor]) -> dict:

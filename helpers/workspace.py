@@ -14,6 +14,19 @@ from matplotlib.figure import Figure
 from helpers import store
 from helpers.settings import Settings, output_name, resolve
 
+# Columns of every table; data/README.md says what they hold.
+TABLES = {
+    "table2": "split instances paper",
+    "table6": "width parameters paper",
+    "grammar": "metacharacters matches_other_task nearest_has_task mean_length",
+    "training": "width seed epoch loss output_loss accuracy_subset accuracy_validation learning_rate seconds",
+    "clustering": "width seed epoch layer split label space k f1 ari ami",
+    "variance": "width seed epoch layer split factor explained",
+    "hard": "width seed epoch layer space pairs_separated nearer_own_task accuracy_hard accuracy_original",
+    "neighbours": "width seed epoch layer k same_task accuracy",
+    "bench": "name ours baseline baseline_name ratio unit",
+}
+
 
 @dataclass
 class Workspace:
@@ -39,8 +52,9 @@ class Workspace:
         self.data, self.figures = store.DATA / name, store.FIGURES / name
 
     def save_table(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
-        """Write a tidy table as data/<profile>/tables/<name>.csv; floats keep six significant digits."""
+        """Write data/<profile>/tables/<name>.csv with the columns of TABLES; floats keep six significant digits."""
         path = self.data / "tables" / f"{name}.csv"
+        table = table[TABLES[name].split()]
         with store.replacing(path) as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
         self._note(path)

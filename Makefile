@@ -1,0 +1,57 @@
+# `make` lists the targets. Everything runs in .venv, or in the active conda environment if there is one.
+
+PROFILE ?= laptop
+SET ?=
+PYTHON3 ?= python3
+
+# A conda environment other than base is used as it is; anything else gets .venv.
+CONDA := $(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX))
+VENV := $(if $(CONDA),$(CONDA),.venv)
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.clm-clustering-ready
+
+export SET
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help reproduce test lint lab bench clean setup lock
+
+help: ## list the targets
+	@echo "make <target> [PROFILE=smoke|laptop|paper] [SET=\"name=value ...\"]"
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 14
+	@echo
+	@echo "PROFILE is now $(PROFILE). Examples:"
+	@echo "  make reproduce                          # the paper's main model on this machine"
+	@echo "  make reproduce PROFILE=smoke            # every code path, in minutes"
+	@echo "  make reproduce SET=\"seed=7 training.learning_rate=3e-4\""
+
+setup: $(READY) ## create .venv from requirements.lock (the other targets do it themselves)
+
+# Installed once for each content of the lock file; an interrupted installation is repeated.
+$(READY): requirements.lock install.py
+	@$(if $(CONDA),,test -x $(PYTHON) || $(PYTHON3) -m venv $(VENV) || { echo "$(PYTHON3) -m venv failed: install Python 3.11 or newer with venv (Debian: python3-venv), or name another: make PYTHON3=python3.12" >&2; rm -rf $(VENV); exit 1; })
+	@$(PYTHON) install.py
+	@touch $@
+
+reproduce: $(READY) ## the main job: notebooks, tables and figures of PROFILE
+	@$(PYTHON) -m helpers.reproduce --profile "$(PROFILE)" --set "$$SET"
+
+test: $(READY) ## lint, and run all tests
+	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m nbstripout --verify --keep-id notebooks/*.ipynb
+	@$(PYTHON) -m pytest
+
+lint: $(READY) ## format code and notebooks, and mend what can be mended
+	@$(PYTHON) -m ruff check --fix . ; $(PYTHON) -m ruff format . ; $(PYTHON) -m nbstripout --keep-id notebooks/*.ipynb
+
+lab: $(READY) ## open JupyterLab on the notebooks (localhost, with a token)
+	@$(PYTHON) -m jupyter lab --notebook-dir=notebooks
+
+bench: $(READY) ## speed and memory against named baselines -> data/bench/bench.csv
+	@$(PYTHON) -m helpers.bench
+
+clean: ## remove what reproduce generated, but for committed tables and figures
+	rm -rf data/datasets data/runs data/*/logs data/*/notebooks data/smoke data/*--* figures/smoke figures/*--*
+
+lock: $(READY) ## renew requirements.lock from pyproject.toml
+	@$(PYTHON) install.py --lock

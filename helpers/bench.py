@@ -1,0 +1,348 @@
+"""Speed and memory against named baselines, each pair measured in one run on this machine (`make bench`).
+
+Every measurement runs in a process of its own, so that threads, caches and memory of one do not touch the
+next. Times are medians. Ratios say how many times better ours is; they travel between machines, times do not.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from helpers import store
+from helpers.settings import resolve
+from helpers.workspace import TABLES
+
+STEPS = 12  # timed training steps, after two that warm up
+TRAINER_STEPS = 4  # the baseline's are long
+
+
+def training_throughput() -> list[dict]:
+    """Instances a second of the laptop profile's training step against transformers' Trainer."""
+    ours, share = _ours_in_own_process()
+    rows = []
+    for precision in ("float32", "bfloat16"):
+        theirs = _apart(_trainer_instances_per_second, precision)
+        name = f"transformers Trainer, padded rows, {precision}, default collator"
+        rows.append(_row(f"training against {precision}", ours, theirs, name, "instances/s"))
+    return [*rows, share]
+
+
+def _ours_in_own_process() -> tuple[float, dict]:
+    throughput, achieved, peak, precision = _apart(_our_instances_per_second)
+    share = _row("share of matmul peak", achieved, peak, f"4096 x 4096 {precision} matmul", "GFLOP/s")
+    return throughput, share | {"ratio": achieved / peak}
+
+
+def _our_instances_per_second() -> tuple[float, float, float, str]:
+    import torch
+
+    from helpers import train
+
+    run, where = _laptop_run()
+    trainer = train._Trainer(run, where)
+    rows = run.rows["train"]
+    order = train.batches.epoch_order(len(rows), run.settings.training.instructions_per_step, 0, 1)[: STEPS + 2]
+    times, tokens = [], []
+    for i, part in enumerate(order):
+        start = time.perf_counter()
+        batch = rows.batch(part).to(where.device)
+        trainer._step(batch, i)
+        _wait(where.device)
+        times.append(time.perf_counter() - start)
+        tokens.append(int((rows.lengths[part] + rows.inputs.shape[1]).sum()))
+    seconds = statistics.median(times[2:])
+    matrices = sum(p.numel() for p in trainer.model.transformer.h.parameters() if p.dim() == 2)
+    achieved = 6 * matrices * statistics.median(tokens[2:]) / seconds / 1e9
+    dtype = getattr(torch, where.precision)
+    a = torch.randn(4096, 4096, device=where.device, dtype=dtype)
+    peak = 2 * 4096**3 / _median_seconds(lambda: (a @ a, _wait(where.device)), 5) / 1e9
+    return len(order[0]) * rows.inputs.shape[1] / seconds, achieved, peak, where.precision
+
+
+def _trainer_instances_per_second(precision: str) -> float:
+    from transformers import Trainer, TrainerCallback, TrainingArguments, default_data_collator
+
+    from helpers import model as gpt
+
+    run, where = _laptop_run()
+    rows, m = run.rows["train"], run.rows["train"].inputs.shape[1]
+    longest = int(rows.lengths.max()) + 2
+    examples = []
+    for r in range(len(rows)):
+        for j in range(m):
+            tokens = [*rows.symbols[r][: rows.lengths[r]], rows.inputs[r, j], rows.outputs[r, j]]
+            padding = [0] * (longest - len(tokens))
+            examples.append(
+                {
+                    "input_ids": [int(t) for t in tokens] + padding,
+                    "attention_mask": [1] * len(tokens) + padding,
+                    "labels": [int(t) for t in tokens] + [-100] * len(padding),
+                }
+            )
+
+    class Clock(TrainerCallback):
+        """Notes when each step ends."""
+
+        def __init__(self) -> None:
+            self.ends = []
+
+        def on_step_end(self, *_, **__) -> None:
+            _wait(where.device)
+            self.ends.append(time.perf_counter())
+
+    clock = Clock()
+    size = run.settings.training.instructions_per_step * m
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=size,
+            max_steps=TRAINER_STEPS + 1,
+            learning_rate=run.settings.training.learning_rate,
+            lr_scheduler_type="cosine",
+            bf16=precision == "bfloat16",
+            use_cpu=where.device.type == "cpu",
+            report_to=[],
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+        )
+        model = gpt.build(run.settings.model, len(run.dataset.vocabulary), 0)
+        Trainer(
+            model, arguments, train_dataset=examples, data_collator=default_data_collator, callbacks=[clock]
+        ).train()
+    return size / statistics.median(np.diff(clock.ends))
+
+
+def growth() -> list[dict]:
+    """Seconds an instance, and memory, of a recorded epoch at ten times the instances (width 64)."""
+    small, large = (_apart(_recorded_epoch, size) for size in ("", "data.instructions_per_distribution=98"))
+    name = f"{small[0]:,} instances instead of {large[0]:,}"
+    return [
+        _row("time an instance at ten times the data", large[1], small[1], name, "ms", lower_is_better=True),
+        _row("peak memory at ten times the data", large[2], small[2], name, "MiB", lower_is_better=True),
+    ]
+
+
+def _recorded_epoch(size: str) -> tuple[int, float, float]:
+    from helpers import synthetic, train
+
+    settings = resolve("laptop", f"width=64 training.stop_epoch=1 training.log_also=[1] {size}").runs()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        store.DATA = Path(folder)
+        dataset = synthetic.generate(settings.data)
+        run = train.train(settings, dataset, progress=lambda epochs, **_: epochs)
+        count = len(dataset.split("train"))
+        seconds = run.history["seconds"].iloc[-1]
+    return count, 1000 * seconds / count, _peak_memory()
+
+
+def data_generation() -> list[dict]:
+    """Seconds an instance of drawing data at a hundred times the tasks."""
+    small, large = (
+        _apart(_generate, size)
+        for size in (
+            "",
+            "data.number_of_tasks=5000 data.distributions=14900 data.task_vocabulary_size=170 "
+            "data.instruction_vocabulary_size=200",
+        )
+    )
+    name = f"{small[0]:,} instances instead of {large[0]:,}"
+    return [_row("time an instance of drawing data", large[1], small[1], name, "ms", lower_is_better=True)]
+
+
+def _generate(size: str) -> tuple[int, float]:
+    from helpers import synthetic
+
+    settings = resolve("laptop", size).runs()[0].data
+    synthetic.generate(resolve("smoke").runs()[0].data)  # imports
+    start = time.perf_counter()
+    made = synthetic.generate(settings)
+    return len(made.instances), 1000 * (time.perf_counter() - start) / len(made.instances)
+
+
+def kmeans_sweep() -> list[dict]:
+    """KMeans over all layers, spaces and labels of four epochs against scikit-learn in a plain loop."""
+    ours, our_scores = _apart(_our_kmeans)
+    theirs, their_scores = _apart(_plain_kmeans)
+    difference = float(np.abs(np.subtract(our_scores, their_scores)).max())
+    return [
+        _row("KMeans sweep", ours, theirs, "scikit-learn, one fit after the other", "s", lower_is_better=True),
+        _row("KMeans sweep, largest difference of a score", difference, 0.0, "the same scores", "F1, ARI or AMI")
+        | {"ratio": float("nan")},
+    ]
+
+
+def _sweep_problems():
+    from helpers import clustering
+
+    settings = resolve("laptop")
+    dataset = _dataset(settings)
+    rng = np.random.default_rng(0)
+    problems = []
+    for _epoch in range(4):
+        for split in clustering.SPLITS:
+            frame = dataset.split(split)
+            labels = clustering.labels_of(frame)
+            by_input = rng.normal(size=(len(dataset.vocabulary), 768))
+            by_task = rng.normal(size=(frame["task"].max() + 1, 768))
+            inputs = frame["input"].map(dataset.vocabulary.index).to_numpy()
+            for _layer in range(7):
+                noise = 2 * rng.normal(size=(len(frame), 768))
+                points = by_input[inputs] + 0.7 * by_task[frame["task"]] + noise
+                problems.append((points, labels, settings.clustering))
+    return problems
+
+
+def _our_kmeans() -> tuple[float, list[float]]:
+    from joblib import Parallel, delayed
+
+    from helpers.device import cores
+
+    problems = _sweep_problems()
+    start = time.perf_counter()
+    found = Parallel(n_jobs=cores(), inner_max_num_threads=1)(delayed(_one_of_ours)(*p) for p in problems)
+    return time.perf_counter() - start, [s for scores in found for s in scores]
+
+
+def _one_of_ours(points, labels, settings) -> list[float]:
+    from helpers import clustering
+
+    rows, _ = clustering._scored(clustering.same_distances(points), labels, settings)
+    return [row[name] for row in rows for name in ("f1", "ari", "ami")]
+
+
+def _plain_kmeans() -> tuple[float, list[float]]:
+    from sklearn.cluster import KMeans
+
+    from helpers import clustering
+
+    problems = _sweep_problems()
+    start = time.perf_counter()
+    scores = []
+    for points, labels, settings in problems:
+        for truth in labels.values():
+            model = KMeans(len(np.unique(truth)), n_init=settings.n_init, random_state=settings.seed)
+            scores += clustering.scores(truth, model.fit_predict(points)).values()
+    return time.perf_counter() - start, scores
+
+
+def tsne_fit() -> list[dict]:
+    """One t-SNE of the validation states at Table 5's settings, Barnes-Hut against the exact method."""
+    ours, theirs = (_apart(_tsne, method) for method in ("barnes_hut", "exact"))
+    return [_row("t-SNE of 315 states", ours, theirs, "scikit-learn's exact method", "s", lower_is_better=True)]
+
+
+def _tsne(method: str) -> float:
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    from helpers import clustering
+
+    points = np.random.default_rng(0).normal(size=(315, 768)).astype(np.float32)
+    settings = resolve("laptop").tsne
+    with threadpool_limits(1):
+        if method == "barnes_hut":
+            return _median_seconds(lambda: clustering.tsne(points, settings, 0), 3)
+        plain = TSNE(
+            3, perplexity=settings.perplexity, max_iter=settings.number_of_iterations, init="pca", method=method
+        )
+        return _median_seconds(lambda: plain.fit_transform(points), 3)
+
+
+BENCHES = {
+    "training": training_throughput,
+    "growth": growth,
+    "data": data_generation,
+    "kmeans": kmeans_sweep,
+    "tsne": tsne_fit,
+}
+
+
+def _laptop_run():
+    """The laptop profile's run, unopened on disk, and where it would compute."""
+    from helpers import runs
+    from helpers.device import choose, keep_freed_memory
+
+    settings = resolve("laptop")
+    one = settings.runs()[0]
+    keep_freed_memory()
+    return runs.open_run(one, _dataset(settings)), choose(one.training.precision)
+
+
+def _dataset(settings):
+    from helpers import synthetic
+
+    return synthetic.generate(settings.runs()[0].data)
+
+
+def _apart(function, *arguments):
+    """The result of a function called in a fresh process."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _row(name, ours, baseline, baseline_name, unit, lower_is_better=False) -> dict:
+    ratio = baseline / ours if lower_is_better and ours else ours / baseline if baseline else float("nan")
+    return {
+        "name": name,
+        "ours": ours,
+        "baseline": baseline,
+        "baseline_name": baseline_name,
+        "ratio": ratio,
+        "unit": unit,
+    }
+
+
+def _median_seconds(function, times: int) -> float:
+    function()
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        function()
+        found.append(time.perf_counter() - start)
+    return statistics.median(found)
+
+
+def _wait(device) -> None:
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+
+
+def _peak_memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; writes bench.csv and returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.bench", description=__doc__)
+    parser.add_argument("--only", choices=list(BENCHES), action="append", help="measure this alone (repeatable)")
+    parser.add_argument("--profile", default="laptop", help="whose tables to write to (default: laptop)")
+    given = parser.parse_args(arguments)
+    path = store.DATA / given.profile / "tables" / "bench.csv"
+    columns = TABLES["bench"].split()
+    known = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
+    for name in given.only or BENCHES:
+        print(f"measuring {name} ...", flush=True)
+        found = pd.DataFrame(BENCHES[name]())[columns]
+        print(found.round(3).to_string(index=False), flush=True)
+        known = pd.concat([f for f in (known[~known["name"].isin(found["name"])], found) if len(f)])
+        with store.replacing(path) as temporary:
+            known.to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
+    store.write_json(path.with_name("bench.json"), store.provenance())
+    print(f"written to {path.relative_to(store.ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

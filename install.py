@@ -1,0 +1,82 @@
+"""Install requirements.lock into the Python that runs this; on a machine without a GPU, torch's CPU build.
+
+Linux wheels of torch on the Python package index bring gigabytes of CUDA libraries. Where there is no
+NVIDIA driver, and pip is not configured to find a CPU build by itself, uv is asked for one: it knows where
+torch keeps them. If that fails, the default build is installed, which works everywhere.
+Needs nothing beyond the standard library.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+LOCK = ROOT / "requirements.lock"
+UV = "uv==0.13.9"
+# torch pins these itself when a CUDA build is installed; a CPU build needs none of them.
+CUDA_ONLY = re.compile(r"^(nvidia|cuda)[a-z0-9-]*|^triton")
+
+
+def main() -> int:
+    """Command line: no argument installs, --lock renews the lock file; returns the exit status."""
+    if sys.version_info < (3, 11):  # noqa: UP036 (an older one may well run this file)
+        print(f"Python 3.11 or newer is needed, not {sys.version.split()[0]}: make PYTHON3=python3.12", file=sys.stderr)
+        return 1
+    if sys.argv[1:] == ["--lock"]:
+        return lock()
+    print(f"installing {LOCK.name} into {sys.prefix} (once; a few minutes)", flush=True)
+    pin = re.search(r"^torch==\S+", LOCK.read_text(), re.MULTILINE)[0]
+    if needs_cpu_build(pin):
+        print("no NVIDIA driver found: looking for torch's CPU build", flush=True)
+        pip("install", UV)
+        if uv("pip", "install", "--python", sys.executable, "--torch-backend", "cpu", pin).returncode:
+            print("the CPU build cannot be reached: installing the default one, which is larger", flush=True)
+    status = pip("install", "-r", str(LOCK)).returncode or pip("install", "--no-deps", "-e", str(ROOT)).returncode
+    if status:
+        print("installation failed; the same command tries again. Nothing else was changed.", file=sys.stderr)
+    return status
+
+
+def needs_cpu_build(pin: str) -> bool:
+    """Whether pip would fetch a CUDA build of torch on a Linux machine that has no NVIDIA driver."""
+    driver = shutil.which("nvidia-smi") or Path("/proc/driver/nvidia/version").exists()
+    if not sys.platform.startswith("linux") or driver:
+        return False
+    report = pip("install", "--dry-run", "--no-deps", "--report", "-", pin, capture_output=True, text=True)
+    try:
+        plan = json.loads(report.stdout)["install"]
+    except (ValueError, KeyError):
+        return True
+    needed = [r for package in plan for r in package["metadata"].get("requires_dist", [])]
+    return any(CUDA_ONLY.match(r) for r in needed)
+
+
+def lock() -> int:
+    """Resolve pyproject.toml for every platform and Python from 3.11 on, and write the exact pins."""
+    pip("install", UV)
+    options = ["--universal", "--python-version", "3.11", "--all-extras", "--no-header", "--no-annotate"]
+    found = uv("pip", "compile", *options, "pyproject.toml", cwd=ROOT, capture_output=True, text=True)
+    if found.returncode:
+        print(found.stderr, file=sys.stderr)
+        return found.returncode
+    head = "# Exact pins for pip and conda, written by `make lock` from pyproject.toml.\n"
+    LOCK.write_text(head + "".join(f"{p}\n" for p in found.stdout.splitlines() if not CUDA_ONLY.match(p)))
+    return 0
+
+
+def pip(*arguments: str, **options) -> subprocess.CompletedProcess:
+    """Run pip in this Python."""
+    quiet = ["--quiet", "--disable-pip-version-check"]
+    return subprocess.run([sys.executable, "-m", "pip", *arguments, *quiet], **options)
+
+
+def uv(*arguments: str, **options) -> subprocess.CompletedProcess:
+    """Run uv, which pip has put beside this Python."""
+    return subprocess.run([sys.executable, "-m", "uv", *arguments], **options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

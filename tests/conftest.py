@@ -1,0 +1,37 @@
+"""Artefacts of tests go to a folder of their own; a tiny data set and a tiny trained run are shared."""
+
+import os
+import tempfile
+
+os.environ["CLM_ROOT"] = tempfile.mkdtemp(prefix="clm-tests-")  # before helpers.store is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import torch
+
+from helpers import synthetic, train
+from helpers.device import Device
+from helpers.settings import resolve
+
+CPU32 = Device(torch.device("cpu"), "float32", "tests compare bits")
+TINY = (
+    "width=16 model.number_of_heads=2 model.number_of_layers=2 training.log_every=1 training.number_of_epochs=4 "
+    "training.stop_epoch=none training.neighbours=12 neighbours.sensitivity=1,5,12 neighbours.k=5"
+)
+
+
+@pytest.fixture(scope="session")
+def settings():
+    return resolve("smoke", TINY)
+
+
+@pytest.fixture(scope="session")
+def dataset(settings):
+    made = synthetic.generate(settings.run(16, 0).data)
+    synthetic.save(made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def run(settings, dataset):
+    return train.train(settings.run(16, 0), dataset, CPU32, progress=lambda epochs, **_: epochs)

@@ -1,0 +1,60 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import clustering, figures, neighbours, synthetic
+from helpers.runs import histories
+
+
+@pytest.fixture(scope="module")
+def tables(run, settings):
+    return clustering.analyse(run, settings.clustering, settings.tsne, jobs=1)
+
+
+def curves(ax):
+    return {tuple(line.get_ydata()) for line in ax.lines if len(line.get_xdata()) > 2}
+
+
+def test_clustering_figure_draws_the_table(tables):
+    scores = tables["clustering"]
+    figure = figures.clustering(scores, 16, "raw", {0: 3}, metrics=("f1", "ari"))
+    axes = figure.axes
+    assert len(axes) == 2 * 2 * 3
+    part = scores.query("split == 'subset' and label == 'task' and space == 'raw' and layer == 2")
+    assert tuple(part.sort_values("epoch")["f1"]) in curves(axes[0])
+    assert [ax.get_title() for ax in axes[:3]] == ["Task", "Distribution", "Distribution-mapping"]
+    assert any(line.get_xdata()[0] == 3 for line in axes[0].lines), "the best epoch is marked"
+
+
+def test_several_seeds_become_a_mean_with_an_interval(tables):
+    scores = tables["clustering"]
+    both = pd.concat([scores, scores.assign(seed=1, f1=scores["f1"] + 0.1)])
+    figure = figures.clustering(both, 16, "raw", {0: 3, 1: 4})
+    part = scores.query("split == 'subset' and label == 'task' and space == 'raw' and layer == 2")
+    drawn = np.array([line.get_ydata() for line in figure.axes[0].lines if len(line.get_xdata()) > 2])
+    assert np.isclose(drawn, part.sort_values("epoch")["f1"].to_numpy() + 0.05).all(1).any()
+    assert figure.axes[0].collections, "the interval is drawn"
+
+
+def test_the_other_figures_draw_their_tables(run, tables, dataset):
+    history = histories([run])
+    knn = neighbours.analyse(run, (1, 5, 12))
+    drawn = {
+        "training": figures.training(history, 16, {0: 3}),
+        "neighbours": figures.neighbours(knn, history, 16, 5, {0: 3}),
+        "sensitivity": figures.neighbour_sensitivity(knn, 16, 4),
+        "variance": figures.variance(tables["variance"], 16, "validation", {0: 3}),
+        "hard": figures.hard_examples(tables["hard"], 16, {0: 3}),
+        "data": figures.lengths_and_overlap(dataset.instances, dataset.distributions.query("not hard")),
+    }
+    assert tuple(history["accuracy_validation"]) in curves(drawn["training"].axes[2])
+    assert tuple(knn.query("layer == 1 and k == 5")["same_task"]) in curves(drawn["neighbours"].axes[0])
+    assert tuple(knn.query("layer == 1 and epoch == 4")["accuracy"]) in curves(drawn["sensitivity"].axes[1])
+    factor = tables["variance"].query("split == 'validation' and factor == 'input' and layer == 2")
+    assert tuple(factor["explained"]) in curves(drawn["variance"].axes[0])
+    assert (
+        sum(patch.get_height() for patch in drawn["data"].axes[0].patches) == dataset.instances["instruction"].nunique()
+    )
+    assert (
+        max(patch.get_height() for patch in drawn["data"].axes[1].patches) == synthetic.tasks_per_input(dataset).max()
+    )

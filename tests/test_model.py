@@ -1,0 +1,111 @@
+import pytest
+import torch
+from conftest import CPU32
+
+from helpers import batches, model, states
+from helpers.device import Device
+from helpers.settings import ModelSettings
+
+
+@pytest.mark.parametrize(
+    ("width", "exact", "printed"), [(32, 55_296, "55"), (768, 23_737_344, "23"), (2048, 201_719_808, "202")]
+)
+def test_parameter_counts_are_table_6s(width, exact, printed):
+    count = model.parameter_count(ModelSettings(hidden_dimension=width), 60)
+    assert count == exact
+    paper = {"thousand": 1e3, "million": 1e6}[model.PAPER_PARAMETERS[width].split()[1]]
+    assert model.PAPER_PARAMETERS[width].split()[0] == printed
+    assert abs(count / paper - int(printed)) < 1
+
+
+def test_initialisation_is_fixed_by_its_seed_and_leaves_the_global_state(settings):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    one, two, other = (model.build(settings.model, 60, seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    assert not torch.equal(one.transformer.wte.weight, other.transformer.wte.weight)
+
+
+def plain_rows(rows: batches.Rows, chosen, device="cpu"):
+    """Every instance [I; x; y] as a row of its own, as transformers would take it; padded with -100 labels."""
+    sequences = [
+        [*rows.symbols[r][: rows.lengths[r]], rows.inputs[r, j], rows.outputs[r, j]]
+        for r in chosen
+        for j in range(rows.inputs.shape[1])
+    ]
+    longest = max(map(len, sequences))
+    tokens = torch.tensor([s + [0] * (longest - len(s)) for s in map(list, sequences)])
+    attention = torch.tensor([[1] * len(s) + [0] * (longest - len(s)) for s in sequences])
+    at_input = torch.tensor([len(s) - 2 for s in sequences])
+    return tokens, attention, at_input
+
+
+def test_forward_equals_transformers_own(run, dataset):
+    net = run.model("last")
+    rows = run.rows["validation"]
+    chosen = [0, 5, 11, 2]
+    batch = rows.batch(torch.tensor(chosen).numpy())
+    with torch.no_grad():
+        ours = model.forward(net, batch, layers=True)
+        tokens, attention, at_input = plain_rows(rows, chosen)
+        theirs = net(tokens, attention_mask=attention, output_hidden_states=True)
+    for layer, hidden in enumerate(theirs.hidden_states):
+        picked = hidden[torch.arange(len(tokens)), at_input]
+        torch.testing.assert_close(ours.layers[layer].flatten(0, 1), picked, rtol=1e-4, atol=1e-5)
+    logits = model.logits(net, ours.hidden[batch.inputs]).flatten(0, 1)
+    torch.testing.assert_close(logits, theirs.logits[torch.arange(len(tokens)), at_input], rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_forward_is_close_and_gradients_follow(run):
+    net = run.model("last").train()
+    for module in net.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    net.config.resid_pdrop = 0.0
+    batch = run.rows["train"].batch(torch.arange(8).numpy())
+
+    def gradients(half):
+        if half:
+            half.begin_step()
+        output = model.forward(net, batch, torch.Generator(), half=half)
+        model.logits(net, output.hidden[batch.predictors]).logsumexp(-1).sum().backward()
+        return torch.cat([p.grad.flatten() for p in net.parameters()])
+
+    exact = gradients(None).clone()
+    net.zero_grad(set_to_none=True)
+    half = model.HalfWeights(net)
+    rounded = gradients(half)
+    again = gradients(half)  # nothing may accumulate from one step to the next
+    assert torch.nn.functional.cosine_similarity(exact, rounded, dim=0) > 0.999
+    torch.testing.assert_close(rounded, again)
+
+
+def test_half_weights_follow_the_optimiser(run):
+    net = run.model("last")
+    half = model.HalfWeights(net)
+    with torch.no_grad():
+        net.transformer.h[0].mlp.c_fc.weight.add_(1.0)
+    half.begin_step()
+    copy = half.of[id(net.transformer.h[0].mlp.c_fc)][0]
+    torch.testing.assert_close(copy, net.transformer.h[0].mlp.c_fc.weight.to(torch.bfloat16))
+
+
+def test_dropout_keeps_the_right_share_and_the_mean():
+    x = torch.ones(400, 500)
+    dropped = model._dropout(x, 0.2, torch.Generator().manual_seed(0))
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.2, abs=0.005)
+    assert dropped.mean().item() == pytest.approx(1.0, abs=0.01)
+    assert set(dropped.unique().tolist()) == {0.0, 1.25}
+    same = model._dropout(x, 0.2, torch.Generator().manual_seed(0))
+    assert torch.equal(dropped, same)
+
+
+def test_observing_in_bfloat16_stays_close_to_float32(run):
+    net = run.model("last")
+    exact = states.observe(net, run.rows["validation"], CPU32)
+    where = Device(torch.device("cpu"), "bfloat16", "test")
+    rounded = states.observe(net, run.rows["validation"], where, model.HalfWeights(net))
+    scale = abs(exact.states).max()
+    assert abs(exact.states - rounded.states).max() < 0.03 * scale

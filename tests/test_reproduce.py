@@ -1,0 +1,154 @@
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from helpers import fingerprint, reproduce
+from helpers.settings import PROFILES, resolve
+from helpers.workspace import TABLES
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def job(root, *arguments):
+    command = [sys.executable, "-m", "helpers.reproduce", *arguments]
+    environment = os.environ | {"CLM_ROOT": str(root)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The whole smoke profile, from nothing."""
+    root = tmp_path_factory.mktemp("smoke")
+    result = job(root, "--profile", "smoke")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return root
+
+
+def test_every_table_and_figure_is_made_and_a_second_call_does_nothing(smoke):
+    tables = {path.stem: pd.read_csv(path) for path in (smoke / "data/smoke/tables").glob("*.csv")}
+    assert set(tables) == set(TABLES) - {"bench"}
+    for name, table in tables.items():
+        assert list(table) == TABLES[name].split()
+        assert len(table)
+    figures = list((smoke / "figures/smoke").glob("*.svg"))
+    assert len(figures) > 10
+    assert all(path.with_suffix(".png").stat().st_size > 5000 for path in figures)
+    assert {p.stem for p in (smoke / "data/smoke/notebooks").glob("*.ipynb")} == set(reproduce.STAGES)
+    again = job(smoke, "--profile", "smoke")
+    assert again.stdout.count("up to date") == len(reproduce.STAGES)
+
+
+def test_a_lost_table_reruns_its_notebook_alone(smoke):
+    (smoke / "data/smoke/tables/neighbours.csv").unlink()
+    result = job(smoke, "--profile", "smoke")
+    assert result.stdout.count("up to date") == len(reproduce.STAGES) - 1
+    assert "04_knn: done" in result.stdout
+    assert (smoke / "data/smoke/tables/neighbours.csv").exists()
+
+
+def test_overrides_write_beside_the_profile_and_share_its_runs(smoke):
+    trained = {p.name for p in (smoke / "data/runs").iterdir()}
+    result = job(smoke, "--profile", "smoke", "--set", "neighbours.k=5", "--only", "04_knn")
+    assert result.returncode == 0, result.stderr
+    assert (smoke / "data/smoke--neighbours.k-5/tables/neighbours.csv").exists()
+    assert {p.name for p in (smoke / "data/runs").iterdir()} == trained
+    assert not (smoke / "data/smoke--neighbours.k-5/tables/clustering.csv").exists()
+
+
+def test_provenance_is_written_beside_the_tables(smoke):
+    found = json.loads((smoke / "data/smoke/tables/provenance.json").read_text())
+    assert set(found) == set(reproduce.STAGES)
+    assert all({"commit", "seconds", "seeds", "versions"} <= set(facts) for facts in found.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--profile", "labtop"], ["unknown profile 'labtop'", "laptop"]),
+        (["--set", "sead=1"], ["unknown setting 'sead'", "seed"]),
+        (["--set", "training.learning_rate=0"], ["training.learning_rate=0", "greater than 0"]),
+    ],
+)
+def test_bad_requests_end_at_once_with_the_remedy(tmp_path, arguments, words):
+    result = job(tmp_path, *arguments)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_setting_reruns_what_depends_on_it():
+    base = reproduce.keys(resolve("laptop"))
+
+    def changed(overrides):
+        now = reproduce.keys(resolve("laptop", overrides))
+        return {name for name in base if now[name] != base[name]}
+
+    assert changed("neighbours.k=5") == {"04_knn"}
+    assert changed("clustering.n_init=3") == {"03_clustering"}
+    assert changed("training.learning_rate=1e-3") == {"02_train", "03_clustering", "04_knn"}
+    assert changed("data.max_repeats=3") == set(base)
+    assert changed("seed=1") == set(base)
+
+
+def test_a_helper_reruns_the_notebooks_that_import_it(monkeypatch):
+    base = reproduce.keys(resolve("laptop"))
+    real = fingerprint._source_digest
+
+    def changed(module):
+        monkeypatch.setattr(fingerprint, "_source_digest", lambda name: "changed" if name == module else real(name))
+        now = reproduce.keys(resolve("laptop"))
+        monkeypatch.setattr(fingerprint, "_source_digest", real)
+        return {name for name in base if now[name] != base[name]}
+
+    assert changed("neighbours") == {"04_knn"}
+    assert changed("clustering") == {"03_clustering"}
+    assert changed("train") == {"02_train", "03_clustering", "04_knn"}
+    assert changed("bench") == set()
+
+
+def test_tables_are_documented():
+    text = (ROOT / "data/README.md").read_text()
+    for name, columns in TABLES.items():
+        section = text.split(f"### `{name}.csv`")[1].split("###")[0]
+        for column in columns.split():
+            assert f"`{column}`" in section, f"data/README.md does not describe {column} of {name}.csv"
+
+
+def test_committed_tables_have_the_documented_columns():
+    for profile in PROFILES:
+        for path in (ROOT / "data" / profile / "tables").glob("*.csv"):
+            assert list(pd.read_csv(path, nrows=2)) == TABLES[path.stem].split()
+
+
+def test_make_lists_its_targets_with_help():
+    shown = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("reproduce", "test", "lab", "bench", "clean", "help"):
+        assert f"  {target} " in shown
+    assert "PROFILE is now laptop" in shown
+
+
+def test_pins_have_one_source():
+    """environment.yml installs requirements.lock, which satisfies pyproject.toml."""
+    import tomllib
+
+    from packaging.requirements import Requirement
+
+    assert "-r requirements.lock" in (ROOT / "environment.yml").read_text()
+    lines = [x for x in (ROOT / "requirements.lock").read_text().splitlines() if x and not x.startswith("#")]
+    assert all("==" in line for line in lines)
+    pins = {}
+    for requirement in map(Requirement, lines):
+        if requirement.marker is None:
+            pins[requirement.name] = next(iter(requirement.specifier)).version
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for text in itertools.chain(project["dependencies"], *project["optional-dependencies"].values()):
+        wanted = Requirement(text)
+        assert wanted.specifier.contains(pins[wanted.name]), wanted.name

@@ -1,0 +1,53 @@
+import errno
+import os
+
+import pytest
+
+from helpers import store
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
+    path = tmp_path / "a.json"
+    store.write_json(path, {"a": 1})
+
+    def fail_halfway():
+        with store.replacing(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        fail_halfway()
+    assert store.read_json(path, "") == {"a": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_full_disk_says_so_and_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    store.write_json(path, {"a": 1})
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(store.ArtefactError, match=r"disk is full .* while writing .*a\.json; free some space"):
+        store.write_json(path, {"a": 2})
+    monkeypatch.undo()
+    assert store.read_json(path, "") == {"a": 1}
+
+
+def test_missing_broken_and_changed_files_are_named_with_the_remedy(tmp_path):
+    with pytest.raises(store.ArtefactError, match=r"x\.json is missing; make it"):
+        store.read_json(tmp_path / "x.json", "make it")
+    broken = tmp_path / "y.json"
+    broken.write_text("{")
+    with pytest.raises(store.ArtefactError, match=r"y\.json is not readable JSON"):
+        store.read_json(broken, "make it")
+    with pytest.raises(store.ArtefactError, match="SHA-256 differs"):
+        store.check_file(broken, "0" * 64, "make it")
+    assert store.check_file(broken, store.sha256(broken), "") == broken
+
+
+def test_provenance_names_commit_and_versions():
+    found = store.provenance()
+    assert found["commit"]
+    assert found["versions"]["torch"].startswith("2.")
