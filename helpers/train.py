@@ -89,7 +89,7 @@ class _Trainer:
         for name, parameter in self.model.named_parameters():
             if f"exp_avg.{name}" in tensors:
                 self.optimizer.state[parameter] = {
-                    "step": tensors["step"].to(parameter.device),
+                    "step": tensors["step"].clone().to(parameter.device),  # each counts by itself
                     "exp_avg": tensors[f"exp_avg.{name}"].to(parameter.device),
                     "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter.device),
                 }

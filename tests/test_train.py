@@ -38,7 +38,7 @@ def same_bits(a, b):
 def test_history_has_a_row_an_epoch_and_learning_lowers_the_loss(run):
     history = run.history
     assert history["epoch"].tolist() == [0, 1, 2, 3, 4]
-    assert history["loss"].iloc[-1] < 0.8 * history["loss"].iloc[0]
+    assert history["loss"].iloc[-1] < 0.9 * history["loss"].iloc[0]
     assert history["learning_rate"].iloc[0] == run.settings.training.learning_rate
     assert history["learning_rate"].iloc[-1] == pytest.approx(0, abs=1e-12)
     assert run.logged_epochs == [0, 1, 2, 3, 4]
@@ -85,24 +85,24 @@ train.train(one, synthetic.generate(one.data), CPU32, progress=lambda epochs, **
 """
 
 
+def epoch_reached(root):
+    found = list(root.glob("data/runs/*/progress.json"))
+    return json.loads(found[0].read_text())["epoch"] if found else -1
+
+
 def test_killed_at_any_moment_and_restarted_is_the_same_to_the_bit(run, dataset, tmp_path):
     environment = os.environ | {"CLM_ROOT": str(tmp_path), "PYTHONPATH": os.path.dirname(__file__)}
     # conftest makes a folder of its own; the processes must share this one
     code = "import os; root = os.environ['CLM_ROOT']\nimport conftest, helpers.store as s\nfrom pathlib import Path\n"
     code += "s.ROOT = Path(root); s.DATA = Path(root) / 'data'\n" + KILLED
-    kills = 0
-    for delay in (0.05, 0.4, 0.15):
-        process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("data/runs/*/progress.json")) and time.monotonic() < deadline:
-            time.sleep(0.01)
+    for target, delay in ((0, 0.05), (1, 0.0), (2, 0.1)):  # some land within an epoch, some while it is written
+        process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+        deadline = time.monotonic() + 120
+        while epoch_reached(tmp_path) < target and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
         time.sleep(delay)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait()
-        process.stderr.close()
-    assert kills
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
     folder = next(tmp_path.glob("data/runs/*"))
     progress = json.loads((folder / "progress.json").read_text())
