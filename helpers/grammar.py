@@ -16,7 +16,7 @@ METACHARACTERS = {
     "group": lambda c, r: f"({''.join(c)}){{1,{r}}}",  # (abc){1,2}: the sequence, repeated
     "plus": lambda c, r: "".join(f"{x}{{1,{r}}}" for x in c),  # a{1,2}b{1,2}c{1,2}: each, in order
     "star": lambda c, r: "".join(f"{x}{{0,{r}}}" for x in c),  # a{0,2}b{0,2}c{0,2}: some, in order
-    "class": lambda c, r: f"[{''.join(c)}]{{{len(c)},{r * len(c)}}}",  # [abc]{3,6}: any, in any order
+    "class": lambda c, r: f"[{''.join(c)}]{{1,{r}}}",  # [abc]{1,2}: any of them
     "optional": lambda c, r: "".join(f"{x}?" for x in c),  # a?b?c?: some, once
     "alternation": lambda c, r: f"({'|'.join(c)})",  # (a|b|c): one of them
 }

@@ -69,9 +69,9 @@ class DataSettings(_Section):
     distributions_in_validation_set: int = Field(21, ge=1)
     distributions_in_hard_examples: int = Field(11, ge=1)
     distributions_in_training_subset: int = Field(6, ge=1)
-    # Four that show most of their arguments, so that an instruction can identify its distribution (notebook 01).
+    # Together they show enough of their arguments for an instruction to identify its distribution (notebook 01).
     metacharacters: Metacharacters = ("group", "plus", "star", "class")
-    max_repeats: int = Field(2, ge=1)  # the upper bound of every quantifier; 2 keeps instructions near 18 symbols
+    max_repeats: int = Field(2, ge=1)  # the upper bound of every quantifier; 2 keeps instructions near 14 symbols
     min_instruction_length: int = Field(3, ge=1)  # symbols; one or two could not identify a distribution
     max_instruction_length: int = Field(62, ge=1)  # symbols; with input and output, the model's 64 positions
 
