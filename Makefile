@@ -47,7 +47,7 @@ lint: $(READY) ## format code and notebooks, and mend what can be mended
 lab: $(READY) ## open JupyterLab on the notebooks (localhost, with a token)
 	@$(PYTHON) -m jupyter lab --notebook-dir=notebooks
 
-bench: $(READY) ## speed and memory against named baselines -> data/bench/bench.csv
+bench: $(READY) ## speed and memory against named baselines -> data/laptop/tables/bench.csv
 	@$(PYTHON) -m helpers.bench
 
 clean: ## remove what reproduce generated, but for committed tables and figures

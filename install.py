@@ -69,7 +69,7 @@ def lock() -> int:
 
 def pip(*arguments: str, **options) -> subprocess.CompletedProcess:
     """Run pip in this Python."""
-    quiet = ["--quiet", "--disable-pip-version-check"]
+    quiet = ["-qq", "--disable-pip-version-check"]  # errors alone
     return subprocess.run([sys.executable, "-m", "pip", *arguments, *quiet], **options)
 
 
