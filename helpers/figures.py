@@ -181,6 +181,68 @@ def lengths_and_overlap(instances: pd.DataFrame, expressions: pd.DataFrame) -> F
     return figure
 
 
+def llm_layers(table: pd.DataFrame) -> Figure:
+    """Every score of pretrained models by layer, one column an identity, one colour a model and revision.
+
+    Args:
+        table: llm_layers.csv.
+    """
+    metrics = tuple(METRIC_TITLES)
+    figure, axes = _grid(len(metrics), len(LABEL_TITLES), height=2.4)
+    raw = table[table["space"] == "raw"].assign(name=lambda t: t["model"] + " " + t["revision"])
+    for metric, line in zip(metrics, axes, strict=True):
+        for label, ax in zip(LABEL_TITLES, line, strict=True):
+            sns.lineplot(
+                data=raw[raw["label"] == label], x="layer", y=metric, hue="name", palette="colorblind",
+                marker="o", ms=4, mec="none", ax=ax, legend=ax is axes[-1][-1], errorbar=None,
+            )  # fmt: skip
+            ax.set(ylim=(-0.03, 1.03), ylabel=METRIC_TITLES[metric] if label == "task" else "")
+            if metric == metrics[0]:
+                ax.set_title({"task": "Task (category)"}.get(label, LABEL_TITLES[label]))
+    axes[-1][-1].get_legend().set_title(None)
+    return _titled(figure, "KMeans on pretrained models' states, by layer")
+
+
+def llm_map(points: np.ndarray, instances: pd.DataFrame, solved: np.ndarray, title: str) -> Figure:
+    """A map of one layer's states, coloured by category, by task, and by whether the model solves the instance.
+
+    Args:
+        points: (K, 2).
+        instances: K rows with category and task.
+        solved: (K,) bool.
+    """
+    figure, (axes,) = _grid(1, 3, height=4.2, panel=4.6)
+    frame = instances.assign(x=points[:, 0], y=points[:, 1], solved=np.where(solved, "solved", "not solved"))
+    for ax, hue, palette in (
+        (axes[0], "category", "colorblind"),
+        (axes[1], "task", "husl"),
+        (axes[2], "solved", {"solved": "#0072b2", "not solved": "#d55e00"}),
+    ):
+        sns.scatterplot(data=frame, x="x", y="y", hue=hue, palette=palette, s=9, linewidth=0, ax=ax)
+        ax.set(xticks=[], yticks=[], xlabel="", ylabel="", title=f"by {hue}")
+        ax.legend(fontsize=6, markerscale=2, loc="upper left", bbox_to_anchor=(0, -0.02), ncol=2)
+    return _titled(figure, title)
+
+
+def llm_neighbours(table: pd.DataFrame) -> Figure:
+    """Neighbours of held-out instructions by layer: same task, same category, voting accuracy."""
+    figure, (axes,) = _grid(1, 3, height=2.8, panel=3.4)
+    named = table.assign(name=table["model"] + " " + table["revision"])
+    panels = {
+        "same_task": "Share with the same task",
+        "same_category": "Share with the same category",
+        "accuracy": "KNN accuracy",
+    }
+    for ax, (column, title) in zip(axes, panels.items(), strict=True):
+        sns.lineplot(
+            data=named, x="layer", y=column, hue="name", palette="colorblind", marker="o", ms=4, mec="none", ax=ax,
+            legend=ax is axes[-1], errorbar=None,
+        )  # fmt: skip
+        ax.set(ylim=(-0.03, 1.03), ylabel="", title=title)
+    axes[-1].get_legend().set_title(None)
+    return _titled(figure, f"Nearest states of held-out instructions, K = {table['k'].iloc[0]}")
+
+
 def _by_layer(ax, part: pd.DataFrame, column: str, best: dict[int, int], x: str = "epoch") -> None:
     many = part["seed"].nunique() > 1
     sns.lineplot(

@@ -54,18 +54,24 @@ def draw(tasks: list[NaturalTask], pairs: int = 10, instructions: int = 55, seed
     """Every drawn instruction of a task with every drawn pair: 16 x 55 x 10 = 8,800 instances (Table 2).
 
     Args:
-        pairs, instructions: how many of each a task gives, at random and fixed by the seed.
+        pairs, instructions: how many of each a task gives, at random and fixed by the seed. Inputs are ranked
+            once for all tasks, and each takes the first of its own: tasks that share inputs draw the same ones.
 
     Returns:
-        One row an instance: instance, instruction_id, instruction, input, output, category, task, mapping.
+        One row an instance: instance, instruction_id, instruction, input, output, category, task, mapping. Tasks of
+        one name in two categories are told apart as category/name.
 
     Raises:
         NaturalDataError: a task has fewer pairs or instructions than asked for.
     """
     rng = np.random.default_rng(seed)
+    words = sorted({x for task in tasks for x in task.pairs})
+    rank = dict(zip(words, rng.permutation(len(words)), strict=True))
     rows = []
     instruction_id = mapping = 0
+    names = [task.name for task in tasks]
     for task in tasks:
+        label = task.name if names.count(task.name) == 1 else f"{task.category}/{task.name}"
         for have, want, what in (
             (len(task.pairs), pairs, "pairs"),
             (len(task.instructions), instructions, "instructions"),
@@ -75,12 +81,11 @@ def draw(tasks: list[NaturalTask], pairs: int = 10, instructions: int = 55, seed
                     f"{task.category}/{task.name} has {have} {what}, fewer than the {want} asked for: add some, or ask "
                     f"for {have} ({what}={have})"
                 )
-        inputs = sorted(task.pairs)
-        chosen = [inputs[i] for i in np.sort(rng.choice(len(inputs), pairs, replace=False))]
+        chosen = sorted(task.pairs, key=rank.get)[:pairs]
         texts = [task.instructions[i] for i in np.sort(rng.choice(len(task.instructions), instructions, replace=False))]
         for text in texts:
             rows += [
-                (len(rows) + k, instruction_id, text, x, task.pairs[x], task.category, task.name, mapping + k)
+                (len(rows) + k, instruction_id, text, x, task.pairs[x], task.category, label, mapping + k)
                 for k, x in enumerate(chosen)
             ]
             instruction_id += 1

@@ -31,6 +31,7 @@ STAGES = {
     "02_train": Stage(("01_generate_data",), ("model", "training", *GRID)),
     "03_clustering": Stage(("02_train",), ("clustering", "tsne")),
     "04_knn": Stage(("02_train",), ("neighbours",)),
+    "05_probe_llms": Stage((), ("probe",)),
 }
 
 

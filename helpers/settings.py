@@ -166,6 +166,22 @@ class NeighbourSettings(_Section):
     sensitivity: Ints = (1, 2, 5, 10, 20, 50)
 
 
+class ProbeSettings(_Section):
+    """Section 3.4: pretrained models on natural tasks."""
+
+    models: Names = ("gemma-3-270m",)  # hub ids, folders or GGUF files; the default needs no network
+    revisions: Names = ()  # checkpoints of each model; none: its main one
+    data: str | None = None  # folder of <category>/<task>.json; none: data/natural
+    pairs_per_task: int = Field(10, ge=2)  # the paper's ten
+    instructions_per_task: int = Field(55, ge=2)  # Table 2's 8,800 = 16 x 55 x 10; section 3.4 speaks of 50
+    template: str = "{instruction}\nInput: {input}\nOutput:"  # or "chat"; the paper gives none
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    n_init: int = Field(3, ge=1)  # restarts of KMeans
+    resamples: int = Field(200, ge=10)  # of instructions and pairs, for the intervals
+    seed: int = Field(0, ge=0)  # of the draw of pairs and instructions
+
+
 class Settings(_Section):
     """All settings of one `make reproduce`: a grid of widths and seeds, and the sections above."""
 
@@ -179,6 +195,7 @@ class Settings(_Section):
     clustering: ClusteringSettings = ClusteringSettings()
     tsne: TsneSettings = TsneSettings()
     neighbours: NeighbourSettings = NeighbourSettings()
+    probe: ProbeSettings = ProbeSettings()
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":
@@ -336,6 +353,10 @@ PROFILES: dict[str, dict[str, object]] = {
         "tsne.epochs": 2,
         "clustering.n_init": 2,
         "neighbours.sensitivity": (1, 5, 10, 20),
+        "probe.pairs_per_task": 3,
+        "probe.instructions_per_task": 4,
+        "probe.n_init": 1,
+        "probe.resamples": 20,
     },
     "laptop": {
         "training.stop_epoch": 50,

@@ -24,6 +24,11 @@ TABLES = {
     "variance": "width seed epoch layer split factor explained",
     "hard": "width seed epoch layer space pairs_separated nearer_own_task accuracy_hard accuracy_original",
     "neighbours": "width seed epoch layer k same_task accuracy",
+    "table1": "model revision label layer f1 ari ami source",
+    "table1_intervals": "model revision label metric low high",
+    "llm_layers": "model revision layer space label k f1 ari ami",
+    "llm_neighbours": "model revision layer k same_task same_category accuracy",
+    "llm_solved": "model revision category task solved",
     "bench": "name ours baseline baseline_name ratio unit",
 }
 

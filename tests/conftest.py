@@ -8,8 +8,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from tiny_models import KINDS, make
 
-from helpers import synthetic, train
+from helpers import natural, synthetic, train
 from helpers.device import Device
 from helpers.settings import resolve
 
@@ -35,3 +36,22 @@ def dataset(settings):
 @pytest.fixture(scope="session")
 def run(settings, dataset):
     return train.train(settings.run(16, 0), dataset, CPU32, progress=lambda epochs, **_: epochs)
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory):
+    """A folder for each architecture of tiny_models, the weights in several safetensors shards."""
+    folders = {}
+    for kind in KINDS:
+        net, tokens = make(kind)
+        folders[kind] = tmp_path_factory.mktemp(kind)
+        net.save_pretrained(folders[kind], max_shard_size="40KB")
+        tokens.save_pretrained(folders[kind])
+        assert len(list(folders[kind].glob("*.safetensors"))) > 1
+    return folders
+
+
+@pytest.fixture(scope="session")
+def instances():
+    """A few instances of three natural tasks."""
+    return natural.draw(natural.load()[:3], pairs=4, instructions=5)

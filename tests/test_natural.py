@@ -78,7 +78,7 @@ def test_the_default_draw_is_table_2s_and_repeats():
     assert made["instruction_id"].nunique() == 880
     assert made.equals(natural.draw(TASKS))
     assert not made.equals(natural.draw(TASKS, seed=1))
-    assert natural.twin_share(natural.draw(TASKS, pairs=30)) > 0.4
+    assert natural.twin_share(made) > 0.4
 
 
 def folder(tmp_path, pairs='{"a": "b"}', instructions="Do it.\nDo that."):

@@ -1,0 +1,156 @@
+"""Point the probe at a model: `python -m helpers.probe MODEL`, or `run` from a notebook.
+
+Any Hugging Face causal language model by hub id, local folder or GGUF file; without a name, Gemma-3-270M
+from an installed package, which needs no network.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from helpers import llm_states, llms, natural, store, table1
+from helpers.llm_states import Probe
+
+COLUMNS = ["f1", "ari", "ami"]
+
+
+@dataclass
+class Results:
+    """Tables of one or several probed models, by (model, revision)."""
+
+    probes: dict[tuple[str, str], Probe] = field(default_factory=dict)
+    scores: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)  # of table1.score_layers
+
+    def stacked(self, tables: dict[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
+        """Tables of several models as one, with columns model and revision in front."""
+        frames = []
+        for (model, revision), table in tables.items():
+            frames.append(table.assign(model=model, revision=revision))
+        return pd.concat(frames, ignore_index=True)
+
+    def layers(self) -> pd.DataFrame:
+        """Every score of every layer, model and revision."""
+        return self.stacked(self.scores)
+
+
+def run(
+    models: tuple[str, ...],
+    instances: pd.DataFrame,
+    revisions: tuple[str, ...] = (),
+    template: str = llm_states.TEMPLATE,
+    layers: list[int] | None = None,
+    n_init: int = 3,
+    **loading,
+) -> Results:
+    """Observe and score models, each at every revision.
+
+    Args:
+        models: see llms.load.
+        instances: from natural.draw.
+        revisions: branches, tags or commits, such as checkpoints of pretraining; empty for the main one.
+        template, layers, n_init: see llm_states.tokenise and table1.score_layers.
+        loading: further arguments of llms.load.
+
+    Raises:
+        llms.ModelError
+    """
+    results = Results()
+    for name in models:
+        for revision in revisions or (None,):
+            model = llms.load(name, revision, **loading)
+            print(f"{model.name} {model.revision}: {model.reason}", flush=True)
+            key = model.name, model.revision
+            results.probes[key] = llm_states.observe(model, instances, template)
+            del model  # its memory is needed for what follows
+            results.scores[key] = table1.score_layers(results.probes[key], layers, n_init)
+    return results
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.probe",
+        description="Do a language model's hidden states cluster by task? Observes the model on 16 natural tasks, "
+        "clusters every layer, and prints its row of the paper's Table 1.",
+        epilog="The paper's models: "
+        + "; ".join(f"{m.name}: {m.hub_id} ({m.gigabytes} GB)" for m in llms.PAPER_MODELS),
+    )
+    parser.add_argument(
+        "model", nargs="?", default=llms.DEFAULT, help="hub id, folder or .gguf file (default: %(default)s)"
+    )
+    parser.add_argument("--revision", default="", help="branch, tag or commit, or several: step1000,step10000")
+    parser.add_argument(
+        "--data", type=Path, default=natural.FOLDER, help="folder of <category>/<task>.json (default: ours)"
+    )
+    parser.add_argument("--instructions", type=Path, help="folder to take <task>.instructions.txt from, if not --data")
+    parser.add_argument(
+        "--drop-multiword", action="store_true", help="leave out pairs of several words, and say how many"
+    )
+    parser.add_argument("--pairs", type=int, default=10, help="word pairs a task (default: %(default)s)")
+    parser.add_argument(
+        "--per-task", type=int, default=55, metavar="N", help="instructions a task (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
+    parser.add_argument("--layers", default="", help="layers to cluster, as in 0,8,16 (default: all)")
+    parser.add_argument("--template", default=llm_states.TEMPLATE, help="text with {instruction} and {input}, or: chat")
+    parser.add_argument("--device", default="auto", help="auto (GPUs, then CPU, then disk), cpu, cuda, cuda:1 ...")
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    parser.add_argument("--trust-remote-code", action="store_true", help="let the model's repository run its code here")
+    parser.add_argument("--allow-pickle", action="store_true", help="read pickled weights, which can run code")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; writes tables under data/probes and returns the exit status."""
+    given = _parser().parse_args(arguments)
+    start = time.monotonic()
+    try:
+        tasks = natural.load(given.data, given.instructions, given.drop_multiword)
+        instances = natural.draw(tasks, given.pairs, given.per_task, given.seed)
+        results = run(
+            (given.model,),
+            instances,
+            tuple(r for r in given.revision.split(",") if r),
+            given.template.replace("\\n", "\n"),
+            [int(n) for n in given.layers.split(",")] if given.layers else None,
+            device=given.device,
+            dtype=given.dtype,
+            trust_remote_code=given.trust_remote_code,
+            allow_pickle=given.allow_pickle,
+        )
+    except (llms.ModelError, store.ArtefactError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the same command continues from what is finished", file=sys.stderr)
+        return 130
+    _report(results, instances)
+    print(f"in {time.monotonic() - start:.0f} s")
+    return 0
+
+
+def _report(results: Results, instances: pd.DataFrame) -> None:
+    print(
+        f"\n{len(instances):,} instances of {instances['task'].nunique()} tasks; "
+        f"{natural.twin_share(instances):.0%} have an input that also occurs under another task"
+    )
+    rows = table1.table1(results.scores)
+    for label in table1.LABELS:
+        part = rows[rows["label"] == label].drop(columns="label")
+        print(f"\nTable 1, {label.replace('_', '-')}\n{part.round(3).astype(object).fillna('').to_string(index=False)}")
+    for (model, revision), probe in results.probes.items():
+        scores = results.scores[model, revision]
+        path = probe.folder / "layers.csv"
+        with store.replacing(path) as temporary:
+            scores.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+        share = table1.solved(probe)["solved"].mean()
+        print(
+            f"\n{model} {revision}: solves {share:.0%}; best layer {table1.best_layer(scores)}; every layer in {path}"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
