@@ -69,8 +69,8 @@ class DataSettings(_Section):
     distributions_in_validation_set: int = Field(21, ge=1)
     distributions_in_hard_examples: int = Field(11, ge=1)
     distributions_in_training_subset: int = Field(6, ge=1)
-    # Together they show enough of their arguments for an instruction to identify its distribution (notebook 01).
-    metacharacters: Metacharacters = ("group", "plus", "star", "class")
+    # Those under which instructions identify their distribution, so that a task can be recognised (notebook 01).
+    metacharacters: Metacharacters = ("group", "plus", "class")
     max_repeats: int = Field(2, ge=1)  # the upper bound of every quantifier; 2 keeps instructions near 14 symbols
     min_instruction_length: int = Field(3, ge=1)  # symbols; one or two could not identify a distribution
     max_instruction_length: int = Field(62, ge=1)  # symbols; with input and output, the model's 64 positions
@@ -359,7 +359,7 @@ PROFILES: dict[str, dict[str, object]] = {
         "probe.resamples": 20,
     },
     "laptop": {
-        "training.stop_epoch": 50,
+        "training.stop_epoch": 40,
         "training.log_every": 2,
         "training.log_also": (1, 3, 5, 7, 9),
         "tsne.epochs": 10,
