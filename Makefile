@@ -14,7 +14,7 @@ export SET
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help reproduce test lint lab bench clean setup lock
+.PHONY: help reproduce test lint lab bench probe clean setup lock
 
 help: ## list the targets
 	@echo "make <target> [PROFILE=smoke|laptop|paper] [SET=\"name=value ...\"]"
@@ -47,11 +47,14 @@ lint: $(READY) ## format code and notebooks, and mend what can be mended
 lab: $(READY) ## open JupyterLab on the notebooks (localhost, with a token)
 	@$(PYTHON) -m jupyter lab --notebook-dir=notebooks
 
+probe: $(READY) ## cluster the states of MODEL (hub id, folder or .gguf file; default: offline) on 16 natural tasks
+	@$(PYTHON) -m helpers.probe $(MODEL) $(ARGS)
+
 bench: $(READY) ## speed and memory against named baselines -> data/laptop/tables/bench.csv
 	@$(PYTHON) -m helpers.bench
 
 clean: ## remove what reproduce generated, but for committed tables and figures
-	rm -rf data/datasets data/runs data/*/logs data/*/notebooks data/smoke data/*--* figures/smoke figures/*--*
+	rm -rf data/datasets data/runs data/models data/probes data/*/logs data/*/notebooks data/smoke data/*--* figures/smoke figures/*--*
 
 lock: $(READY) ## renew requirements.lock from pyproject.toml
 	@$(PYTHON) install.py --lock

@@ -258,12 +258,64 @@ def _tsne(method: str) -> float:
         return _median_seconds(lambda: plain.fit_transform(points), 3)
 
 
+def probe_throughput() -> list[dict]:
+    """The probe on the default model and all 8,800 prompts, against what a user would write."""
+    seconds, memory = _apart(_our_probe)
+    alone, batched = _apart(_plain_probe, 1, 48), _apart(_plain_probe, 32, 480)
+    names = ("one prompt at a time, output_hidden_states=True", "padded batches of 32, output_hidden_states=True")
+    return [
+        _row("probe against single prompts", seconds, alone, f"transformers, {names[0]}", "s/prompt", True),
+        _row("probe against batches", seconds, batched, f"transformers, {names[1]}", "s/prompt", True),
+        _row("probe, memory above the weights", memory, 1536.0, "1.5 GB allowed", "MiB", True),
+    ]
+
+
+def _our_probe() -> tuple[float, float]:
+    from helpers import llm_states, llms, natural
+
+    instances = natural.draw(natural.load())
+    model = llms.load()
+    before = _memory()
+    with tempfile.TemporaryDirectory() as folder:
+        store.DATA = Path(folder)
+        start = time.perf_counter()
+        llm_states.observe(model, instances)
+        seconds = time.perf_counter() - start
+    return seconds / len(instances), _peak_memory() - before
+
+
+def _plain_probe(batch: int, count: int) -> float:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from helpers import llm_states, llms, natural
+
+    instances = natural.draw(natural.load()).sample(count, random_state=0)
+    folder = llms.default_folder()
+    tokens = AutoTokenizer.from_pretrained(folder)
+    tokens.padding_side = "right"
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    texts = [
+        llm_states.TEMPLATE.format(instruction=i, input=x)
+        for i, x in zip(instances["instruction"], instances["input"], strict=True)
+    ]
+    times = []
+    with torch.no_grad():
+        for start in range(0, count, batch):
+            begun = time.perf_counter()
+            encoded = tokens(texts[start : start + batch], return_tensors="pt", padding=True)
+            model(**encoded, output_hidden_states=True)
+            times.append((time.perf_counter() - begun) / batch)
+    return statistics.median(times[1:])
+
+
 BENCHES = {
     "training": training_throughput,
     "growth": growth,
     "data": data_generation,
     "kmeans": kmeans_sweep,
     "tsne": tsne_fit,
+    "probe": probe_throughput,
 }
 
 
@@ -317,6 +369,13 @@ def _wait(device) -> None:
         import torch
 
         torch.cuda.synchronize()
+
+
+def _memory() -> float:
+    """Resident memory now, in MiB."""
+    import psutil
+
+    return psutil.Process().memory_info().rss / 2**20
 
 
 def _peak_memory() -> float:

