@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import store
-from helpers.settings import resolve
+from helpers.settings import PROMPT, resolve
 from helpers.workspace import TABLES
 
 STEPS = 12  # timed training steps, after two that warm up
@@ -288,7 +288,7 @@ def _plain_probe(batch: int, count: int) -> float:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from helpers import llm_states, llms, natural
+    from helpers import llms, natural
 
     instances = natural.draw(natural.load()).sample(count, random_state=0)
     folder = llms.default_folder()
@@ -296,8 +296,7 @@ def _plain_probe(batch: int, count: int) -> float:
     tokens.padding_side = "right"
     model = AutoModelForCausalLM.from_pretrained(folder)
     texts = [
-        llm_states.TEMPLATE.format(instruction=i, input=x)
-        for i, x in zip(instances["instruction"], instances["input"], strict=True)
+        PROMPT.format(instruction=i, input=x) for i, x in zip(instances["instruction"], instances["input"], strict=True)
     ]
     times = []
     with torch.no_grad():

@@ -5,7 +5,6 @@ Scores: F1 after matching clusters to labels one-to-one, adjusted Rand index, ad
 """
 
 import itertools
-import json
 import warnings
 
 import numpy as np
@@ -123,7 +122,8 @@ def within_input_separation(states: np.ndarray, frame: pd.DataFrame) -> float:
     """Share of hard instances nearer to their own task than to the instance they were made from.
 
     All compared instances share the input, so that only the instruction differs. Nearer means: the mean
-    distance to the other instances of its task is below the distance to its original. By chance, one half.
+    distance to the other instances of its task is below the distance to its original. By the instruction's
+    symbols alone, a hard instance is nearer to its original; NaN where no task has two hard instructions.
 
     Args:
         states: (N, D) of the training subset.
@@ -136,10 +136,12 @@ def within_input_separation(states: np.ndarray, frame: pd.DataFrame) -> float:
             own = (frame["task"] == row.task) & (frame["input"] == row.input)
             own.iloc[i] = False
             mates = np.flatnonzero(own)
+            if not len(mates):
+                continue
             twin = place[row.original, row.input]
             to_mates = np.linalg.norm(states[mates] - states[i], axis=1).mean()
             nearer.append(to_mates < np.linalg.norm(states[twin] - states[i]))
-    return float(np.mean(nearer))
+    return float(np.mean(nearer)) if nearer else float("nan")
 
 
 def pair_separation(clusters: np.ndarray, frame: pd.DataFrame) -> float:
@@ -171,18 +173,27 @@ def analyse(
     key = digest([clustering.model_dump(mode="json"), tsne_settings.model_dump(mode="json", exclude={"epochs"}), code])
     folder = run.folder / "clustering" / key
     paths = {e: folder / f"{e:04d}{'-tsne' if e in with_tsne else ''}.json" for e in logged}
-    missing = sorted((e for e in logged if not paths[e].exists()), key=lambda e: (e not in with_tsne, e))
+    found = {e: _cached(path) for e, path in paths.items()}
+    missing = sorted((e for e in logged if found[e] is None), key=lambda e: (e not in with_tsne, e))
     work = (delayed(_analyse_epoch)(run, e, clustering, tsne_settings, e in with_tsne, paths[e]) for e in missing)
     done = Parallel(n_jobs=jobs or cores(), return_as="generator_unordered", inner_max_num_threads=1)(work)
     for _ in tqdm(done, total=len(missing), desc=f"clustering {run.name}", unit="epoch", disable=not missing):
         pass
-    results = [json.loads(paths[e].read_text()) for e in logged]
+    results = [found[e] or store.read_json(paths[e], "run notebook 03 again") for e in logged]
     identity = {"width": run.settings.model.hidden_dimension, "seed": run.settings.seed}
     tables = {}
     for name in ("clustering", "variance", "hard"):
         rows = list(itertools.chain.from_iterable(r[name] for r in results))
         tables[name] = pd.DataFrame([identity | row for row in rows])
     return tables
+
+
+def _cached(path) -> dict | None:
+    """What an earlier analysis wrote; None where it is missing or broken, so that it is done again."""
+    try:
+        return store.read_json(path, "")
+    except store.ArtefactError:
+        return None
 
 
 def _analyse_epoch(run, epoch: int, clustering, tsne_settings, with_tsne: bool, path) -> None:

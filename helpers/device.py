@@ -28,26 +28,29 @@ class Device:
 SMALL_WIDTH = 256  # below it, conversions cost a CPU more than bfloat16 saves
 
 
-def choose(precision: str = "auto", width: int = 768) -> Device:
-    """CUDA if there is one, else the CPU; bfloat16 where the hardware multiplies it faster than float32.
+def choose(precision: str = "auto", width: int = 768, device: str = "auto") -> Device:
+    """CUDA if there is one, else the CPU, unless told; bfloat16 where the hardware multiplies it faster than float32.
 
     Args:
         precision: auto, or float32 or bfloat16 to insist.
         width: hidden dimension of the model to train.
+        device: auto, or what torch.device takes.
     """
-    if torch.cuda.is_available():
-        device, name = torch.device("cuda"), torch.cuda.get_device_name()
-        fast = torch.cuda.get_device_capability() >= (8, 0)
+    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
+        where = torch.device("cuda" if device == "auto" else device)
+        name = torch.cuda.get_device_name(where)
+        fast = torch.cuda.get_device_capability(where) >= (8, 0)
         why = f"{name} {'has' if fast else 'lacks'} bfloat16 tensor cores"
     else:
-        device = torch.device("cpu")
-        fast = _cpu_has_fast_bfloat16()
-        why = f"this CPU {'has' if fast else 'lacks'} bfloat16 instructions, no CUDA device was found"
+        where = torch.device("cpu" if device == "auto" else device)
+        fast = where.type == "cpu" and _cpu_has_fast_bfloat16()
+        why = f"this {where.type.upper()} {'has' if fast else 'lacks'} bfloat16 instructions"
         if fast and width < SMALL_WIDTH:
-            fast, why = False, f"width {width} is too small for bfloat16 to pay on a CPU, no CUDA device was found"
+            fast, why = False, f"width {width} is too small for bfloat16 to pay on a CPU"
+        why += ", no CUDA device was found" if device == "auto" else ""
     if precision == "auto":
-        return Device(device, "bfloat16" if fast else "float32", why)
-    return Device(device, precision, f"asked for; {why}")
+        return Device(where, "bfloat16" if fast else "float32", why)
+    return Device(where, precision, f"asked for; {why}")
 
 
 def _cpu_has_fast_bfloat16() -> bool:

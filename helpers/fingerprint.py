@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 # Settings count by their values, and how files are written does not change what is in them.
-NOT_COUNTED = {"settings", "store", "fingerprint", "progress"}
+NOT_COUNTED = {"settings", "store", "fingerprint"}
 
 
 def of_code(*modules: str) -> str:
@@ -49,7 +49,15 @@ def _source_digest(module: str) -> str:
             node, clean=False
         ):
             node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return hashlib.sha256(repr(_canonical(tree)).encode()).hexdigest()
+
+
+def _canonical(node: object) -> object:
+    """A syntax tree as nested tuples, without what is empty: the same for every version of Python."""
+    if isinstance(node, ast.AST):
+        fields = [(name, _canonical(value)) for name, value in ast.iter_fields(node) if value not in (None, [])]
+        return (type(node).__name__, *fields)
+    return [_canonical(item) for item in node] if isinstance(node, list) else node
 
 
 def _imports(tree: ast.Module) -> set[str]:

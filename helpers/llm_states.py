@@ -16,14 +16,14 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
-from helpers import store
+from helpers import fingerprint, store
 from helpers.llms import Loaded, ModelError
-from helpers.settings import digest
+from helpers.settings import PROMPT, digest
 
-TEMPLATE = "{instruction}\nInput: {input}\nOutput:"
-CHAT = "chat"  # this template is the tokenizer's own chat template around TEMPLATE
+CHAT = "chat"  # this template is the tokenizer's own chat template around the default one
 TOKENS_PER_BATCH = 2048
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}  # of sharing_error, by rounding
+# Sharing prefixes may change states by this many times what padding a batch changes them: rounding, nothing else.
+TOLERANCE = 4
 PART = 50  # instructions kept on disk at a time
 
 
@@ -42,7 +42,7 @@ class Prompts:
     first_answer: np.ndarray  # (K,)
 
 
-def tokenise(tokenizer, instances: pd.DataFrame, template: str = TEMPLATE) -> Prompts:
+def tokenise(tokenizer, instances: pd.DataFrame, template: str = PROMPT) -> Prompts:
     """Write out and tokenise every prompt, and find the last token of each input by its character offsets.
 
     Args:
@@ -70,7 +70,7 @@ def tokenise(tokenizer, instances: pd.DataFrame, template: str = TEMPLATE) -> Pr
 
 def _text_and_end(tokenizer, row, template: str) -> tuple[str, int]:
     """The prompt, and the character at which its input ends."""
-    body = TEMPLATE if template == CHAT else template
+    body = PROMPT if template == CHAT else template
     before, after = body.split("{input}")
     before = before.replace("{instruction}", row.instruction)
     if template == CHAT:
@@ -184,21 +184,34 @@ def observe_plainly(model: Loaded, prompts: Prompts, chosen: np.ndarray) -> tupl
     return states, model.head(output.last_hidden_state[row, last]).argmax(-1).cpu()
 
 
-def sharing_error(model: Loaded, prompts: Prompts, groups: list[np.ndarray]) -> float:
-    """What sharing prefixes changes in states, relative to how far the states of prompts lie apart; inf if it fails.
+def sharing_error(model: Loaded, prompts: Prompts, groups: list[np.ndarray]) -> tuple[float, float]:
+    """What sharing prefixes, and what merely padding a batch, changes in states that single prompts give.
 
-    The root mean square over a few prompts of the first, the middle and the last instruction, at the worst layer.
+    Relative to how far the states of prompts lie apart: root mean squares over a few prompts of the first, the
+    middle and the last instruction, at the worst layer. The first is inf where the architecture refuses.
     """
     chosen = [groups[i][:3] for i in (0, len(groups) // 2, -1)]
     alone = torch.cat([observe_plainly(model, prompts, np.array([i]))[0] for group in chosen for i in group], 1).float()
+    apart = (alone - alone.mean(1, keepdim=True)).pow(2).mean((1, 2)).sqrt().clamp_min(1e-9)
+
+    def error(states: torch.Tensor) -> float:
+        return float(((alone - states.float()).pow(2).mean((1, 2)).sqrt() / apart).max())
+
+    padded = error(observe_plainly(model, prompts, np.concatenate(chosen))[0])
     try:
-        together = torch.cat([observe_rows(model, [row])[0] for row in shared_rows(prompts, chosen)], 1).float()
-    except torch.OutOfMemoryError:
-        raise
-    except (ValueError, RuntimeError, TypeError, KeyError):
-        return float("inf")
-    apart = (alone - alone.mean(1, keepdim=True)).pow(2).mean((1, 2)).sqrt()
-    return float(((alone - together).pow(2).mean((1, 2)).sqrt() / apart.clamp_min(1e-9)).max())
+        shared = error(torch.cat([observe_rows(model, [row])[0] for row in shared_rows(prompts, chosen)], 1))
+    except Exception as problem:  # whatever an architecture raises that takes no such mask or positions
+        if _is_out_of_memory(problem):
+            raise
+        shared = float("inf")
+    return shared, padded
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; a CPU's allocator says so in words alone."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
+        words in str(error) for words in ("allocate memory", "not enough memory", "out of memory")
+    )
 
 
 def _pad(values: np.ndarray, length: int, with_: int) -> np.ndarray:
@@ -238,7 +251,7 @@ class Probe:
         return np.concatenate([load_file(path)["solved"] for path in _parts(self.folder, self.instances)])
 
 
-def observe(model: Loaded, instances: pd.DataFrame, template: str = TEMPLATE, progress=tqdm) -> Probe:
+def observe(model: Loaded, instances: pd.DataFrame, template: str = PROMPT, progress=tqdm) -> Probe:
     """Record the states and answers of a model on every instance; what an earlier call finished is kept.
 
     Args:
@@ -251,35 +264,40 @@ def observe(model: Loaded, instances: pd.DataFrame, template: str = TEMPLATE, pr
         ModelError: no memory even for one instruction at a time, or a template that cannot be used.
     """
     content = instances[["instruction", "input", "output"]].to_csv(index=False)
-    key = digest([model.identity, content, template])
-    folder = store.DATA / "probes" / f"{Path(model.name).name}-{key}"
+    code = fingerprint.of_code("llm_states", "llms")
+    folder = store.DATA / "probes" / f"{Path(model.name).name}-{digest([model.identity, content, template, code])}"
     prompts = tokenise(model.tokenizer, instances, template)
     groups = [g.to_numpy() for _, g in instances.reset_index().groupby("instruction_id")["index"]]
-    manifest = folder / "manifest.json"
-    if not manifest.exists():
-        _begin(manifest, model, prompts, groups, template)
-    facts = store.read_json(manifest, f"delete {folder} and probe again")
-    budget = TOKENS_PER_BATCH
-    with torch.inference_mode(), progress(total=len(instances), desc=f"probing {model.name}", unit="prompt") as bar:
-        for first, path in enumerate(_parts(folder, instances)):
-            part = groups[first * PART : (first + 1) * PART]
-            if not path.exists():
-                budget = _observe_part(model, prompts, part, path, facts["shared_prefixes"], budget)
-            bar.update(sum(map(len, part)))
+    manifest, remedy = folder / "manifest.json", f"delete {folder} and probe again"
+    with store.locked(folder):
+        if not manifest.exists():
+            _begin(manifest, model, prompts, groups, template)
+        facts = store.read_json(manifest, remedy)
+        done = store.read_json(folder / "progress.json", remedy) if (folder / "progress.json").exists() else {}
+        budget = TOKENS_PER_BATCH
+        with torch.inference_mode(), progress(total=len(instances), desc=f"probing {model.name}", unit="prompt") as bar:
+            for first, path in enumerate(_parts(folder, instances)):
+                part = groups[first * PART : (first + 1) * PART]
+                if path.name not in done or not path.exists():
+                    budget = _observe_part(model, prompts, part, path, facts["shared_prefixes"], budget)
+                    done[path.name] = store.sha256(path)
+                    store.write_json(folder / "progress.json", done)
+                else:
+                    store.check_file(path, done[path.name], remedy)
+                bar.update(sum(map(len, part)))
     return Probe(folder, instances, facts)
 
 
 def _begin(manifest: Path, model: Loaded, prompts: Prompts, groups, template: str) -> None:
     """Check whether prefixes can be shared, and write down how this probe is made."""
     with torch.inference_mode():
-        error = sharing_error(model, prompts, groups)
+        error, padding = sharing_error(model, prompts, groups)
         states, _ = observe_plainly(model, prompts, groups[0][:1])
-    shared = error <= TOLERANCE[next(model.body.parameters()).dtype]
-    kind = type(model.body).__name__
-    if shared:
-        print(f"{kind} takes shared prefixes exactly (relative difference {error:.1g}, by rounding)")
-    else:
-        print(f"{kind} does not take shared prefixes exactly (difference {error:.1g}): one prompt a row instead")
+    shared = error <= max(TOLERANCE * padding, 1e-5)
+    print(
+        f"{type(model.body).__name__}: sharing prefixes changes states by {error:.1g} of their spread, "
+        f"padding a batch by {padding:.1g}; {'prefixes are shared' if shared else 'one prompt a row instead'}"
+    )
     facts = {
         "model": model.name,
         "revision": model.revision,
@@ -288,6 +306,7 @@ def _begin(manifest: Path, model: Loaded, prompts: Prompts, groups, template: st
         "layers": len(states),
         "shared_prefixes": shared,
         "sharing_error": error if np.isfinite(error) else None,
+        "padding_error": padding,
     }
     store.write_json(manifest, facts | store.provenance())
 
@@ -311,7 +330,9 @@ def _observe_part(model: Loaded, prompts: Prompts, groups, path: Path, shared: b
                 found = observe_rows(model, batch)
             else:
                 found = observe_plainly(model, prompts, np.concatenate([r.prompts for r in batch]))
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                raise
             if size == 1:
                 raise ModelError(
                     f"{model.name}: no memory for one instruction; use a smaller dtype or device"

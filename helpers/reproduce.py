@@ -35,6 +35,17 @@ STAGES = {
 }
 
 
+def _files(stage: str, settings: Settings) -> object:
+    """What a notebook reads beside settings and other notebooks' results, as hashes: word pairs, local models."""
+    if stage != "05_probe_llms":
+        return None
+    data = store.ROOT / settings.probe.data if settings.probe.data else store.NATURAL
+    words = {str(p.relative_to(data)): store.sha256(p) for p in sorted(data.rglob("*")) if p.is_file()}
+    models = [p for name in settings.probe.models if (p := store.ROOT / name).exists()]
+    facts = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for m in models for f in sorted([m, *m.rglob("*")])]
+    return [words, facts]
+
+
 def keys(settings: Settings) -> dict[str, str]:
     """The hash of all that each notebook depends on."""
     values = settings.model_dump(mode="json")
@@ -44,6 +55,7 @@ def keys(settings: Settings) -> dict[str, str]:
             fingerprint.of_notebook(NOTEBOOKS / f"{name}.ipynb"),
             {key: values[key] for key in stage.settings},
             [found[need] for need in stage.needs],
+            _files(name, settings),
         ]
         found[name] = digest(parts, 16)
     return found
@@ -61,8 +73,7 @@ def reproduce(profile: str, overrides: str = "", only: str | None = None, force:
         settings.SettingsError, notebook.NotebookError
     """
     settings = resolve(profile, overrides)
-    name = output_name(profile, overrides)
-    folder = store.DATA / name
+    folder = store.DATA / output_name(profile, overrides)
     expected = _expected(folder, profile)
     ran = []
     current = keys(settings)

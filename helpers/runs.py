@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from helpers import batches, fingerprint, states, store, synthetic
 from helpers import model as gpt
+from helpers.device import choose
 from helpers.settings import RunSettings, Settings, digest
 from helpers.synthetic import Dataset
 
@@ -55,8 +56,8 @@ class Run:
 
     @property
     def logged_epochs(self) -> list[int]:
-        """Epochs whose hidden states were recorded."""
-        return [e for e in self.progress["logged"] if e <= self.settings.training.last_epoch]
+        """Epochs whose hidden states were recorded, up to the one at which the settings stop."""
+        return [int(e) for e in self.progress["logged"] if int(e) <= self.settings.training.last_epoch]
 
     @property
     def best_epoch(self) -> int:
@@ -74,11 +75,15 @@ class Run:
         return self.folder / "epochs" / f"{epoch:04d}.safetensors"
 
     def record(self, epoch: int) -> states.EpochRecord:
-        """What was recorded at a logged epoch; raises store.ArtefactError if it was not."""
-        return states.load_record(self.record_path(epoch))
+        """What was recorded at a logged epoch; raises store.ArtefactError if it was not, or the file was changed."""
+        remedy = f"delete {self.folder} and run notebook 02 (make reproduce) to train it again"
+        expected = self.progress["logged"].get(str(epoch))
+        if expected is None:
+            raise store.ArtefactError(f"{self.name} has no record of epoch {epoch}; it has {self.logged_epochs}")
+        return states.load_record(store.check_file(self.record_path(epoch), expected, remedy))
 
     def model(self, which: str = "best"):
-        """The transformers model at the best or the last epoch, float32, on the CPU, in evaluation mode."""
+        """The transformers model at the best or the last epoch trained, float32, on the CPU, in evaluation mode."""
         entry = self.progress[which]
         path = store.check_file(self.folder / entry["file"], entry["sha256"], f"delete {self.folder} and train again")
         model = gpt.build(self.settings.model, len(self.dataset.vocabulary), seed=0)
@@ -87,8 +92,12 @@ class Run:
 
 
 def open_run(settings: RunSettings, dataset: Dataset) -> Run:
-    """The run that these settings, this data set and this code fix; it need not have begun."""
-    fixed = settings.training.model_dump(mode="json", exclude={"stop_epoch", "keep_checkpoints"})
+    """The run that these settings, this data set and this code fix; it need not have begun.
+
+    The precision counts as it is on this machine: a run made elsewhere is found with training.precision set.
+    """
+    fixed = settings.training.model_dump(mode="json", exclude={"stop_epoch"})
+    fixed["precision"] = choose(settings.training.precision, settings.model.hidden_dimension).precision
     identity = digest(
         {
             "model": settings.model.model_dump(mode="json"),

@@ -75,6 +75,19 @@ class DataSettings(_Section):
     min_instruction_length: int = Field(3, ge=1)  # symbols; one or two could not identify a distribution
     max_instruction_length: int = Field(62, ge=1)  # symbols; with input and output, the model's 64 positions
 
+    @property
+    def validation_size(self) -> int:
+        """Instances held out (Table 2)."""
+        per_distribution = self.instructions_per_distribution_in_validation_set
+        return self.distributions_in_validation_set * per_distribution * self.mappings_per_task
+
+    @property
+    def subset_size(self) -> int:
+        """Instances of the training subset (Table 2): hard ones and as many originals."""
+        available = self.instructions_per_distribution_in_hard_examples
+        per_distribution = min(available, self.instructions_per_distribution_in_training_subset or available)
+        return 2 * self.distributions_in_training_subset * per_distribution * self.mappings_per_task
+
 
 class ModelSettings(_Section):
     """Table 4, the model; Table 6 fixes what it leaves open (parameter counts)."""
@@ -123,7 +136,7 @@ class TrainingSettings(_Section):
     beta2: float = Field(0.999, ge=0, lt=1)  # likewise
     loss_on: Literal["sequence", "outputs"] = "sequence"  # section 2.1 predicts every next token
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware has it fast
-    log_every: int = Field(1, ge=1)  # record states at every k-th epoch, beside 0, log_also and the last
+    log_every: int = Field(1, ge=1)  # record states at every k-th epoch, beside 0 and log_also
     log_also: Ints = ()  # further epochs to record
     keep_checkpoints: bool = False  # keep every recorded epoch's weights, not the best and the last alone
     neighbours: int = Field(50, ge=1)  # neighbours recorded for each validation instance
@@ -135,7 +148,7 @@ class TrainingSettings(_Section):
 
     def is_logged(self, epoch: int) -> bool:
         """Whether hidden states are recorded at `epoch` (0 is the untrained model)."""
-        return epoch % self.log_every == 0 or epoch in self.log_also or epoch == self.last_epoch
+        return epoch % self.log_every == 0 or epoch in self.log_also
 
 
 class ClusteringSettings(_Section):
@@ -166,6 +179,9 @@ class NeighbourSettings(_Section):
     sensitivity: Ints = (1, 2, 5, 10, 20, 50)
 
 
+PROMPT = "{instruction}\nInput: {input}\nOutput:"
+
+
 class ProbeSettings(_Section):
     """Section 3.4: pretrained models on natural tasks."""
 
@@ -174,7 +190,7 @@ class ProbeSettings(_Section):
     data: str | None = None  # folder of <category>/<task>.json; none: data/natural
     pairs_per_task: int = Field(10, ge=2)  # the paper's ten
     instructions_per_task: int = Field(55, ge=2)  # Table 2's 8,800 = 16 x 55 x 10; section 3.4 speaks of 50
-    template: str = "{instruction}\nInput: {input}\nOutput:"  # or "chat"; the paper gives none
+    template: str = PROMPT  # or "chat"; the paper gives none
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     n_init: int = Field(3, ge=1)  # restarts of KMeans
@@ -206,6 +222,9 @@ class Settings(_Section):
                 f"{self.data.max_instruction_length} symbols, the input and the output; "
                 "raise the first or lower the second"
             )
+        for name, values in (("widths", self.widths), ("seeds", self.seeds)):
+            if not values or len(set(values)) < len(values) or min(values) < 0:
+                raise ValueError(f"{name}={list(values)} must be one or more different numbers, none below 0")
         if max((self.neighbours.k, *self.neighbours.sensitivity)) > self.training.neighbours:
             raise ValueError(
                 f"neighbours.k and neighbours.sensitivity go up to training.neighbours="
@@ -213,6 +232,22 @@ class Settings(_Section):
             )
         for width in self.widths:
             ModelSettings(**{**self.model.model_dump(), "hidden_dimension": width})
+            epochs = self.epochs_by_width.get(width, self.training.number_of_epochs)
+            if (self.training.stop_epoch or 0) > epochs:
+                raise ValueError(
+                    f"training.stop_epoch={self.training.stop_epoch} lies beyond the schedule of width {width}, "
+                    f"{epochs} epochs: lower it, or raise training.number_of_epochs"
+                )
+        smallest = min(self.data.validation_size, self.data.subset_size)
+        if "tsne" in self.clustering.spaces and self.tsne.perplexity >= smallest:
+            raise ValueError(
+                f"tsne.perplexity={self.tsne.perplexity:g} must be below the {smallest} states of the smaller "
+                "evaluation set"
+            )
+        if self.probe.template != "chat" and not all(f in self.probe.template for f in ("{instruction}", "{input}")):
+            raise ValueError(
+                f"probe.template={self.probe.template!r} must hold {{instruction}} and {{input}}, or be chat"
+            )
         return self
 
     def run(self, width: int, seed: int) -> "RunSettings":
@@ -225,10 +260,11 @@ class Settings(_Section):
             "order_seed": seed if self.training.order_seed is None else self.training.order_seed,
         }
         data = {**self.data.model_dump(), "seed": seed if self.data.seed is None else self.data.seed}
+        model = ModelSettings(**{**self.model.model_dump(), "hidden_dimension": width})
         return RunSettings(
             seed=seed,
             data=DataSettings(**data),
-            model=ModelSettings(**{**self.model.model_dump(), "hidden_dimension": width}),
+            model=model.model_copy(update={"feedforward_dimension": model.feedforward}),
             training=TrainingSettings(**training),
         )
 
@@ -372,13 +408,17 @@ PROFILES: dict[str, dict[str, object]] = {
 }
 
 
+# Other names of settings: a grid has widths and seeds, a single run one of each.
+ALIASES = {"seed": "seeds", "width": "widths", "model.hidden_dimension": "widths"}
+
+
 def resolve(profile: str = "laptop", overrides: str = "") -> Settings:
     """Settings of a profile with overrides applied.
 
     Args:
         profile: smoke, laptop or paper.
         overrides: assignments separated by spaces, as in `"training.learning_rate=3e-4 seed=7"`;
-            a list is written `widths=32,768`. `seed` stands for `seeds`, `width` for `widths`.
+            a list is written `widths=32,768`. ALIASES has names that stand for others.
 
     Raises:
         SettingsError: an unknown profile or name (with the nearest one that exists), or a value that
@@ -396,21 +436,24 @@ def resolve(profile: str = "laptop", overrides: str = "") -> Settings:
 
 
 def output_name(profile: str, overrides: str) -> str:
-    """Name of the output folder: the profile, with the overrides written behind it."""
-    words = sorted(overrides.split())
-    if not words:
+    """Name of the output folder: the profile, with the overrides and a hash of what they give written behind it.
+
+    Raises:
+        SettingsError: as `resolve`.
+    """
+    if not overrides.strip():
         return profile
-    slug = re.sub(r"[^A-Za-z0-9.,_]+", "-", "--".join(w.replace("=", "-") for w in words)).strip("-")
-    return f"{profile}--{slug}" if len(slug) <= 80 else f"{profile}--{slug[:60]}-{digest(words, 8)}"
+    slug = re.sub(r"[^A-Za-z0-9.,_]+", "-", "--".join(sorted(overrides.split())).replace("=", "-")).strip("-")
+    return f"{profile}--{slug[:60]}-{digest(resolve(profile, overrides), 6)}"
 
 
 def names() -> list[str]:
     """Every name that an override may use."""
-    found = ["seed", "width"]
+    found = list(ALIASES)
     for top, field in Settings.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
-            found += [f"{top}.{name}" for name in section.model_fields]
+            found += [f"{top}.{name}" for name in section.model_fields if f"{top}.{name}" not in found]
         elif top != "profile":
             found.append(top)
     return found
@@ -430,15 +473,21 @@ def digest(value: object, length: int = 10) -> str:
 
 
 def _parse(overrides: str) -> list[tuple[str, object]]:
+    try:
+        words = shlex.split(overrides)
+    except ValueError as error:
+        raise SettingsError(f"cannot read {overrides!r}: {str(error).lower()}") from None
     pairs = []
-    for word in shlex.split(overrides):
+    for word in words:
         name, equals, text = word.partition("=")
         if not equals:
             raise SettingsError(f"cannot read {word!r}: write it as name=value, as in training.learning_rate=3e-4")
-        name = {"seed": "seeds", "width": "widths"}.get(name, name)
         if name not in names():
             raise SettingsError(f"unknown setting {name!r}; {_nearest(name, names())}")
-        pairs.append((name, _value(text)))
+        pairs.append((ALIASES.get(name, name), _value(text)))
+    given = {name for name, _ in pairs}
+    if "training.number_of_epochs" in given and "epochs_by_width" not in given:
+        pairs.append(("epochs_by_width", {}))  # what is asked for by name holds for every width
     return pairs
 
 

@@ -15,9 +15,17 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from safetensors import SafetensorError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None
+
 ROOT = Path(os.environ.get("CLM_ROOT", Path(__file__).resolve().parent.parent))
 DATA = ROOT / "data"
 FIGURES = ROOT / "figures"
+NATURAL = Path(__file__).resolve().parent.parent / "data" / "natural"  # committed, so beside the code
 
 
 class ArtefactError(RuntimeError):
@@ -43,16 +51,43 @@ def replacing(path: Path):
         os.replace(temporary, path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(path.parent).free / 2**20
-            raise ArtefactError(
-                f"the disk is full ({free:.0f} MiB free) while writing {path}; free some space and run the same "
-                "command again: all that was finished before is kept"
-            ) from error
+            raise _disk_full(path) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise ArtefactError(f"cannot write {path}: {error.strerror}") from error
         raise
+    except SafetensorError as error:  # it wraps what the system said in words
+        if "No space left" in str(error) or "os error 28" in str(error):
+            raise _disk_full(path) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _disk_full(path: Path) -> ArtefactError:
+    free = shutil.disk_usage(path.parent).free / 2**20
+    return ArtefactError(
+        f"the disk is full ({free:.0f} MiB free) while writing {path}; free some space and run the same command "
+        "again: all that was finished before is kept"
+    )
+
+
+@contextlib.contextmanager
+def locked(folder: Path):
+    """Work on a folder alone; what a killed process left half-written in it is removed first.
+
+    Raises:
+        ArtefactError: another process works on it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ArtefactError(f"another process is working on {folder}; wait until it has finished") from None
+        for left in folder.rglob(".*.tmp"):
+            left.unlink(missing_ok=True)
+        yield
 
 
 def write_bytes(path: Path, content: bytes) -> None:

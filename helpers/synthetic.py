@@ -4,6 +4,7 @@ Everything is drawn in one order from one seed, and every split has its size by 
 tasks are given their number of distributions before anything is sampled, so that Table 2 holds for any seed.
 """
 
+import contextlib
 import random
 import re
 from dataclasses import dataclass, field
@@ -197,8 +198,8 @@ class _Draw:
 class _Mappings:
     """Task functions over the task symbols; no two functions share a mapping, none maps a symbol to itself.
 
-    Inputs are dealt like cards, so that each serves as many tasks as any other, give or take one, and no
-    input gives its task away. The outputs of an input come from a shuffled deck of its own.
+    Inputs are dealt like cards, so that before hard tasks each serves as many tasks as any other, give or take
+    one, and no input gives its task away. The outputs of an input come from a shuffled deck of its own.
     """
 
     def __init__(self, rng: random.Random, settings: DataSettings) -> None:
@@ -226,7 +227,7 @@ class _Mappings:
         return len(self.of_task) - 1
 
     def _add(self, inputs: list[str]) -> None:
-        first = sum(map(len, self.of_task))
+        first = len(self.of_task) * self.settings.mappings_per_task
         for x in inputs:
             if not self.outputs[x]:
                 raise grammar.GrammarError(
@@ -262,8 +263,14 @@ def folder(settings: DataSettings) -> Path:
 
 
 def save(dataset: Dataset) -> Path:
-    """Write instances.parquet, distributions.parquet and manifest.json; the manifest last. Returns the folder."""
+    """Write instances.parquet, distributions.parquet and manifest.json; the manifest last. Returns the folder.
+
+    A data set that is there already, whole and with the same content, is left as it is.
+    """
     where = folder(dataset.settings)
+    with contextlib.suppress(store.ArtefactError):
+        if load(dataset.settings).content == dataset.content:
+            return where
     files = {}
     for name in ("instances", "distributions"):
         table = pa.Table.from_pandas(getattr(dataset, name), preserve_index=False).replace_schema_metadata(None)

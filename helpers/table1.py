@@ -10,7 +10,7 @@ from joblib import Parallel, delayed
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from helpers import clustering, neighbours
+from helpers import clustering, natural, neighbours
 from helpers.device import cores
 from helpers.llm_states import Probe
 from helpers.llms import PAPER_MODELS
@@ -26,12 +26,6 @@ def labels_of(instances: pd.DataFrame) -> dict[str, np.ndarray]:
         "distribution": instances["task"].astype("category").cat.codes.to_numpy(),
         "distribution_mapping": instances["mapping"].to_numpy(),
     }
-
-
-def with_twins(instances: pd.DataFrame) -> np.ndarray:
-    """(K,) whether an instance's input also occurs under another task."""
-    tasks = instances.groupby("input")["task"].nunique()
-    return (instances["input"].map(tasks) > 1).to_numpy()
 
 
 def input_centred(states: np.ndarray, inputs: pd.Series) -> np.ndarray:
@@ -65,7 +59,7 @@ def score_layers(
 def _score_layer(probe: Probe, layer: int, n_init: int, seed: int) -> list[dict]:
     states, labels = probe.states(layer), labels_of(probe.instances)
     problems = [("raw", name, states, labels[name]) for name in LABELS]
-    twins = with_twins(probe.instances)
+    twins = natural.with_twins(probe.instances)
     if twins.any():
         truth = labels["distribution"][twins]
         inputs = probe.instances.loc[twins, "input"]

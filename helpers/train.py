@@ -36,24 +36,28 @@ def train(settings: RunSettings, dataset: Dataset, where: Device | None = None, 
         progress: makes a progress bar over epochs, as tqdm does.
 
     Raises:
-        TrainingError: the run was begun in another precision or with other settings, or the loss diverged.
+        TrainingError: the run's manifest tells of other settings than its name, or the loss diverged.
         store.ArtefactError: an artefact is missing, changed or cannot be written.
     """
     run = open_run(settings, dataset)
-    where = where or choose(settings.training.precision, settings.model.hidden_dimension)
-    _begin(run, where)
     if run.complete:
         return run
+    with store.locked(run.folder):
+        _train(run, where or choose(settings.training.precision, settings.model.hidden_dimension), progress)
+    return run
+
+
+def _train(run: Run, where: Device, progress) -> None:
+    _begin(run, where)
     keep_freed_memory()
     trainer = _Trainer(run, where)
     first = trainer.restore()
-    last = settings.training.last_epoch
+    last = run.settings.training.last_epoch
     bar = progress(range(first, last + 1), initial=first, total=last + 1, desc=f"training {run.name}", unit="epoch")
     for epoch in bar:
         row = trainer.epoch(epoch)
         if hasattr(bar, "set_postfix_str"):
             bar.set_postfix_str(f"loss {row['loss']:.3f}, validation accuracy {row['accuracy_validation']:.3f}")
-    return run
 
 
 class _Trainer:
@@ -75,7 +79,7 @@ class _Trainer:
         self.half = gpt.HalfWeights(self.model) if where.bfloat16 and where.device.type == "cpu" else None
         self.generator = torch.Generator(where.device)
         self.steps = math.ceil(len(run.rows["train"]) / s.instructions_per_step)
-        self.saved = {"epoch": -1, "history": [], "logged": [], "best": None, "last": None}
+        self.saved = {"epoch": -1, "history": [], "logged": {}, "best": None, "last": None}
 
     def restore(self) -> int:
         """Load the last checkpoint, if there is one; returns the epoch to do next."""
@@ -106,12 +110,13 @@ class _Trainer:
                 f"{self.run.name}: the loss diverged in epoch {epoch}; epochs up to {epoch - 1} are kept. "
                 f"Lower training.learning_rate={self.settings.learning_rate:g} or set training.precision=float32"
             )
-        record = None
+        logged = None
         if self.settings.is_logged(epoch):
             record = states.record(
                 self.model, self.run.rows, self.settings.neighbours, self.vocabulary_size, self.where, self.half
             )
             states.save_record(self.run.record_path(epoch), record)
+            logged = store.sha256(self.run.record_path(epoch))
             seen = {"subset": record.subset, "validation": record.validation}
         else:
             seen = {
@@ -127,7 +132,7 @@ class _Trainer:
             "learning_rate": self._learning_rate(epoch * self.steps),
             "seconds": time.perf_counter() - start,
         }
-        self._save(epoch, row, record is not None)
+        self._save(epoch, row, logged)
         return row
 
     def _pass(self, epoch: int) -> tuple[float, float]:
@@ -173,7 +178,8 @@ class _Trainer:
         progress = min(step / (self.settings.number_of_epochs * self.steps), 1.0)
         return 0.5 * self.settings.learning_rate * (1 + math.cos(math.pi * progress))
 
-    def _save(self, epoch: int, row: dict, logged: bool) -> None:
+    def _save(self, epoch: int, row: dict, logged: str | None) -> None:
+        """Checkpoint the epoch; `logged` is the hash of its record, if it has one."""
         folder, old = self.run.folder, self.saved
         weights = _weights(self.model)
         moments = {}
@@ -194,7 +200,7 @@ class _Trainer:
         self.saved = {
             "epoch": epoch,
             "history": [*old["history"], row],
-            "logged": [*old["logged"], epoch] if logged else old["logged"],
+            "logged": old["logged"] | ({str(epoch): logged} if logged else {}),
             "best": best,
             "last": last,
         }
@@ -226,14 +232,11 @@ def _begin(run: Run, where: Device) -> None:
         return
     begun = store.read_json(path, f"delete {run.folder} to train again")
     if begun["precision"] != where.precision:
-        raise TrainingError(
-            f"{run.folder} was begun in {begun['precision']} and would go on in {where.precision} ({where.reason}): "
-            f"set training.precision={begun['precision']}, or delete the folder to start again"
-        )
+        raise TrainingError(f"{run.folder} was begun in {begun['precision']} and cannot go on in {where.precision}")
     for section in ("model", "training"):
         for name, value in settings[section].items():
             was = begun["settings"][section].get(name, value)
-            if was != value and name not in ("stop_epoch", "keep_checkpoints"):
+            if was != value and name not in ("stop_epoch", "precision"):
                 raise TrainingError(
                     f"{run.folder} was begun with {section}.{name}={was}, not {value}: "
                     "its manifest was changed; restore it, or delete the folder to start again"

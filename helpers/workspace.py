@@ -82,9 +82,15 @@ class Workspace:
         return figure
 
     def uses(self, folder: Path) -> Path:
-        """Note a data set or run that this notebook made, so that losing it reruns the notebook."""
-        self._note(Path(folder) / "manifest.json")
+        """Note a data set, run or probe that this notebook made, so that losing it reruns the notebook."""
+        for name in ("manifest.json", "progress.json"):
+            if (folder / name).exists():
+                self._note(folder / name)
         return folder
+
+    def path(self, text: str) -> Path:
+        """A path from the settings; relative ones start at the repository, not at the notebook."""
+        return store.ROOT / Path(text).expanduser()
 
     def _note(self, path: Path) -> None:
         name = str(path.relative_to(store.ROOT))

@@ -89,6 +89,11 @@ def test_hard_examples_that_part_and_that_do_not():
     assert clustering.pair_separation(np.array([0, 1, 0, 1, 0, 1, 1, 1]), frame) == 0.25
 
 
+def test_a_single_hard_instruction_of_a_task_has_nothing_to_be_near_to():
+    frame = pairs().query("instruction_id in (0, 2)").reset_index(drop=True)
+    assert np.isnan(clustering.within_input_separation(np.arange(4.0)[:, None], frame))
+
+
 def test_labels_are_functions_of_each_other(dataset):
     frame = dataset.split("validation")
     labels = clustering.labels_of(frame)
@@ -119,6 +124,10 @@ def test_analysis_has_a_row_for_every_combination_and_is_cached(run, settings, m
     assert scores[["f1", "ari", "ami"]].notna().all(axis=None)
     assert len(tables["variance"]) == epochs * layers * splits * 4
     assert tables["variance"]["explained"].between(0, 1).all()
+    broken = next(run.folder.glob("clustering/*/0002.json"), None) or next(run.folder.glob("clustering/*/0002-*.json"))
+    broken.write_text("{")
+    again = clustering.analyse(run, settings.clustering, settings.tsne, jobs=1)
+    pd.testing.assert_frame_equal(again["clustering"], scores)
     monkeypatch.setattr(clustering, "kmeans", None)  # a second analysis may not compute anything
     again = clustering.analyse(run, settings.clustering, settings.tsne, jobs=1)
     pd.testing.assert_frame_equal(again["clustering"], scores)

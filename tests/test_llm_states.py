@@ -81,7 +81,7 @@ def test_an_architecture_that_cannot_share_prefixes_goes_one_prompt_a_row_and_sa
 
     monkeypatch.setattr(probe, "_masks", blind)
     result = probe.observe(model, instances, progress=quiet)
-    assert "one prompt a row instead" in capsys.readouterr().out
+    assert "one prompt a row instead" in capsys.readouterr().out, "it says so"
     assert not result.manifest["shared_prefixes"]
     theirs = one_at_a_time(saved["llama"], instances)
     torch.testing.assert_close(torch.from_numpy(result.states(2)), theirs[2], atol=5e-3, rtol=5e-3)
@@ -100,6 +100,9 @@ def test_a_killed_probe_goes_on_where_it_stopped(saved, instances, tmp_path, mon
     again = probe.observe(model, instances, progress=quiet)
     assert (again.states(3) == states).all()
     assert {p: p.stat().st_mtime_ns for p in kept} == kept
+    parts[1].write_bytes(parts[1].read_bytes()[:-1])
+    with pytest.raises(store.ArtefactError, match=r"part-0001\.safetensors was changed"):
+        probe.observe(model, instances, progress=quiet)
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on(saved, instances, tmp_path, monkeypatch, capsys):
@@ -110,7 +113,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(saved, instances, tmp_path, 
     def small(model, rows):
         sizes.append(len(rows))
         if len(rows) > 2:
-            raise torch.OutOfMemoryError("no memory")
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
         return real(model, rows)
 
     whole = probe.observe(model, instances, progress=quiet).states(1)

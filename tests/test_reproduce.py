@@ -1,6 +1,7 @@
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from helpers import fingerprint, reproduce
+from helpers import fingerprint, reproduce, store
 from helpers.settings import PROFILES, resolve
 from helpers.workspace import TABLES
 
@@ -56,9 +57,10 @@ def test_overrides_write_beside_the_profile_and_share_its_runs(smoke):
     trained = {p.name for p in (smoke / "data/runs").iterdir()}
     result = job(smoke, "--profile", "smoke", "--set", "neighbours.k=5", "--only", "04_knn")
     assert result.returncode == 0, result.stderr
-    assert (smoke / "data/smoke--neighbours.k-5/tables/neighbours.csv").exists()
+    (folder,) = (smoke / "data").glob("smoke--neighbours.k-5-*")
+    assert (folder / "tables/neighbours.csv").exists()
     assert {p.name for p in (smoke / "data/runs").iterdir()} == trained
-    assert not (smoke / "data/smoke--neighbours.k-5/tables/clustering.csv").exists()
+    assert not (folder / "tables/clustering.csv").exists()
 
 
 def test_provenance_is_written_beside_the_tables(smoke):
@@ -94,8 +96,9 @@ def test_a_setting_reruns_what_depends_on_it():
     assert changed("neighbours.k=5") == {"04_knn"}
     assert changed("clustering.n_init=3") == {"03_clustering"}
     assert changed("training.learning_rate=1e-3") == {"02_train", "03_clustering", "04_knn"}
-    assert changed("data.max_repeats=3") == set(base)
-    assert changed("seed=1") == set(base)
+    assert changed("data.max_repeats=3") == set(base) - {"05_probe_llms"}
+    assert changed("seed=1") == set(base) - {"05_probe_llms"}
+    assert changed("probe.n_init=9") == {"05_probe_llms"}
 
 
 def test_a_helper_reruns_the_notebooks_that_import_it(monkeypatch):
@@ -108,10 +111,21 @@ def test_a_helper_reruns_the_notebooks_that_import_it(monkeypatch):
         monkeypatch.setattr(fingerprint, "_source_digest", real)
         return {name for name in base if now[name] != base[name]}
 
-    assert changed("neighbours") == {"04_knn"}
-    assert changed("clustering") == {"03_clustering"}
+    assert changed("neighbours") == {"04_knn", "05_probe_llms"}
+    assert changed("llm_states") == {"05_probe_llms"}
+    assert changed("clustering") == {"03_clustering", "05_probe_llms"}
     assert changed("train") == {"02_train", "03_clustering", "04_knn"}
     assert changed("bench") == set()
+
+
+def test_a_changed_word_pair_reruns_the_probe_alone(tmp_path):
+    shutil.copytree(store.NATURAL, tmp_path / "words")
+    settings = resolve("laptop", f"probe.data={tmp_path / 'words'}")
+    before = reproduce.keys(settings)
+    pairs = tmp_path / "words/linguistic/antonyms.json"
+    pairs.write_text(pairs.read_text().replace("}", ', "thick": "thin"}'))
+    after = reproduce.keys(settings)
+    assert {name for name in before if before[name] != after[name]} == {"05_probe_llms"}
 
 
 def test_tables_are_documented():

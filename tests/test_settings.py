@@ -3,6 +3,7 @@ import shlex
 import pytest
 
 from helpers.settings import (
+    ALIASES,
     PROFILES,
     DataSettings,
     ModelSettings,
@@ -130,6 +131,13 @@ def test_overrides_are_applied_and_typed():
         ("data.instructions_per_distribution=3", ["must be below data.instructions_per_distribution=3"]),
         ("model.positions=20", ["model.positions=20", "max_instruction_length"]),
         ("neighbours.k=80", ["training.neighbours=50"]),
+        ("seed=-1", ["seeds=[-1]"]),
+        ("seeds=1,1", ["seeds=[1, 1]", "different"]),
+        ("widths=[]", ["widths=[]"]),
+        ("training.stop_epoch=900", ["stop_epoch=900", "200 epochs"]),
+        ("tsne.perplexity=400", ["tsne.perplexity=400", "180"]),
+        ("probe.template=hello", ["probe.template='hello'", "{instruction}"]),
+        ("'seed=1", ["cannot read", "no closing quotation"]),
         ("data.metacharacters=group,foo", ["data.metacharacters='foo'", "'group'"]),
     ],
 )
@@ -154,19 +162,43 @@ def test_every_name_can_be_overridden_by_its_own_value():
     s = resolve("laptop")
     for name in names():
         section, _, key = name.rpartition(".")
-        top = {"seed": "seeds", "width": "widths"}.get(key, key)
-        value = getattr(getattr(s, section), key) if section else getattr(s, top)
-        assert resolve("laptop", shlex.quote(f"{name}={value!r}")) == s, name
+        top = ALIASES.get(name, key)
+        value = getattr(getattr(s, section), key) if section and name not in ALIASES else getattr(s, top)
+        again = resolve("laptop", shlex.quote(f"{name}={value!r}"))
+        if name == "training.number_of_epochs":  # asked for by name, it holds for every width
+            again = again.model_copy(update={"epochs_by_width": s.epochs_by_width})
+        assert again == s, name
 
 
 def test_digest_sees_values_not_order():
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 1, "b": 3})
 
 
-def test_output_name_is_a_safe_folder_and_tells_overrides_apart():
+def test_output_name_is_a_safe_folder_and_tells_settings_apart():
     assert output_name("laptop", "") == "laptop"
-    assert output_name("laptop", "seed=7") == "laptop--seed-7"
-    assert output_name("laptop", "b=1 a=2") == output_name("laptop", "a=2 b=1")
-    long = output_name("laptop", " ".join(f"training.learning_rate={i}" for i in range(20)))
+    name = output_name("laptop", "seed=7")
+    assert name.startswith("laptop--seed-7-")
+    assert output_name("laptop", "seed=1 data.max_repeats=3") == output_name("laptop", "data.max_repeats=3 seed=1")
+    assert output_name("laptop", "training.learning_rate=1e+3") != output_name("laptop", "training.learning_rate=1e-3")
+    assert output_name("laptop", "seed=1 seed=2") != output_name("laptop", "seed=2 seed=1")
+    long = output_name("laptop", "probe.data=/a/b/" + "c" * 200)
     assert len(long) < 100
-    assert "/" not in output_name("laptop", "a=/etc/passwd")
+    assert "/" not in long
+
+
+def test_the_papers_own_name_for_the_width_is_a_name_of_the_grid():
+    assert resolve("laptop", "model.hidden_dimension=32").widths == (32,)
+
+
+def test_epochs_asked_for_by_name_hold_for_every_width():
+    assert resolve("laptop", "width=32").runs()[0].training.number_of_epochs == 500
+    asked = resolve("laptop", "width=32 training.number_of_epochs=60")
+    assert asked.runs()[0].training.number_of_epochs == 60
+
+
+def test_sizes_of_the_evaluation_sets_are_table_2s():
+    assert (DataSettings().validation_size, DataSettings().subset_size) == (315, 180)
+
+
+def test_a_run_writes_its_feedforward_dimension_out():
+    assert resolve("laptop").runs()[0].model.feedforward_dimension == 1024

@@ -1,5 +1,6 @@
 import errno
 import os
+import subprocess
 
 import pytest
 
@@ -51,3 +52,23 @@ def test_provenance_names_commit_and_versions():
     found = store.provenance()
     assert found["commit"]
     assert found["versions"]["torch"].startswith("2.")
+
+
+def test_a_folder_is_locked_for_one_and_swept_of_what_a_killed_process_left(tmp_path):
+    left = tmp_path / "deep" / ".a.json.123.tmp"
+    left.parent.mkdir()
+    left.write_text("half")
+    with store.locked(tmp_path):
+        assert not left.exists()
+        with pytest.raises(store.ArtefactError, match="another process"), store.locked(tmp_path):
+            pass
+    with store.locked(tmp_path):
+        pass
+
+
+def test_nothing_large_is_tracked_by_git():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=store.NATURAL.parent.parent, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout: git ls-files needs one")
+    paths = [store.NATURAL.parent.parent / name for name in listed.stdout.split("\0") if name]
+    assert not [p for p in paths if p.exists() and p.stat().st_size > 2_000_000]

@@ -56,7 +56,7 @@ def test_centring_takes_the_input_away(clustered):
     assert np.abs(centred).max() < 0.1
     means = pd.DataFrame(table1.input_centred(clustered.states(1), inputs)).groupby(inputs.to_numpy()).mean()
     assert np.abs(means).max(axis=None) < 1e-4
-    twins = table1.with_twins(clustered.instances)
+    twins = natural.with_twins(clustered.instances)
     assert 0 < twins.mean() < 1
     scores = table1.score_layers(clustered, [0], jobs=1).set_index("space")["f1"]
     assert scores["twins_centred"] < 0.5  # layer 0 knows nothing but the input
@@ -73,7 +73,7 @@ def test_table_1_has_our_rows_and_the_papers(clustered):
     assert (published["f1"], published["ari"], published["ami"]) == (0.959, 0.872, 0.869)
 
 
-def test_intervals_hold_the_score_and_shrink_with_more_instructions(clustered):
+def test_intervals_of_a_perfect_clustering_are_a_point(clustered):
     found = table1.intervals(clustered, 1, resamples=30)
     assert len(found) == 9
     assert (found["low"] <= found["high"]).all()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import CPU32, TINY
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from helpers import runs, store, train
@@ -108,7 +109,7 @@ def test_killed_at_any_moment_and_restarted_is_the_same_to_the_bit(run, dataset,
     progress = json.loads((folder / "progress.json").read_text())
     assert progress["epoch"] == 4
     assert same_bits(load_file(folder / progress["last"]["file"]), last_tensors(run))
-    leftovers = {p.name for p in (folder / "checkpoints").iterdir() if not p.name.endswith(".tmp")}
+    leftovers = {p.name for p in (folder / "checkpoints").iterdir()}
     assert leftovers == {os.path.basename(progress[w]["file"]) for w in ("last", "best")}
 
 
@@ -133,12 +134,33 @@ def test_a_changed_checkpoint_is_refused_and_finished_epochs_stay_readable(run, 
         train.train(whole, data, CPU32, progress=quiet)
 
 
-def test_a_run_begun_in_another_precision_or_with_other_settings_is_refused(dataset, tmp_path, monkeypatch):
+def test_precision_is_part_of_a_runs_name_as_it_is_on_this_machine(run, dataset, monkeypatch):
+    def folder(extra):
+        return runs.open_run(resolve("smoke", f"{TINY} {extra}").run(16, 0), dataset).folder
+
+    assert folder("training.precision=float32") == run.folder
+    half = folder("training.precision=bfloat16")
+    assert half != run.folder
+    monkeypatch.setattr(runs, "choose", lambda *_: Device(torch.device("cpu"), "bfloat16", "another machine"))
+    assert folder("") == half
+
+
+def test_resuming_in_bfloat16_is_the_same_to_the_bit(dataset, tmp_path, monkeypatch):
+    where = Device(torch.device("cpu"), "bfloat16", "test")
+    extra = "training.precision=bfloat16"
+    whole, data = fresh(monkeypatch, tmp_path / "a", dataset, extra)
+    straight = train.train(whole, data, where, progress=quiet)
+    part, _ = fresh(monkeypatch, tmp_path / "b", dataset, f"{extra} training.stop_epoch=2")
+    train.train(part, data, where, progress=quiet)
+    continued = train.train(whole, data, where, progress=quiet)
+    assert continued.folder != straight.folder
+    assert same_bits(last_tensors(continued), last_tensors(straight))
+
+
+def test_a_manifest_that_tells_of_other_settings_is_refused(dataset, tmp_path, monkeypatch):
     one, data = fresh(monkeypatch, tmp_path, dataset, "training.stop_epoch=1")
     begun = train.train(one, data, CPU32, progress=quiet)
     whole, _ = fresh(monkeypatch, tmp_path, dataset)
-    with pytest.raises(train.TrainingError, match=r"training\.precision=float32"):
-        train.train(whole, data, Device(torch.device("cpu"), "bfloat16", "test"), progress=quiet)
     manifest = json.loads((begun.folder / "manifest.json").read_text())
     manifest["settings"]["training"]["learning_rate"] = 0.5
     (begun.folder / "manifest.json").write_text(json.dumps(manifest))
@@ -146,20 +168,45 @@ def test_a_run_begun_in_another_precision_or_with_other_settings_is_refused(data
         train.train(whole, data, CPU32, progress=quiet)
 
 
+def test_two_processes_cannot_train_one_run(dataset, tmp_path, monkeypatch):
+    one, data = fresh(monkeypatch, tmp_path, dataset)
+    folder = runs.open_run(one, data).folder
+    with store.locked(folder), pytest.raises(store.ArtefactError, match="another process is working on"):
+        train.train(one, data, CPU32, progress=quiet)
+
+
+def test_a_changed_or_lost_record_is_named_with_a_remedy_that_works(dataset, tmp_path, monkeypatch):
+    one, data = fresh(monkeypatch, tmp_path, dataset, "training.stop_epoch=1")
+    made = train.train(one, data, CPU32, progress=quiet)
+    path = made.record_path(1)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(store.ArtefactError, match=r"0001\.safetensors was changed .*delete .*run notebook 02"):
+        made.record(1)
+    path.unlink()
+    with pytest.raises(store.ArtefactError, match=r"0001\.safetensors is missing"):
+        made.record(1)
+    with pytest.raises(store.ArtefactError, match=r"no record of epoch 7; it has \[0, 1\]"):
+        made.record(7)
+    shutil.rmtree(made.folder)
+    assert train.train(one, data, CPU32, progress=quiet).record(1)
+
+
 def test_a_full_disk_keeps_the_epochs_before_and_training_goes_on_later(run, dataset, tmp_path, monkeypatch):
     one, data = fresh(monkeypatch, tmp_path, dataset)
-    real, calls = os.fsync, []
+    real, calls = train.save_file, []
 
-    def full_after_a_while(number):
-        calls.append(number)
-        if len(calls) > 10:
-            raise OSError(28, "No space left on device")
-        real(number)
+    def full_after_a_while(tensors, path):
+        calls.append(path)
+        if len(calls) > 4:  # in its words, as seen on a full tmpfs
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        real(tensors, path)
 
-    monkeypatch.setattr(os, "fsync", full_after_a_while)
+    monkeypatch.setattr(train, "save_file", full_after_a_while)
     with pytest.raises(store.ArtefactError, match="disk is full"):
         train.train(one, data, CPU32, progress=quiet)
-    monkeypatch.setattr(os, "fsync", real)
+    monkeypatch.setattr(train, "save_file", real)
     stopped = runs.open_run(one, data)
     assert 0 <= stopped.epoch < 4
     assert stopped.record(stopped.epoch)
