@@ -196,6 +196,7 @@ def llm_layers(table: pd.DataFrame) -> Figure:
                 marker="o", ms=4, mec="none", ax=ax, legend=ax is axes[-1][-1], errorbar=None,
             )  # fmt: skip
             ax.set(ylim=(-0.03, 1.03), ylabel=METRIC_TITLES[metric] if label == "task" else "")
+            ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
             if metric == metrics[0]:
                 ax.set_title({"task": "Task (category)"}.get(label, LABEL_TITLES[label]))
     axes[-1][-1].get_legend().set_title(None)
@@ -219,6 +220,7 @@ def llm_map(points: np.ndarray, instances: pd.DataFrame, solved: np.ndarray, tit
     ):
         sns.scatterplot(data=frame, x="x", y="y", hue=hue, palette=palette, s=9, linewidth=0, ax=ax)
         ax.set(xticks=[], yticks=[], xlabel="", ylabel="", title=f"by {hue}")
+        ax.spines[:].set_visible(False)
         ax.legend(fontsize=6, markerscale=2, loc="upper left", bbox_to_anchor=(0, -0.02), ncol=2)
     return _titled(figure, title)
 
@@ -238,6 +240,7 @@ def llm_neighbours(table: pd.DataFrame) -> Figure:
             legend=ax is axes[-1], errorbar=None,
         )  # fmt: skip
         ax.set(ylim=(-0.03, 1.03), ylabel="", title=title)
+        ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     axes[-1].get_legend().set_title(None)
     return _titled(figure, f"Nearest states of held-out instructions, K = {table['k'].iloc[0]}")
 
