@@ -417,4 +417,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from helpers import bench  # under its own name, by which other processes find its functions
+
+    sys.exit(bench.main())
