@@ -31,7 +31,6 @@ class Batch(NamedTuple):
     predictors: Tensor  # (T,) index of the predicting token, for the loss over whole sequences
     targets: Tensor  # (T,) symbol to predict
     weights: Tensor  # (T,) number of instances that the prediction stands for
-    rows: Tensor  # (B,) the instructions' place in Rows
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device; copies do not wait where memory is pinned."""
@@ -99,7 +98,7 @@ class Rows:
         mask = np.stack([_mask(length, k) for k in lengths] + [_mask(length, 0)] * spare)
         inputs = starts[:-1, None] + lengths[:, None] + np.arange(m)
         predictors, targets, weights = self._predictions(rows, starts, tokens, row, column, inputs)
-        arrays = (tokens, positions, slots, mask, inputs, self.outputs[rows], predictors, targets, weights, rows)
+        arrays = (tokens, positions, slots, mask, inputs, self.outputs[rows], predictors, targets, weights)
         return Batch(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays))
 
     def _predictions(self, rows, starts, tokens, row, column, inputs):

@@ -409,8 +409,7 @@ def main(arguments: list[str] | None = None) -> int:
         found = pd.DataFrame(BENCHES[name]())[columns]
         print(found.round(3).to_string(index=False), flush=True)
         known = pd.concat([f for f in (known[~known["name"].isin(found["name"])], found) if len(f)])
-        with store.replacing(path) as temporary:
-            known.to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
+        store.write_csv(path, known, digits=4)
     store.write_json(path.with_name("bench.json"), store.provenance())
     print(f"written to {path.relative_to(store.ROOT)}")
     return 0

@@ -180,11 +180,10 @@ def analyse(
     for _ in tqdm(done, total=len(missing), desc=f"clustering {run.name}", unit="epoch", disable=not missing):
         pass
     results = [found[e] or store.read_json(paths[e], "run notebook 03 again") for e in logged]
-    identity = {"width": run.settings.model.hidden_dimension, "seed": run.settings.seed}
     tables = {}
     for name in ("clustering", "variance", "hard"):
         rows = list(itertools.chain.from_iterable(r[name] for r in results))
-        tables[name] = pd.DataFrame([identity | row for row in rows])
+        tables[name] = pd.DataFrame([run.point | row for row in rows])
     return tables
 
 

@@ -65,5 +65,4 @@ def analyse(run: Run, ks: tuple[int, ...]) -> pd.DataFrame:
                 {"epoch": epoch, "layer": layer, "k": k, "same_task": share[k - 1], "accuracy": a}
                 for k, a in zip(ks, accuracy, strict=True)
             ]
-    identity = {"width": run.settings.model.hidden_dimension, "seed": run.settings.seed}
-    return pd.DataFrame([identity | row for row in rows])
+    return pd.DataFrame([run.point | row for row in rows])

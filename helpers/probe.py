@@ -153,8 +153,7 @@ def _report(results: Results, instances: pd.DataFrame) -> None:
     for (model, revision), probe in results.probes.items():
         scores = results.scores[model, revision]
         path = probe.folder / "layers.csv"
-        with store.replacing(path) as temporary:
-            scores.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+        store.write_csv(path, scores)
         share = table1.solved(probe)["solved"].mean()
         print(
             f"\n{model} {revision}: solves {share:.0%}; best layer {table1.best_layer(scores)}; every layer in {path}"

@@ -34,6 +34,11 @@ class Run:
         return f"width {self.settings.model.hidden_dimension}, seed {self.settings.seed} ({self.folder.name})"
 
     @property
+    def point(self) -> dict[str, int]:
+        """The run's place in its grid: width and seed, the first columns of its tables."""
+        return {"width": self.settings.model.hidden_dimension, "seed": self.settings.seed}
+
+    @property
     def progress(self) -> dict:
         """What progress.json says; raises store.ArtefactError if the run was never begun."""
         return store.read_json(self.folder / "progress.json", "run notebook 02 (make reproduce) to train it")
@@ -130,14 +135,12 @@ def open_grid(settings: Settings) -> list[Run]:
 
 def histories(runs: list[Run]) -> pd.DataFrame:
     """The history of every run, with its width and seed (training.csv)."""
-    width_and_seed = [(r.settings.model.hidden_dimension, r.settings.seed) for r in runs]
-    frames = [r.history.assign(width=w, seed=s) for r, (w, s) in zip(runs, width_and_seed, strict=True)]
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat([run.history.assign(**run.point) for run in runs], ignore_index=True)
 
 
 def best_epochs(runs: list[Run]) -> dict[int, dict[int, int]]:
     """The early-stopping epoch of every run: {width: {seed: epoch}}."""
     found: dict[int, dict[int, int]] = {}
     for run in runs:
-        found.setdefault(run.settings.model.hidden_dimension, {})[run.settings.seed] = run.best_epoch
+        found.setdefault(run.point["width"], {})[run.point["seed"]] = run.best_epoch
     return found

@@ -101,6 +101,12 @@ def write_json(path: Path, value: object) -> None:
     write_bytes(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
 
 
+def write_csv(path: Path, table, digits: int = 6) -> None:
+    """Write a pandas table atomically as CSV, floats with so many significant digits."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format=f"%.{digits}g", lineterminator="\n")
+
+
 def read_json(path: Path, remedy: str) -> dict:
     """Read JSON; raises ArtefactError naming the file and `remedy` where it is missing or broken."""
     try:

@@ -60,17 +60,9 @@ class Workspace:
         """Write data/<profile>/tables/<name>.csv with the columns of TABLES; floats keep six significant digits."""
         path = self.data / "tables" / f"{name}.csv"
         table = table[TABLES[name].split()]
-        with store.replacing(path) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+        store.write_csv(path, table)
         self._note(path)
         return table
-
-    def read_table(self, name: str) -> pd.DataFrame:
-        """Read a table of this output folder; raises store.ArtefactError if no notebook has written it."""
-        path = self.data / "tables" / f"{name}.csv"
-        if not path.exists():
-            raise store.ArtefactError(f"{path} is missing; run make reproduce PROFILE={self.profile}")
-        return pd.read_csv(path)
 
     def save_figure(self, name: str, figure: Figure) -> Figure:
         """Write a figure as figures/<profile>/<name>.svg and .png."""
