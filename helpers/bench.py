@@ -170,7 +170,7 @@ def _generate(size: str) -> tuple[int, float]:
 
 
 def kmeans_sweep() -> list[dict]:
-    """KMeans against all labels, at seven layers, two sets and four epochs of states made up like those of
+    """KMeans against all labels, at seven layers, two sets and eight epochs of states made up like those of
     width 768, against scikit-learn in a plain loop."""
     ours, our_scores = _apart(_our_kmeans)
     theirs, their_scores = _apart(_plain_kmeans)
@@ -189,7 +189,7 @@ def _sweep_problems():
     dataset = _dataset(settings)
     rng = np.random.default_rng(0)
     problems = []
-    for _epoch in range(4):
+    for _epoch in range(8):
         for split in clustering.SPLITS:
             frame = dataset.split(split)
             labels = clustering.labels_of(frame)

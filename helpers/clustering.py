@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.manifold import TSNE
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
+from sklearn.metrics.pairwise import euclidean_distances
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -28,6 +29,7 @@ from helpers.states import EpochRecord
 LABELS = ("task", "distribution", "distribution_mapping")
 FACTORS = ("input", "task", "distribution", "output")
 SPLITS = ("subset", "validation")
+MOST_DISTANCES = 4000  # points whose distances to one another are kept in memory, 128 MB
 
 
 def matched_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
@@ -68,10 +70,42 @@ def same_distances(points: np.ndarray) -> np.ndarray:
 def kmeans(points: np.ndarray, k: int, settings: ClusteringSettings) -> np.ndarray:
     """Cluster number (N,) of each point (N, D); k is cut to the number of distinct points."""
     k = min(k, len(np.unique(points, axis=0)))
-    model = KMeans(k, n_init=settings.n_init, max_iter=settings.max_iterations, random_state=settings.seed)
+    init = seeds_from(points) if len(points) <= MOST_DISTANCES else "k-means++"
+    model = KMeans(k, init=init, n_init=settings.n_init, max_iter=settings.max_iterations, random_state=settings.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters, up to rounding
         return model.fit_predict(points)
+
+
+def seeds_from(points: np.ndarray):
+    """The `init` for KMeans that draws scikit-learn's own k-means++ seeds, from distances computed once.
+
+    Most of KMeans on a few hundred points is spent computing the distances to each candidate anew, for every
+    restart. Same draws and same greedy choice; where two candidates are exactly as good, rounding decides, as it
+    does there.
+
+    Args:
+        points: (N, D).
+
+    Returns:
+        A function (points, k, random_state) -> (k, D) seeds.
+    """
+    squared = euclidean_distances(points, squared=True)
+
+    def seeds(centred: np.ndarray, k: int, random_state: np.random.RandomState) -> np.ndarray:
+        n = len(squared)
+        chosen = [random_state.choice(n, p=np.full(n, 1.0) / n)]
+        nearest = squared[chosen[0]]
+        for _ in range(1, k):
+            draws = random_state.uniform(size=2 + int(np.log(k))) * nearest.sum()
+            candidates = np.searchsorted(np.cumsum(nearest), draws).clip(max=n - 1)
+            after = np.minimum(nearest, squared[candidates])  # (candidates, N)
+            best = after.sum(1).argmin()
+            chosen.append(candidates[best])
+            nearest = after[best]
+        return centred[chosen]
+
+    return seeds
 
 
 def tsne(points: np.ndarray, settings: TsneSettings, seed: int) -> np.ndarray:

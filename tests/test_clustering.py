@@ -3,8 +3,9 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.metrics import f1_score
+from sklearn.metrics.pairwise import euclidean_distances
 
 from helpers import clustering
 from helpers.settings import ClusteringSettings, TsneSettings
@@ -49,6 +50,19 @@ def test_the_reduction_keeps_every_distance_and_so_every_cluster(shape):
     np.testing.assert_allclose(*gram, rtol=1e-9, atol=1e-9)
     plain = KMeans(6, n_init=10, random_state=0).fit_predict(points)
     assert (clustering.kmeans(reduced, 6, ClusteringSettings()) == plain).all()
+
+
+@pytest.mark.parametrize("k", [2, 30])
+def test_seeds_are_those_of_scikit_learn_up_to_exact_ties(k):
+    points = np.random.default_rng(k).normal(size=(80, 12))
+    for draw in range(5):
+        expected, _ = kmeans_plusplus(points, k, random_state=draw)
+        found = clustering.seeds_from(points)(points, k, np.random.RandomState(draw))
+        differ = np.flatnonzero((found != expected).any(1))
+        if len(differ):
+            upto = differ[0] + 1
+            inertia = [euclidean_distances(points, s[:upto], squared=True).min(1).sum() for s in (found, expected)]
+            assert inertia[0] == pytest.approx(inertia[1], rel=1e-12)
 
 
 def test_kmeans_survives_identical_points():
