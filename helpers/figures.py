@@ -203,6 +203,31 @@ def llm_layers(table: pd.DataFrame) -> Figure:
     return _titled(figure, "KMeans on pretrained models' states, by layer")
 
 
+def llm_revisions(table: pd.DataFrame) -> Figure:
+    """Clustering of one model over its revisions (checkpoints of pretraining), one line a layer.
+
+    Args:
+        table: the rows of llm_layers.csv of one model, its revisions in the order to draw them.
+    """
+    metrics = tuple(METRIC_TITLES)
+    figure, axes = _grid(len(metrics), len(LABEL_TITLES), height=2.4)
+    raw = table[table["space"] == "raw"]
+    names = list(dict.fromkeys(raw["revision"]))
+    raw = raw.assign(place=raw["revision"].map(names.index))
+    for metric, line in zip(metrics, axes, strict=True):
+        for label, ax in zip(LABEL_TITLES, line, strict=True):
+            sns.lineplot(
+                data=raw[raw["label"] == label], x="place", y=metric, hue="layer", palette=_palette(raw["layer"]),
+                marker="o", ms=3, lw=1, mec="none", ax=ax, legend=False, errorbar=None,
+            )  # fmt: skip
+            ax.set(ylim=(-0.03, 1.03), xlabel="", ylabel=METRIC_TITLES[metric] if label == "task" else "")
+            ax.set_xticks(range(len(names)), names if metric == metrics[-1] else [""] * len(names), rotation=45)
+            if metric == metrics[0]:
+                ax.set_title({"task": "Task (category)"}.get(label, LABEL_TITLES[label]))
+    _layer_legend(figure, raw["layer"].unique(), best=False)
+    return _titled(figure, f"KMeans on the states of {table['model'].iloc[0]}, by revision")
+
+
 def llm_map(points: np.ndarray, instances: pd.DataFrame, solved: np.ndarray, title: str) -> Figure:
     """A map of one layer's states, coloured by category, by task, and by whether the model solves the instance.
 
@@ -265,10 +290,11 @@ def _palette(layers) -> dict[int, tuple]:
     return {n: tuple(c) for n, c in zip(numbers, colours, strict=True)}
 
 
-def _layer_legend(figure: Figure, layers) -> None:
-    palette = _palette(layers)
-    handles = [mpl.lines.Line2D([], [], color=c, marker="o", ms=4, label=n) for n, c in palette.items()]
-    handles.append(mpl.lines.Line2D([], [], color="0.35", ls="--", lw=0.9, label="best\nvalidation\nepoch"))
+def _layer_legend(figure: Figure, layers, best: bool = True) -> None:
+    palette, some = _palette(layers), max(1, len(layers) // 10)  # deep models: some of the layers
+    handles = [mpl.lines.Line2D([], [], color=palette[n], marker="o", ms=4, label=n) for n in sorted(layers)[::some]]
+    if best:
+        handles.append(mpl.lines.Line2D([], [], color="0.35", ls="--", lw=0.9, label="best\nvalidation\nepoch"))
     figure.legend(handles=handles, title="layer", loc="outside right center")
 
 

@@ -6,7 +6,8 @@ a few prompts are run both ways; where the results differ (an architecture that 
 run one a row, and the probe says so. The language-model head sees one position a prompt.
 """
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -140,15 +141,10 @@ def observe_rows(model: Loaded, rows: list[Row]) -> tuple[torch.Tensor, torch.Te
     positions = torch.tensor(np.stack([_pad(r.positions, length, 0) for r in rows]), device=model.device)
     tails = torch.tensor(np.stack([_pad(r.tail, length, -2) for r in rows]), device=model.device)
     mask = _masks(model.body.config, positions, tails, next(model.body.parameters()).dtype)
-    output = model.body(
-        input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, output_hidden_states=True
-    )
     row = np.concatenate([[i] * len(r.prompts) for i, r in enumerate(rows)])
     at_input = np.concatenate([r.at_input for r in rows])
     at_answer = np.concatenate([r.at_answer for r in rows])
-    states = torch.stack([h[row, at_input].cpu() for h in output.hidden_states])
-    answers = model.head(output.last_hidden_state[row, at_answer]).argmax(-1).cpu()
-    return states, answers
+    return _forward(model, row, at_input, at_answer, input_ids=ids, attention_mask=mask, position_ids=positions)
 
 
 def _masks(config, positions: torch.Tensor, tails: torch.Tensor, dtype: torch.dtype):
@@ -178,10 +174,39 @@ def observe_plainly(model: Loaded, prompts: Prompts, chosen: np.ndarray) -> tupl
     length = max(map(len, sequences))
     ids = torch.tensor(np.stack([_pad(np.array(s), length, 0) for s in sequences]), device=model.device)
     mask = torch.tensor([[1] * len(s) + [0] * (length - len(s)) for s in sequences], device=model.device)
-    output = model.body(input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True)
     row, last = np.arange(len(chosen)), np.array([len(s) - 1 for s in sequences])
-    states = torch.stack([h[row, prompts.at_input[chosen]].cpu() for h in output.hidden_states])
-    return states, model.head(output.last_hidden_state[row, last]).argmax(-1).cpu()
+    return _forward(model, row, prompts.at_input[chosen], last, input_ids=ids, attention_mask=mask)
+
+
+def _forward(model: Loaded, row, at_input, at_answer, **inputs) -> tuple[torch.Tensor, torch.Tensor]:
+    """States of every layer at (row, at_input), and the most probable token after (row, at_answer).
+
+    Blocks are watched as they run, so that a layer keeps one position a prompt and not the whole row.
+    """
+    if model.blocks is None:
+        output = model.body(**inputs, use_cache=False, output_hidden_states=True)
+        kept = [h[row, at_input] for h in output.hidden_states]
+    else:
+        kept = []
+
+        def keep(_, arguments, named) -> None:
+            kept.append((arguments[0] if arguments else named["hidden_states"])[row, at_input])
+
+        with ExitStack() as hooks:
+            for block in model.blocks:
+                hooks.callback(block.register_forward_pre_hook(keep, with_kwargs=True).remove)
+            output = model.body(**inputs, use_cache=False)
+        kept.append(output.last_hidden_state[row, at_input])
+    states = torch.stack([h.cpu() for h in kept])
+    return states, model.head(output.last_hidden_state[row, at_answer]).argmax(-1).cpu()
+
+
+def watching_is_exact(model: Loaded, prompts: Prompts) -> bool:
+    """Whether watching the blocks gives the states that `output_hidden_states=True` gives, on one prompt."""
+    if model.blocks is None:
+        return False
+    watched, plain = (observe_plainly(m, prompts, np.array([0]))[0] for m in (model, replace(model, blocks=None)))
+    return watched.shape == plain.shape and torch.allclose(watched, plain, rtol=1e-3, atol=1e-3 * float(plain.std()))
 
 
 def sharing_error(model: Loaded, prompts: Prompts, groups: list[np.ndarray]) -> tuple[float, float]:
@@ -273,6 +298,7 @@ def observe(model: Loaded, instances: pd.DataFrame, template: str = PROMPT, prog
         if not manifest.exists():
             _begin(manifest, model, prompts, groups, template)
         facts = store.read_json(manifest, remedy)
+        model = model if facts["blocks_watched"] else replace(model, blocks=None)
         done = store.read_json(folder / "progress.json", remedy) if (folder / "progress.json").exists() else {}
         budget = TOKENS_PER_BATCH
         with torch.inference_mode(), progress(total=len(instances), desc=f"probing {model.name}", unit="prompt") as bar:
@@ -291,12 +317,15 @@ def observe(model: Loaded, instances: pd.DataFrame, template: str = PROMPT, prog
 def _begin(manifest: Path, model: Loaded, prompts: Prompts, groups, template: str) -> None:
     """Check whether prefixes can be shared, and write down how this probe is made."""
     with torch.inference_mode():
+        watched = watching_is_exact(model, prompts)
+        model = model if watched else replace(model, blocks=None)
         error, padding = sharing_error(model, prompts, groups)
         states, _ = observe_plainly(model, prompts, groups[0][:1])
     shared = error <= max(TOLERANCE * padding, 1e-5)
     print(
         f"{type(model.body).__name__}: sharing prefixes changes states by {error:.1g} of their spread, "
-        f"padding a batch by {padding:.1g}; {'prefixes are shared' if shared else 'one prompt a row instead'}"
+        f"padding a batch by {padding:.1g}; {'prefixes are shared' if shared else 'one prompt a row instead'}; "
+        f"layers keep {'the observed position alone' if watched else 'every position, for want of blocks to watch'}"
     )
     facts = {
         "model": model.name,
@@ -307,6 +336,7 @@ def _begin(manifest: Path, model: Loaded, prompts: Prompts, groups, template: st
         "shared_prefixes": shared,
         "sharing_error": error if np.isfinite(error) else None,
         "padding_error": padding,
+        "blocks_watched": watched,
     }
     store.write_json(manifest, facts | store.provenance())
 

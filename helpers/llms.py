@@ -57,6 +57,7 @@ class Loaded:
 
     Attributes:
         body: the transformer without its language-model head.
+        blocks: its blocks, one a layer, whose inputs are the hidden states; None where they cannot be told.
         head: maps final hidden states to logits.
         device: where inputs go.
         placement: the devices that hold layers: GPUs, cpu, disk.
@@ -67,6 +68,7 @@ class Loaded:
     """
 
     body: torch.nn.Module
+    blocks: torch.nn.ModuleList | None
     head: torch.nn.Module
     device: torch.device
     placement: tuple[str, ...]
@@ -120,7 +122,13 @@ def load(
     identity = digest([label, commit or (_folder_digest(local) if local else source), reason.split(":")[0]])
     body, head = model.base_model.eval(), model.get_output_embeddings()
     placement = tuple(sorted({str(d) for d in getattr(model, "hf_device_map", {"": where.type}).values()}))
-    return Loaded(body, head, where, placement, tokenizer, label, revision or "main", identity, reason)
+    return Loaded(body, _blocks(body), head, where, placement, tokenizer, label, revision or "main", identity, reason)
+
+
+def _blocks(body: torch.nn.Module) -> torch.nn.ModuleList | None:
+    depth = body.config.num_hidden_layers
+    lists = (m for m in body.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == depth)
+    return next(lists, None)  # the outermost
 
 
 def _source(name: str, revision: str | None) -> tuple[str, dict, str]:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers import llm_states, llms, natural, store, table1
+from helpers import figures, llm_states, llms, natural, store, table1
 from helpers.llm_states import Probe
-from helpers.settings import PROMPT
+from helpers.settings import PROMPT, digest
+from helpers.workspace import TABLES
 
 
 @dataclass
@@ -99,9 +100,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--layers", type=_numbers, help="layers to cluster, as in 0,8,16 (default: all)")
     parser.add_argument("--template", default=PROMPT, help="text with {instruction} and {input}, or: chat")
     parser.add_argument("--device", default="auto", help="auto (GPUs, then CPU, then disk), cpu, cuda, cuda:1 ...")
+    parser.add_argument(
+        "--max-memory",
+        type=_memory,
+        metavar="DEVICE=SIZE,...",
+        help="what weights may take on each device, the rest goes to disk: 0=70GiB,cpu=60GiB",
+    )
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
     parser.add_argument("--trust-remote-code", action="store_true", help="let the model's repository run its code here")
     parser.add_argument("--allow-pickle", action="store_true", help="read pickled weights, which can run code")
+    parser.add_argument("--out", type=Path, help="folder for tables and figures (default: one under data/probes)")
     return parser
 
 
@@ -110,6 +118,13 @@ def _numbers(text: str) -> list[int]:
         return [int(n) for n in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 0,8,16") from None
+
+
+def _memory(text: str) -> dict:
+    parts = [part.partition("=") for part in text.split(",")]
+    if not all(device.isdigit() or device == "cpu" for device, _, _ in parts) or not all(size for _, _, size in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 0=70GiB,cpu=60GiB")
+    return {int(device) if device.isdigit() else device: size for device, _, size in parts}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -126,6 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
             given.template.replace("\\n", "\n"),
             given.layers,
             device=given.device,
+            max_memory=given.max_memory,
             dtype=given.dtype,
             trust_remote_code=given.trust_remote_code,
             allow_pickle=given.allow_pickle,
@@ -136,12 +152,14 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; the same command continues from what is finished", file=sys.stderr)
         return 130
-    _report(results, instances)
-    print(f"in {time.monotonic() - start:.0f} s")
+    _print(results, instances)
+    folder = given.out or _report_folder(results)
+    _write(results, folder)
+    print(f"\ntables and figures in {folder}; {time.monotonic() - start:.0f} s")
     return 0
 
 
-def _report(results: Results, instances: pd.DataFrame) -> None:
+def _print(results: Results, instances: pd.DataFrame) -> None:
     print(
         f"\n{len(instances):,} instances of {instances['task'].nunique()} tasks; "
         f"{natural.twin_share(instances):.0%} have an input that also occurs under another task"
@@ -150,14 +168,31 @@ def _report(results: Results, instances: pd.DataFrame) -> None:
     for label in table1.LABELS:
         part = rows[rows["label"] == label].drop(columns="label")
         print(f"\nTable 1, {label.replace('_', '-')}\n{part.round(3).astype(object).fillna('').to_string(index=False)}")
+    print()
     for (model, revision), probe in results.probes.items():
-        scores = results.scores[model, revision]
-        path = probe.folder / "layers.csv"
-        store.write_csv(path, scores)
-        share = table1.solved(probe)["solved"].mean()
-        print(
-            f"\n{model} {revision}: solves {share:.0%}; best layer {table1.best_layer(scores)}; every layer in {path}"
-        )
+        share, best = table1.solved(probe)["solved"].mean(), table1.best_layer(results.scores[model, revision])
+        print(f"{model} {revision}: solves {share:.0%} of the instances; best layer {best}")
+
+
+def _report_folder(results: Results) -> Path:
+    """One for each set of probes, so that another model, data or template does not overwrite this one's."""
+    folders = [probe.folder.name for probe in results.probes.values()]
+    return store.DATA / "probes" / "reports" / f"{folders[0].rpartition('-')[0]}-{digest(folders)[:8]}"
+
+
+def _write(results: Results, folder: Path) -> None:
+    """Tables with the columns of data/README.md, and figures, as notebook 05 writes them."""
+    layers = results.layers()
+    solved = results.stacked({key: table1.solved(probe) for key, probe in results.probes.items()})
+    tables = {"llm_layers": layers, "table1": table1.table1(results.scores), "llm_solved": solved}
+    for name, table in tables.items():
+        store.write_csv(folder / f"{name}.csv", table[TABLES[name].split()])
+    drawn = {"llm_layers": figures.llm_layers(layers)}
+    if len(results.probes) > 1:
+        drawn["llm_revisions"] = figures.llm_revisions(layers)
+    for name, figure in drawn.items():
+        for suffix in ("svg", "png"):
+            figure.savefig(folder / f"{name}.{suffix}", bbox_inches="tight")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
 from helpers import clustering, natural, neighbours
 from helpers.device import cores
@@ -52,8 +53,9 @@ def score_layers(
     """
     wanted = list(range(probe.layers)) if layers is None else layers
     work = (delayed(_score_layer)(probe, layer, n_init, seed) for layer in wanted)
-    found = Parallel(n_jobs=jobs or cores(), inner_max_num_threads=1)(work)
-    return pd.DataFrame([row for rows in found for row in rows])
+    found = Parallel(n_jobs=jobs or cores(), return_as="generator", inner_max_num_threads=1)(work)
+    bar = tqdm(found, total=len(wanted), desc="clustering", unit="layer")
+    return pd.DataFrame([row for rows in bar for row in rows])
 
 
 def _score_layer(probe: Probe, layer: int, n_init: int, seed: int) -> list[dict]:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pandas as pd
 import pytest
 import torch
@@ -46,6 +48,7 @@ def test_states_are_those_of_the_inputs_last_token_one_prompt_at_a_time(kind, sa
     model = llms.load(str(saved[kind]), dtype="float32")
     result = probe.observe(model, instances, progress=quiet)
     assert result.manifest["shared_prefixes"], "the fast way is exact for this architecture"
+    assert result.manifest["blocks_watched"], "and layers keep one position"
     theirs = one_at_a_time(saved[kind], instances)
     assert result.layers == len(theirs)
     prompts = probe.tokenise(model.tokenizer, instances)
@@ -85,6 +88,21 @@ def test_an_architecture_that_cannot_share_prefixes_goes_one_prompt_a_row_and_sa
     assert not result.manifest["shared_prefixes"]
     theirs = one_at_a_time(saved["llama"], instances)
     torch.testing.assert_close(torch.from_numpy(result.states(2)), theirs[2], atol=5e-3, rtol=5e-3)
+
+
+def test_blocks_that_cannot_be_watched_are_not(saved, instances, tmp_path, monkeypatch, capsys):
+    model = llms.load(str(saved["gptj"]), dtype="float32")
+    wrong = dataclasses.replace(model, blocks=model.blocks[1:])
+    kept = {}
+    for name, one in (("watched", model), ("wrong", wrong), ("none", dataclasses.replace(model, blocks=None))):
+        monkeypatch.setattr(store, "DATA", tmp_path / name)
+        result = probe.observe(one, instances, progress=quiet)
+        assert result.manifest["blocks_watched"] == (name == "watched")
+        assert ("for want of blocks to watch" in capsys.readouterr().out) == (name != "watched")
+        kept[name] = [result.states(layer) for layer in range(result.layers)]
+    for name in ("wrong", "none"):
+        for ours, theirs in zip(kept["watched"], kept[name], strict=True):
+            assert (ours == theirs).all()
 
 
 def test_a_killed_probe_goes_on_where_it_stopped(saved, instances, tmp_path, monkeypatch):

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
 
-from helpers import clustering, llm_states, llms, natural, probe, store, table1
+from helpers import clustering, figures, llm_states, llms, natural, probe, store, table1
+from helpers.workspace import TABLES
 
 
 class Fake:
@@ -127,7 +128,13 @@ def test_the_command_probes_a_folder_of_models_and_of_words_that_are_not_ours(
     assert "12 instances of 2 tasks; 50% have an input" in shown
     assert "Table 1, distribution-mapping" in shown
     assert "LLaMa-13B" in shown
-    assert list(tmp_path.glob("data/probes/*/layers.csv"))
+    report = next(tmp_path.glob("data/probes/reports/*"))
+    assert str(report) in shown
+    made = pd.read_csv(report / "table1.csv")
+    assert set(made["source"]) == {"ours", "paper"}
+    for name in ("llm_layers", "table1", "llm_solved"):
+        assert list(pd.read_csv(report / f"{name}.csv")) == TABLES[name].split()
+    assert (report / "llm_layers.png").exists()
 
 
 def test_the_command_refuses_what_cannot_be_in_one_line(tmp_path, capsys):
@@ -135,6 +142,13 @@ def test_the_command_refuses_what_cannot_be_in_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: ")
     assert probe.main(["--data", str(tmp_path)]) == 1
     assert "holds no <category>/<task>.json" in capsys.readouterr().err
+
+
+def test_memory_for_each_device_is_read_from_the_command_line(capsys):
+    assert probe._memory("0=70GiB,cpu=60GiB") == {0: "70GiB", "cpu": "60GiB"}
+    with pytest.raises(SystemExit):
+        probe.main(["--max-memory", "lots"])
+    assert "not of the form" in capsys.readouterr().err
 
 
 def test_checkpoints_are_rows_of_one_table(saved, instances, tmp_path, monkeypatch):
@@ -149,5 +163,12 @@ def test_checkpoints_are_rows_of_one_table(saved, instances, tmp_path, monkeypat
 
     monkeypatch.setattr(llms, "load", load)
     results = probe.run(("some/model",), instances, ("step1", "step2"), layers=[1], dtype="float32")
-    assert set(results.layers()["revision"]) == {"step1", "step2"}
+    layers = results.layers()
+    assert set(layers["revision"]) == {"step1", "step2"}
+    probe._write(results, tmp_path / "report")
+    assert (tmp_path / "report" / "llm_revisions.png").exists()
+    figure = figures.llm_revisions(layers)
+    assert [t.get_text() for t in figure.axes[-1].get_xticklabels()] == ["step1", "step2"]
+    drawn = figure.axes[0].lines[0].get_ydata()
+    assert tuple(drawn) == tuple(layers.query("label == 'task' and space == 'raw'")["f1"])
     assert isinstance(results.probes["some/model", "step1"], llm_states.Probe)
