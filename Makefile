@@ -2,6 +2,7 @@
 
 PROFILE ?= laptop
 SET ?=
+GRID ?= data/grids/example.yaml
 PYTHON3 ?= python3
 
 # A conda environment other than base is used as it is; anything else gets .venv.
@@ -14,7 +15,7 @@ export SET
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help reproduce test lint lab bench probe clean setup lock
+.PHONY: help reproduce test lint lab bench probe sweep clean setup lock
 
 help: ## list the targets
 	@echo "make <target> [PROFILE=smoke|laptop|paper] [SET=\"name=value ...\"]"
@@ -50,11 +51,14 @@ lab: $(READY) ## open JupyterLab on the notebooks (localhost, with a token)
 probe: $(READY) ## cluster the states of MODEL (hub id, folder or .gguf file; default: offline) on 16 natural tasks
 	@$(PYTHON) -m helpers.probe $(MODEL) $(ARGS)
 
+sweep: $(READY) ## train and analyse every run of a GRID file, on this machine or on a SCHEDULER
+	@$(PYTHON) -m helpers.sweep "$(GRID)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+
 bench: $(READY) ## speed and memory against named baselines -> data/laptop/tables/bench.csv
 	@$(PYTHON) -m helpers.bench
 
 clean: ## remove what reproduce generated, but for committed tables and figures
-	rm -rf data/datasets data/runs data/models data/probes data/*/logs data/*/notebooks data/smoke data/*--* figures/smoke figures/*--*
+	rm -rf data/datasets data/runs data/models data/probes data/sweeps data/*/logs data/*/notebooks data/smoke data/*--* figures/smoke figures/*--*
 
 lock: $(READY) ## renew requirements.lock from pyproject.toml
 	@$(PYTHON) install.py --lock

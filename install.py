@@ -57,7 +57,7 @@ def needs_cpu_build(pin: str) -> bool:
 def lock() -> int:
     """Resolve pyproject.toml for every platform and Python from 3.11 on, and write the exact pins."""
     pip("install", UV)
-    options = ["--universal", "--python-version", "3.11", "--all-extras", "--no-header", "--no-annotate"]
+    options = ["--universal", "--python-version", "3.11", "--extra", "test", "--no-header", "--no-annotate"]
     found = uv("pip", "compile", *options, "pyproject.toml", cwd=ROOT, capture_output=True, text=True)
     if found.returncode:
         print(found.stderr, file=sys.stderr)
