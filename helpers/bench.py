@@ -300,26 +300,156 @@ def _our_probe(dtype: str) -> tuple[float, float, str]:
 
 def _plain_probe(batch: int, count: int, dtype: str) -> float:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
+
+    from helpers import llms
+
+    model = AutoModelForCausalLM.from_pretrained(llms.default_folder(), dtype=getattr(torch, dtype))
+    tokens, texts = _default_prompts(count)
+
+    def observe(part: list[str]) -> None:
+        model(**tokens(part, return_tensors="pt", padding=True), output_hidden_states=True)
+
+    return _seconds_per_prompt(observe, texts, batch)
+
+
+def _default_prompts(count: int):
+    """The default model's tokenizer, and some of the 8,800 prompts."""
+    from transformers import AutoTokenizer
 
     from helpers import llms, natural
 
     instances = natural.draw(natural.load()).sample(count, random_state=0)
-    folder = llms.default_folder()
-    tokens = AutoTokenizer.from_pretrained(folder)
+    tokens = AutoTokenizer.from_pretrained(llms.default_folder())
     tokens.padding_side = "right"
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
-    texts = [
-        PROMPT.format(instruction=i, input=x) for i, x in zip(instances["instruction"], instances["input"], strict=True)
-    ]
+    texts = zip(instances["instruction"], instances["input"], strict=True)
+    return tokens, [PROMPT.format(instruction=i, input=x) for i, x in texts]
+
+
+def _seconds_per_prompt(observe, texts: list[str], batch: int) -> float:
+    """Median over batches, but for the first."""
+    import torch
+
     times = []
     with torch.no_grad():
-        for start in range(0, count, batch):
+        for start in range(0, len(texts), batch):
             begun = time.perf_counter()
-            encoded = tokens(texts[start : start + batch], return_tensors="pt", padding=True)
-            model(**encoded, output_hidden_states=True)
+            observe(texts[start : start + batch])
             times.append((time.perf_counter() - begun) / batch)
     return statistics.median(times[1:])
+
+
+def transformer_lens() -> list[dict]:
+    """The probe against TransformerLens, which keeps every position of the layers asked for (extra `bench`)."""
+    try:
+        import transformer_lens  # noqa: F401
+    except ImportError:
+        print("TransformerLens is not installed, so not measured: pip install -e '.[bench]'", flush=True)
+        return []
+    ours, _, precision = _apart(_our_probe, "auto")
+    theirs = _apart(_lens_probe, 32, 480, precision)
+    name = f"TransformerLens, {precision}, padded batches of 32, run_with_cache of every layer's residual stream"
+    return [_row(f"probe in {precision}, TransformerLens", ours, theirs, name, "s/prompt", True)]
+
+
+def _lens_probe(batch: int, count: int, dtype: str) -> float:
+    import torch
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from helpers import llms
+
+    bridge = TransformerBridge.boot_transformers(str(llms.default_folder()), device="cpu", dtype=getattr(torch, dtype))
+    tokens, texts = _default_prompts(count)
+
+    def observe(part: list[str]) -> None:
+        encoded = tokens(part, return_tensors="pt", padding=True)
+        bridge.run_with_cache(
+            encoded["input_ids"],
+            attention_mask=encoded["attention_mask"],
+            names_filter=lambda name: name.endswith(("hook_resid_pre", "hook_resid_post", "hook_in", "hook_out")),
+        )
+
+    return _seconds_per_prompt(observe, texts, batch)
+
+
+def sweep_workers() -> list[dict]:
+    """Runs an hour of a sweep of small runs (width 32, 10 epochs, analysed), by workers."""
+    from helpers.device import cores
+
+    one = _apart(_runs_an_hour, 1)
+    counts = sorted({2, cores()} - {1}) if cores() > 1 else []
+    return [_row(f"sweep, {n} workers", _apart(_runs_an_hour, n), one, "one worker", "runs/h") for n in counts]
+
+
+def _runs_an_hour(workers: int) -> float:
+    import os
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["CLM_ROOT"], store.DATA = folder, Path(folder) / "data"
+        from helpers import sweep
+
+        common = "width=32 training.stop_epoch=10 training.log_every=10 clustering.spaces=raw"
+        wanted = sweep.points("laptop", common, {"seed": list(range(8))})
+        start = time.perf_counter()
+        tables = sweep.run(wanted, f"{workers} workers", workers=workers)
+        assert (tables["runs"]["status"] == "done").all(), tables["runs"]["error"].tolist()
+        return 3600 * len(wanted) / (time.perf_counter() - start)
+
+
+def stacked_seeds() -> list[dict]:
+    """A training step of five seeds of width 32 as one stacked model (torch.func) against one after the other."""
+    separate, stacked = _apart(_seed_steps)
+    name = "one seed after the other, the same batch, no dropout, float32, one thread"
+    return [_row("five seeds stacked, width 32", stacked, separate, name, "s/step", True)]
+
+
+def _seed_steps(seeds: int = 5) -> tuple[float, float]:
+    import torch
+
+    from helpers import model as gpt
+    from helpers import runs, train
+
+    torch.set_num_threads(1)
+    settings = resolve("laptop", "width=32 model.dropout=0 training.precision=float32").runs()[0]
+    run = runs.open_run(settings, _dataset(resolve("laptop")))
+    batch = run.rows["train"].batch(list(range(settings.training.instructions_per_step)))
+
+    class Loss(torch.nn.Module):
+        """The training loss as a module, which torch.func calls with other parameters."""
+
+        def __init__(self, seed: int) -> None:
+            super().__init__()
+            self.model = gpt.build(settings.model, len(run.dataset.vocabulary), seed)
+
+        def forward(self) -> torch.Tensor:
+            hidden = gpt.forward(self.model, batch).hidden
+            return train.losses(gpt.logits(self.model, hidden[batch.predictors]), batch)[0]
+
+    models = [Loss(seed) for seed in range(seeds)]
+    optimizers = [torch.optim.AdamW(m.parameters(), lr=1e-4, fused=True) for m in models]
+
+    def separately() -> None:
+        for model, optimizer in zip(models, optimizers, strict=True):
+            optimizer.zero_grad()
+            model().backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+
+    parameters, _ = torch.func.stack_module_state(models)
+    parameters = {name: p.detach().clone().requires_grad_() for name, p in parameters.items()}
+    optimizer = torch.optim.AdamW(parameters.values(), lr=1e-4, fused=True)
+    gradient = torch.func.vmap(torch.func.grad(lambda p: torch.func.functional_call(models[0], p, ())))
+
+    def together() -> None:
+        with torch.no_grad():
+            found = gradient({name: p.detach() for name, p in parameters.items()})
+        norms = torch.stack([g.flatten(1).pow(2).sum(1) for g in found.values()]).sum(0).sqrt()  # (seeds,)
+        scale = (1.0 / (norms + 1e-6)).clamp(max=1)
+        for name, p in parameters.items():
+            p.grad = found[name] * scale.view(-1, *[1] * (p.dim() - 1))
+        optimizer.step()
+
+    return _median_seconds(separately, 20), _median_seconds(together, 20)
 
 
 BENCHES = {
@@ -329,6 +459,9 @@ BENCHES = {
     "kmeans": kmeans_sweep,
     "tsne": tsne_fit,
     "probe": probe_throughput,
+    "lens": transformer_lens,
+    "sweep": sweep_workers,
+    "stacked": stacked_seeds,
 }
 
 
@@ -406,7 +539,7 @@ def main(arguments: list[str] | None = None) -> int:
     known = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
     for name in given.only or BENCHES:
         print(f"measuring {name} ...", flush=True)
-        found = pd.DataFrame(BENCHES[name]())[columns]
+        found = pd.DataFrame(BENCHES[name](), columns=columns)
         print(found.round(3).to_string(index=False), flush=True)
         known = pd.concat([f for f in (known[~known["name"].isin(found["name"])], found) if len(f)])
         store.write_csv(path, known, digits=4)

@@ -6,6 +6,7 @@ without padding, and only attention sees padded rows. It equals transformers' ow
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -38,6 +39,7 @@ def build(settings: ModelSettings, vocabulary_size: int, seed: int) -> GPT2LMHea
         embd_pdrop=settings.dropout,
         attn_pdrop=settings.dropout,
         tie_word_embeddings=settings.tied_embeddings,
+        normalisation=settings.normalisation,  # ours; transformers' own forward knows pre alone
         bos_token_id=None,
         eos_token_id=None,
         use_cache=False,
@@ -119,6 +121,7 @@ def forward(
     generator: torch.Generator | None = None,
     layers: bool = False,
     half: HalfWeights | None = None,
+    edit: Callable[[int, Tensor], Tensor] | None = None,
 ) -> Output:
     """Run the transformer over a batch of shared-prefix rows.
 
@@ -128,22 +131,31 @@ def forward(
         generator: source of dropout masks, on the model's device; required in training mode.
         layers: also return the hidden states at the inputs, as `output_hidden_states` orders them.
         half: compute the linear layers in bfloat16 with these copies.
+        edit: (layer, states at the inputs (B, M, D)) -> the states to go on with, at every layer from 0 to the last.
     """
     body = model.transformer
     p = model.config.resid_pdrop if model.training else 0.0
     heads = model.config.n_head
-    x = body.wte(batch.tokens) + body.wpe(batch.positions)  # (N, D)
-    x = _dropout(x, p, generator)
-    kept = [x[batch.inputs]] if layers else []
-    for block in body.h:
-        x = x + _dropout(_attention(block.attn, block.ln_1(x), batch, heads, p, generator, half), p, generator)
-        h = F.gelu(_linear(block.mlp.c_fc, block.ln_2(x), half), approximate="tanh")
-        x = x + _dropout(_linear(block.mlp.c_proj, h, half), p, generator)
+    post = model.config.normalisation == "post"
+    kept = []
+
+    def hidden(layer: int, x: Tensor) -> Tensor:
+        if edit is not None:
+            x = x.index_put((batch.inputs,), edit(layer, x[batch.inputs]))
         if layers:
             kept.append(x[batch.inputs])
-    x = body.ln_f(x)
-    if layers:
-        kept[-1] = x[batch.inputs]
+        return x
+
+    x = _dropout(body.wte(batch.tokens) + body.wpe(batch.positions), p, generator)  # (N, D)
+    for layer, block in enumerate(body.h):
+        x = hidden(layer, x)
+        h = _attention(block.attn, x if post else block.ln_1(x), batch, heads, p, generator, half)
+        x = x + _dropout(h, p, generator)
+        x = block.ln_1(x) if post else x
+        h = F.gelu(_linear(block.mlp.c_fc, x if post else block.ln_2(x), half), approximate="tanh")
+        x = x + _dropout(_linear(block.mlp.c_proj, h, half), p, generator)
+        x = block.ln_2(x) if post else x
+    x = hidden(len(body.h), x if post else body.ln_f(x))
     return Output(x, kept)
 
 

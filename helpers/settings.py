@@ -100,6 +100,7 @@ class ModelSettings(_Section):
     dropout: float = Field(0.2, ge=0, lt=1, title="dropout")
     positions: int = Field(64, ge=3)  # Table 6: 55,296 parameters at width 32 need 64 of them
     tied_embeddings: bool = True  # likewise
+    normalisation: Literal["pre", "post"] = "pre"  # GPT-2 normalises before each sub-layer; post is the older way
 
     @model_validator(mode="after")
     def _check(self) -> "ModelSettings":

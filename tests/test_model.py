@@ -1,5 +1,8 @@
+from functools import partial
+
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import CPU32
 
 from helpers import batches, model, states
@@ -109,3 +112,60 @@ def test_observing_in_bfloat16_stays_close_to_float32(run):
     rounded = states.observe(net, run.rows["validation"], where, model.HalfWeights(net))
     scale = abs(exact.states).max()
     assert abs(exact.states - rounded.states).max() < 0.03 * scale
+
+
+def test_post_normalisation_is_torchs_encoder_layer(settings, dataset, run):
+    chosen = settings.model.model_copy(update={"hidden_dimension": 16, "normalisation": "post", "dropout": 0.0})
+    net = model.build(chosen, len(dataset.vocabulary), 0).eval()
+    batch = run.rows["validation"].batch(torch.tensor([3, 1]).numpy())
+    ours = model.forward(net, batch, layers=True)
+    layer = torch.nn.TransformerEncoderLayer(
+        16, net.config.n_head, net.config.n_inner, 0.0, partial(F.gelu, approximate="tanh"), batch_first=True
+    ).eval()
+    tokens, _, at_input = plain_rows(run.rows["validation"], [3, 1])
+    x = net.transformer.wte(tokens) + net.transformer.wpe(torch.arange(tokens.shape[1]))
+    causal = torch.nn.Transformer.generate_square_subsequent_mask(tokens.shape[1])
+    with torch.no_grad():
+        for number, block in enumerate(net.transformer.h):
+            picked = x[torch.arange(len(tokens)), at_input]
+            torch.testing.assert_close(ours.layers[number].flatten(0, 1), picked, rtol=1e-4, atol=1e-5)
+            layer.self_attn.in_proj_weight.copy_(block.attn.c_attn.weight.t())
+            layer.self_attn.in_proj_bias.copy_(block.attn.c_attn.bias)
+            for theirs, conv in (
+                (layer.self_attn.out_proj, block.attn.c_proj),
+                (layer.linear1, block.mlp.c_fc),
+                (layer.linear2, block.mlp.c_proj),
+            ):
+                theirs.weight.copy_(conv.weight.t())
+                theirs.bias.copy_(conv.bias)
+            layer.norm1.load_state_dict(block.ln_1.state_dict())
+            layer.norm2.load_state_dict(block.ln_2.state_dict())
+            x = layer(x, src_mask=causal, is_causal=True)
+        picked = x[torch.arange(len(tokens)), at_input]
+    torch.testing.assert_close(ours.layers[-1].flatten(0, 1), picked, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_edited_states_go_on_as_they_do_in_transformers(run, layer):
+    net = run.model("last")
+    chosen = [0, 5, 11]
+    batch = run.rows["validation"].batch(torch.tensor(chosen).numpy())
+    shift = torch.randn(16, generator=torch.Generator().manual_seed(1))
+    tokens, attention, at_input = plain_rows(run.rows["validation"], chosen)
+    place = torch.arange(len(tokens)), at_input
+
+    def move(module, arguments):
+        x = arguments[0].clone()
+        x[place] += shift
+        return (x, *arguments[1:])
+
+    target = [*net.transformer.h, net.lm_head][layer]
+    with torch.no_grad():
+        ours = model.forward(net, batch, edit=lambda n, x: x + shift if n == layer else x)
+        hook = target.register_forward_pre_hook(move)
+        theirs = net(tokens, attention_mask=attention).logits[place]
+        hook.remove()
+        plain = net(tokens, attention_mask=attention).logits[place]
+    logits = model.logits(net, ours.hidden[batch.inputs]).flatten(0, 1)
+    torch.testing.assert_close(logits, theirs, rtol=1e-4, atol=1e-4)
+    assert (logits - plain).abs().max() > 0.1
