@@ -15,7 +15,7 @@ export SET
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help reproduce test lint lab bench probe sweep clean setup lock
+.PHONY: help reproduce test lint lab bench probe sweep verdict report clean setup lock
 
 help: ## list the targets
 	@echo "make <target> [PROFILE=smoke|laptop|paper] [SET=\"name=value ...\"]"
@@ -53,6 +53,12 @@ probe: $(READY) ## cluster the states of MODEL (hub id, folder or .gguf file; de
 
 sweep: $(READY) ## train and analyse every run of a GRID file, on this machine or on a SCHEDULER
 	@$(PYTHON) -m helpers.sweep "$(GRID)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+
+verdict: $(READY) ## more seeds, other widths and variants for the verdict (hours on 2 cores; resumable)
+	@$(PYTHON) -m helpers.verdict --profile "$(PROFILE)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+
+report: $(READY) ## data/<profile>/report.html from the tables and figures that are there
+	@$(PYTHON) -m helpers.report --profile "$(PROFILE)" --set "$$SET"
 
 bench: $(READY) ## speed and memory against named baselines -> data/laptop/tables/bench.csv
 	@$(PYTHON) -m helpers.bench

@@ -270,6 +270,145 @@ def llm_neighbours(table: pd.DataFrame) -> Figure:
     return _titled(figure, f"Nearest states of held-out instructions, K = {table['k'].iloc[0]}")
 
 
+VERDICT_COLOURS = {
+    "holds": "#0072b2",
+    "holds under a stated condition": "#56b4e9",
+    "does not hold": "#d55e00",
+    "not tested": "0.6",
+}
+
+
+def claims(table: pd.DataFrame, rules: dict[str, tuple[str, float]]) -> Figure:
+    """Each claim's quantity with its 95% interval over seeds, one panel a claim, one row in it a width.
+
+    Args:
+        table: claims.csv; rows whose `claim` ends in `, width N`.
+        rules: claim -> (above or below, threshold); the side on which the claim holds is shaded.
+    """
+    split = table["claim"].str.extract(r"^(?P<key>.*), width (?P<width>\d+)$")
+    rows = table.join(split).dropna(subset=["key", "ours"]).astype({"width": int})
+    widths = sorted(rows["width"].unique())
+    keys = [key for key in rules if key in set(rows["key"])]
+    columns = 4
+    figure, axes = _grid(max(1, -(-len(keys) // columns)), columns, height=0.75 + 0.28 * max(1, len(widths)), panel=2.7)
+    for key, ax in zip(keys, axes.ravel(), strict=False):
+        side, threshold = rules[key]
+        for row in rows[rows["key"] == key].itertuples():
+            y, colour = widths.index(row.width), VERDICT_COLOURS[row.verdict]
+            if np.isfinite(row.low):
+                ax.plot([row.low, row.high], [y, y], color=colour, lw=2, solid_capstyle="round")
+            ax.plot(row.ours, y, "o", ms=5, color=colour)
+        ax.axvline(threshold, color="0.3", lw=0.9, ls="--")
+        low, high = ax.get_xlim()
+        ax.axvspan(*((threshold, high) if side == "above" else (low, threshold)), color="#0072b2", alpha=0.07, lw=0)
+        ax.set(xlim=(low, high), ylim=(len(widths) - 0.5, -0.5), title=key.replace("_", " "))
+        ax.set_yticks(range(len(widths)), widths)
+        ax.grid(axis="y", visible=False)
+    for ax in axes.ravel()[len(keys) :]:
+        ax.set_visible(False)
+    handles = [mpl.lines.Line2D([], [], color=c, marker="o", lw=2, label=v) for v, c in VERDICT_COLOURS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncol=4)
+    return _titled(figure, "Claims by width: quantity, 95% interval, and the side on which the claim holds")
+
+
+CONTROL_TITLES = {
+    "linear_probe": "linear probe (accuracy)",
+    "within_input_f1": "F1 within one input",
+    "layer_normed_f1": "F1, layer-normed states",
+    "raw": "F1, raw states",
+    "centred": "F1, input-centred states",
+    "permuted_f1": "F1, labels permuted (chance)",
+}
+
+
+def controls(table: pd.DataFrame, scores: pd.DataFrame, surface: pd.DataFrame, width: int) -> Figure:
+    """Task scores of the last logged epoch beside their controls, by layer.
+
+    Args:
+        table: controls.csv.
+        scores: clustering.csv.
+        surface: surface.csv, whose F1s are drawn as levels.
+        width: hidden dimension to show.
+    """
+    figure, (axes,) = _grid(1, 2, height=3.6, panel=4.2)
+    colours = dict(zip(CONTROL_TITLES, sns.color_palette("colorblind"), strict=False))
+    levels = {"input": ":", "bag_of_symbols": "--", "edit_distance": "-."}
+    for split, ax in zip(SPLIT_TITLES, axes, strict=True):
+        at = table[(table["width"] == width) & (table["split"] == split)]
+        at = at[at["epoch"] == at["epoch"].max()]
+        task = scores[(scores["width"] == width) & (scores["split"] == split) & (scores["label"] == "task")]
+        task = task[task["epoch"] == task["epoch"].max()]
+        for name, title in CONTROL_TITLES.items():
+            chosen = at[at["control"] == name].rename(columns={"value": "f1"})
+            line = (chosen if len(chosen) else task[task["space"] == name]).groupby("layer")["f1"].mean()
+            ax.plot(line.index, line, "o-", ms=4, color=colours[name], label=title if ax is axes[0] else None)
+        chosen = surface[(surface["split"] == split) & (surface["label"] == "task")]
+        for name, style in levels.items():
+            level = chosen.loc[chosen["control"] == name, "f1"].mean()
+            label = f"F1, {name.replace('_', ' ')} alone" if ax is axes[0] else None
+            ax.axhline(level, color="0.4", ls=style, lw=1, label=label)
+        ax.set(ylim=(-0.03, 1.03), xlabel="layer", title=SPLIT_TITLES[split])
+    figure.legend(loc="outside right center")
+    return _titled(figure, f"Clusters by task beside their controls, width {width}")
+
+
+def causal(table: pd.DataFrame, width: int) -> Figure:
+    """Answers that follow a moved state, and answers that stay, by layer and direction.
+
+    Args:
+        table: causal.csv.
+        width: hidden dimension to show.
+    """
+    titles = {
+        "task_and_input": "to the other task's mean for this input",
+        "task": "along the difference of task means (inputs removed)",
+        "random": "as far in a random direction",
+    }
+    figure, (axes,) = _grid(1, 2, height=3.2, panel=3.8)
+    chosen = table[table["width"] == width]
+    for column, title, ax in (
+        ("became_other", "Answer becomes the other task's", axes[0]),
+        ("stayed", "Answer stays", axes[1]),
+    ):
+        for (direction, label), colour in zip(titles.items(), ("#0072b2", "#009e73", "0.5"), strict=True):
+            part = chosen[chosen["direction"] == direction].groupby("layer")[column]
+            mean = part.mean()
+            ax.plot(mean.index, mean, "o-", ms=4, color=colour, label=label if ax is axes[0] else None)
+            if chosen["seed"].nunique() > 1:
+                ax.fill_between(mean.index, part.min(), part.max(), color=colour, alpha=0.15, lw=0)
+        ax.set(ylim=(-0.03, 1.03), xlabel="layer at which the state is moved", title=title)
+    figure.legend(loc="outside lower center", ncol=1)
+    return _titled(figure, f"Is the cluster used? Validation instances the model solves, width {width}")
+
+
+def multiverse(table: pd.DataFrame, rules: dict[str, tuple[str, float]], titles: dict[str, str]) -> Figure:
+    """Each claim's quantity under every variant of what the paper leaves open.
+
+    Args:
+        table: multiverse.csv; a dot is one run.
+        rules: claim -> (above or below, threshold), drawn as a line.
+        titles: claim -> what stands above its panel.
+    """
+    variants = list(dict.fromkeys(table["variant"]))
+    keys = [key for key in titles if key in set(table["claim"])]
+    figure, axes = _grid(1, len(keys), height=0.9 + 0.24 * len(variants), panel=1.7)
+    palette = {"raw": "#0072b2", "tsne": "#cc79a7", "centred": "#e69f00", "all": "0.3"}
+    for key, ax in zip(keys, axes[0], strict=True):
+        part = table[table["claim"] == key]
+        for space, colour in palette.items():
+            dots = part[part["space"] == space]
+            ax.plot(dots["value"], dots["variant"].map(variants.index), "o", ms=3.5, color=colour, alpha=0.7)
+        ax.axvline(rules[key][1], color="0.3", lw=0.9, ls="--")
+        ax.set(ylim=(len(variants) - 0.5, -0.5), title=titles[key])
+        ax.set_yticks(range(len(variants)), variants if ax is axes[0][0] else [""] * len(variants))
+    shown = [s for s in palette if s in set(table["space"])]
+    handles = [
+        mpl.lines.Line2D([], [], color=palette[s], marker="o", ls="", label=SPACE_TITLES.get(s, s)) for s in shown
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncol=4)
+    return _titled(figure, "What the paper leaves open, one change at a time; dashed: the claim's number")
+
+
 def _by_layer(ax, part: pd.DataFrame, column: str, best: dict[int, int], x: str = "epoch") -> None:
     many = part["seed"].nunique() > 1
     sns.lineplot(

@@ -6,7 +6,7 @@ a few prompts are run both ways; where the results differ (an architecture that 
 run one a row, and the probe says so. The language-model head sees one position a prompt.
 """
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,8 +23,9 @@ from helpers.settings import PROMPT, digest
 
 CHAT = "chat"  # this template is the tokenizer's own chat template around the default one
 TOKENS_PER_BATCH = 2048
-# Sharing prefixes may change states by this many times what padding a batch changes them: rounding, nothing else.
+# Sharing prefixes may change states by this many times what rounding alone does, and rounding itself must be small.
 TOLERANCE = 4
+MOST_ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.05}
 PART = 50  # instructions kept on disk at a time
 
 
@@ -209,27 +210,65 @@ def watching_is_exact(model: Loaded, prompts: Prompts) -> bool:
     return watched.shape == plain.shape and torch.allclose(watched, plain, rtol=1e-3, atol=1e-3 * float(plain.std()))
 
 
-def sharing_error(model: Loaded, prompts: Prompts, groups: list[np.ndarray]) -> tuple[float, float]:
-    """What sharing prefixes, and what merely padding a batch, changes in states that single prompts give.
+@dataclass(frozen=True)
+class SharingCheck:
+    """What sharing prefixes changes in states, and what rounding alone does, relative to how far states lie apart.
 
-    Relative to how far the states of prompts lie apart: root mean squares over a few prompts of the first, the
-    middle and the last instruction, at the worst layer. The first is inf where the architecture refuses.
+    Attributes:
+        error: of shared prefixes; inf where the architecture refuses them.
+        rounding: of what must not matter: padding in a batch, our own masks and positions around single prompts, and
+            embeddings changed in their last digit.
+        exact: whether the first is no more than the second explains.
+    """
+
+    error: float
+    rounding: float
+    exact: bool
+
+
+def check_sharing(model: Loaded, prompts: Prompts, groups: list[np.ndarray]) -> SharingCheck:
+    """Observe a few prompts of the first, the middle and the last instruction one by one, and in the other ways.
+
+    Differences are root mean squares over prompts, at the worst layer.
     """
     chosen = [groups[i][:3] for i in (0, len(groups) // 2, -1)]
-    alone = torch.cat([observe_plainly(model, prompts, np.array([i]))[0] for group in chosen for i in group], 1).float()
+    singles = [np.array([i]) for group in chosen for i in group]
+    alone = torch.cat([observe_plainly(model, prompts, one)[0] for one in singles], 1).float()
     apart = (alone - alone.mean(1, keepdim=True)).pow(2).mean((1, 2)).sqrt().clamp_min(1e-9)
 
     def error(states: torch.Tensor) -> float:
         return float(((alone - states.float()).pow(2).mean((1, 2)).sqrt() / apart).max())
 
+    def by_rows(of: list[np.ndarray]) -> float:
+        try:
+            return error(torch.cat([observe_rows(model, [row])[0] for row in shared_rows(prompts, of)], 1))
+        except Exception as problem:  # whatever an architecture raises that takes no such mask or positions
+            if _is_out_of_memory(problem):
+                raise
+            return float("inf")
+
     padded = error(observe_plainly(model, prompts, np.concatenate(chosen))[0])
+    with _last_digit_changed(model):
+        changed = error(torch.cat([observe_plainly(model, prompts, one)[0] for one in singles], 1))
+    shared, rounding = by_rows(chosen), max(padded, by_rows(singles), changed)
+    most = MOST_ROUNDING.get(next(model.body.parameters()).dtype, 1e-3)
+    return SharingCheck(shared, rounding, rounding <= most and shared <= max(TOLERANCE * rounding, 1e-5))
+
+
+@contextmanager
+def _last_digit_changed(model: Loaded):
+    """Embeddings are multiplied by 1 plus or minus half the precision's epsilon, at random with a fixed seed."""
+    generator = torch.Generator().manual_seed(0)
+
+    def change(_module, _arguments, output: torch.Tensor) -> torch.Tensor:
+        sign = torch.randint(0, 2, output.shape, generator=generator).to(output.device) * 2 - 1
+        return (output.double() * (1 + sign * torch.finfo(output.dtype).eps / 2)).to(output.dtype)
+
+    hook = model.body.get_input_embeddings().register_forward_hook(change)
     try:
-        shared = error(torch.cat([observe_rows(model, [row])[0] for row in shared_rows(prompts, chosen)], 1))
-    except Exception as problem:  # whatever an architecture raises that takes no such mask or positions
-        if _is_out_of_memory(problem):
-            raise
-        shared = float("inf")
-    return shared, padded
+        yield
+    finally:
+        hook.remove()
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -319,12 +358,11 @@ def _begin(manifest: Path, model: Loaded, prompts: Prompts, groups, template: st
     with torch.inference_mode():
         watched = watching_is_exact(model, prompts)
         model = model if watched else replace(model, blocks=None)
-        error, padding = sharing_error(model, prompts, groups)
+        check = check_sharing(model, prompts, groups)
         states, _ = observe_plainly(model, prompts, groups[0][:1])
-    shared = error <= max(TOLERANCE * padding, 1e-5)
     print(
-        f"{type(model.body).__name__}: sharing prefixes changes states by {error:.1g} of their spread, "
-        f"padding a batch by {padding:.1g}; {'prefixes are shared' if shared else 'one prompt a row instead'}; "
+        f"{type(model.body).__name__}: sharing prefixes changes states by {check.error:.1g} of their spread, rounding "
+        f"alone by {check.rounding:.1g}; {'prefixes are shared' if check.exact else 'one prompt a row instead'}; "
         f"layers keep {'the observed position alone' if watched else 'every position, for want of blocks to watch'}"
     )
     facts = {
@@ -333,9 +371,9 @@ def _begin(manifest: Path, model: Loaded, prompts: Prompts, groups, template: st
         "computed": model.reason,
         "template": template,
         "layers": len(states),
-        "shared_prefixes": shared,
-        "sharing_error": error if np.isfinite(error) else None,
-        "padding_error": padding,
+        "shared_prefixes": check.exact,
+        "sharing_error": check.error if np.isfinite(check.error) else None,
+        "rounding_error": check.rounding if np.isfinite(check.rounding) else None,
         "blocks_watched": watched,
     }
     store.write_json(manifest, facts | store.provenance())

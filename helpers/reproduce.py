@@ -32,13 +32,20 @@ STAGES = {
     "03_clustering": Stage(("02_train",), ("clustering", "tsne")),
     "04_knn": Stage(("02_train",), ("neighbours",)),
     "05_probe_llms": Stage((), ("probe",)),
+    "07_verdict": Stage(("03_clustering", "04_knn", "05_probe_llms"), ("clustering",)),
 }
+FROM_SWEEPS = ("quantities", "multiverse")  # tables that make verdict writes, and notebook 07 reads
 
 
-def _files(stage: str, settings: Settings) -> object:
-    """What a notebook reads beside settings and other notebooks' results, as hashes: word pairs, local models."""
-    if stage != "05_probe_llms":
-        return None
+def _files(stage: str, settings: Settings, folder: Path) -> object:
+    """What a notebook reads beside settings and other notebooks' results, as hashes."""
+    if stage == "07_verdict":
+        paths = [folder / "tables" / f"{name}.csv" for name in FROM_SWEEPS]
+        return [store.sha256(p) if p.exists() else None for p in paths]
+    return _words_and_models(settings) if stage == "05_probe_llms" else None
+
+
+def _words_and_models(settings: Settings) -> object:
     data = store.ROOT / settings.probe.data if settings.probe.data else store.NATURAL
     words = {str(p.relative_to(data)): store.sha256(p) for p in sorted(data.rglob("*")) if p.is_file()}
     models = [p for name in settings.probe.models if (p := store.ROOT / name).exists()]
@@ -46,8 +53,8 @@ def _files(stage: str, settings: Settings) -> object:
     return [words, facts]
 
 
-def keys(settings: Settings) -> dict[str, str]:
-    """The hash of all that each notebook depends on."""
+def keys(settings: Settings, folder: Path) -> dict[str, str]:
+    """The hash of all that each notebook depends on; `folder` is where the profile's tables lie."""
     values = settings.model_dump(mode="json")
     found: dict[str, str] = {}
     for name, stage in STAGES.items():
@@ -55,7 +62,7 @@ def keys(settings: Settings) -> dict[str, str]:
             fingerprint.of_notebook(NOTEBOOKS / f"{name}.ipynb"),
             {key: values[key] for key in stage.settings},
             [found[need] for need in stage.needs],
-            _files(name, settings),
+            _files(name, settings, folder),
         ]
         found[name] = digest(parts, 16)
     return found
@@ -76,7 +83,7 @@ def reproduce(profile: str, overrides: str = "", only: str | None = None, force:
     folder = store.DATA / output_name(profile, overrides)
     expected = _expected(folder, profile)
     ran = []
-    current = keys(settings)
+    current = keys(settings, folder)
     for stage in _wanted(only):
         manifest = folder / "notebooks" / f"{stage}.json"
         if not force and _up_to_date(manifest, current[stage]):
@@ -97,6 +104,10 @@ def reproduce(profile: str, overrides: str = "", only: str | None = None, force:
         _note_provenance(folder, stage, facts)
         print(f"{stage}: done in {notebook.clock(seconds)}", flush=True)
         ran.append(stage)
+    if only is None and (ran or not (folder / "report.html").exists()):
+        from helpers import report  # takes seconds to import
+
+        report.write(profile, overrides)
     return ran
 
 
@@ -167,6 +178,8 @@ def main(arguments: list[str] | None = None) -> int:
     name = output_name(given.profile, given.set)
     took = f"in {notebook.clock(time.monotonic() - start)}" if ran else "nothing to do"
     print(f"{took}: tables in data/{name}/tables, figures in figures/{name}, notebooks in data/{name}/notebooks")
+    if given.only is None:
+        print(f"report: data/{name}/report.html")
     return 0
 
 

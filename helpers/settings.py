@@ -74,6 +74,9 @@ class DataSettings(_Section):
     max_repeats: int = Field(2, ge=1)  # the upper bound of every quantifier; 2 keeps instructions near 14 symbols
     min_instruction_length: int = Field(3, ge=1)  # symbols; one or two could not identify a distribution
     max_instruction_length: int = Field(62, ge=1)  # symbols; with input and output, the model's 64 positions
+    # Controls. Neither changes which instructions and instances there are.
+    shuffled_outputs: bool = False  # every training instance gets a random output: nothing is left to learn
+    train_on_hard_examples: bool = True  # if not, hard instances are in the training subset alone
 
     @property
     def validation_size(self) -> int:

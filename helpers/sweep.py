@@ -27,13 +27,26 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from helpers import clustering, engine, fingerprint, neighbours, runs, store, synthetic, train, workspace
+from helpers import (
+    causal,
+    clustering,
+    controls,
+    engine,
+    fingerprint,
+    neighbours,
+    runs,
+    store,
+    synthetic,
+    train,
+    workspace,
+)
 from helpers import model as gpt
 from helpers.device import choose
 from helpers.settings import RunSettings, Settings, SettingsError, digest, resolve
 
-TABLES = ("training", "clustering", "variance", "hard", "neighbours")
+TABLES = ("training", "clustering", "variance", "hard", "neighbours", "surface", "controls", "causal")
 ANALYSIS = ("clustering", "tsne", "neighbours")  # the sections of the settings that the analysis reads
+ANALYSIS_CODE = ("clustering", "neighbours", "controls", "causal")
 EPOCHS_SHARE = 0.9  # of the work of a run, the rest being analysis
 
 
@@ -43,9 +56,10 @@ class SweepError(ValueError):
 
 @dataclass(frozen=True)
 class Point:
-    """One run of a sweep: the values that set it apart, and all its settings."""
+    """One run of a sweep: the values that set it apart, the variant among them in words, and all its settings."""
 
     values: dict
+    variant: str
     settings: Settings
     run: RunSettings
 
@@ -53,7 +67,7 @@ class Point:
     def key(self) -> str:
         """Hash of what fixes the run's tables: settings and code."""
         analysis = {name: getattr(self.settings, name).model_dump(mode="json") for name in ANALYSIS}
-        code = fingerprint.of_code(*runs.CODE, "clustering", "neighbours")
+        code = fingerprint.of_code(*runs.CODE, *ANALYSIS_CODE)
         return digest([self.run.model_dump(mode="json"), analysis, code], 16)
 
     @property
@@ -112,7 +126,7 @@ def points(profile: str = "laptop", common: str = "", grid: dict | None = None, 
             settings = resolve(profile, f"{common} {' '.join(_assignment(*item) for item in values.items())}")
             for run in settings.runs():
                 named = values if len(settings.runs()) == 1 else values | _place(run)
-                point = Point(named, settings, run)
+                point = Point(named, " ".join(f"{k}={v}" for k, v in variant.items()), settings, run)
                 found.setdefault(point.key, point)
     return list(found.values())
 
@@ -204,6 +218,9 @@ def train_and_analyse(settings: RunSettings, clustering_settings, tsne, near, to
     tables = {"training": done.history.assign(**done.point)}
     tables |= clustering.analyse(done, clustering_settings, tsne, jobs=1)
     tables["neighbours"] = neighbours.analyse(done, tuple(sorted({near.k, *near.sensitivity})))
+    tables["surface"] = controls.surface(dataset, clustering_settings).assign(**done.point)
+    tables["controls"] = controls.of_states(done, clustering_settings)
+    tables["causal"] = causal.moves(done)
     if mirror:
         mirror.push()
     best = done.history.set_index("epoch").loc[done.best_epoch]
@@ -282,8 +299,8 @@ def _tables(wanted: list[Point], errors: dict[str, str]) -> dict[str, pd.DataFra
         measured = {k: (facts or {}).get(k) for k in ("epochs", "best_epoch", "accuracy_validation", "seconds")}
         where = {k: (facts or {}).get(k) for k in ("folder", "computed", "commit")}
         error = errors.get(point.key, "")
-        rows.append({"run": point.key, **_place(point.run), **point.values, "status": status, **measured, **where}
-                    | {"error": error})  # fmt: skip
+        place = {"run": point.key, **_place(point.run), "variant": point.variant, **point.values}
+        rows.append(place | {"status": status, **measured, **where, "error": error})
         for name in TABLES if facts else ():
             frames[name].append(pd.read_csv(point.folder / f"{name}.csv").assign(run=point.key))
     stacked = {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items() if parts}

@@ -163,7 +163,14 @@ class _Draw:
         columns = (
             "instance instruction_id instruction input output task distribution mapping hard original split subset"
         )
-        return pd.DataFrame(rows, columns=columns.split()), pd.DataFrame(self.distributions)
+        instances = pd.DataFrame(rows, columns=columns.split())
+        if not self.settings.train_on_hard_examples:
+            instances.loc[instances["hard"], "split"] = "unused"
+        if self.settings.shuffled_outputs:
+            held_out = instances["split"] == "validation"
+            drawn = np.random.default_rng(self.settings.seed).choice(list(self.mappings.symbols), len(instances))
+            instances["output"] = instances["output"].where(held_out, drawn)
+        return instances, pd.DataFrame(self.distributions)
 
     def _choose_subset(self, chosen: list[list[int]]) -> set[int]:
         """Distributions of the training subset: one of each of its tasks, then any others of those tasks."""

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from browser import browsing
 
-from helpers import fingerprint, reproduce, store
+from helpers import fingerprint, report, reproduce, store
 from helpers.settings import PROFILES, resolve
 from helpers.workspace import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
+FOLDER = Path("no-tables-yet")
+pytestmark = pytest.mark.xdist_group("reproduce")  # one process, so that the smoke profile is made once
 
 
 def job(root, *arguments):
@@ -33,7 +36,7 @@ def smoke(tmp_path_factory):
 
 def test_every_table_and_figure_is_made_and_a_second_call_does_nothing(smoke):
     tables = {path.stem: pd.read_csv(path) for path in (smoke / "data/smoke/tables").glob("*.csv")}
-    assert set(tables) == set(TABLES) - {"bench"}
+    assert set(tables) == set(TABLES) - {"bench", *reproduce.FROM_SWEEPS}
     for name, table in tables.items():
         assert list(table) == TABLES[name].split()
         assert len(table)
@@ -41,8 +44,46 @@ def test_every_table_and_figure_is_made_and_a_second_call_does_nothing(smoke):
     assert len(figures) > 10
     assert all(path.with_suffix(".png").stat().st_size > 5000 for path in figures)
     assert {p.stem for p in (smoke / "data/smoke/notebooks").glob("*.ipynb")} == set(reproduce.STAGES)
+    assert (smoke / "data/smoke/report.html").exists()
     again = job(smoke, "--profile", "smoke")
     assert again.stdout.count("up to date") == len(reproduce.STAGES)
+    assert "report: data/smoke/report.html" in again.stdout
+
+
+@pytest.mark.parametrize("width", [1200, 380])
+def test_the_report_is_whole_in_a_browser(smoke, width):
+    """On a desk and on a phone: nothing fails, every figure is drawn, every link leads somewhere."""
+    path = smoke / "data/smoke/report.html"
+    with browsing(viewport={"width": width, "height": 900}) as (page, problems):
+        page.goto(path.as_uri())
+        assert problems == []
+        drawn = page.eval_on_selector_all("img", "all => all.map(i => [i.alt, i.naturalWidth, i.clientWidth])")
+        assert len(drawn) > 5
+        for alt, natural, shown in drawn:
+            assert len(alt) > 10
+            assert natural > 100
+            assert 100 < shown <= width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing hangs over the side"
+        for link in page.eval_on_selector_all("a", "all => all.map(a => a.getAttribute('href'))"):
+            if link.startswith("#"):
+                assert page.locator(f"[id='{link[1:]}']").count() == 1, link
+            else:
+                target = (path.parent / link).resolve().relative_to(smoke.resolve())
+                assert (ROOT / target).exists(), link
+        rows = page.locator(".claims tbody tr").count()
+        assert rows == len(pd.read_csv(smoke / "data/smoke/tables/claims.csv"))
+        headings = page.locator("h3").all_inner_texts()
+        for n in range(1, 9):
+            assert any(h.startswith(f"Figure {n}:") for h in headings)
+        for n in range(1, 8):
+            assert any(h.startswith(f"Table {n}") for h in headings)
+        assert page.pdf()[:4] == b"%PDF"
+
+
+def test_a_report_of_nothing_says_what_to_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(store, "DATA", tmp_path)
+    assert report.main(["--profile", "smoke"]) == 1
+    assert "make reproduce PROFILE=smoke" in capsys.readouterr().err
 
 
 def test_a_lost_table_reruns_its_notebook_alone(smoke):
@@ -87,45 +128,55 @@ def test_bad_requests_end_at_once_with_the_remedy(tmp_path, arguments, words):
 
 
 def test_a_setting_reruns_what_depends_on_it():
-    base = reproduce.keys(resolve("laptop"))
+    base = reproduce.keys(resolve("laptop"), FOLDER)
 
     def changed(overrides):
-        now = reproduce.keys(resolve("laptop", overrides))
+        now = reproduce.keys(resolve("laptop", overrides), FOLDER)
         return {name for name in base if now[name] != base[name]}
 
-    assert changed("neighbours.k=5") == {"04_knn"}
-    assert changed("clustering.n_init=3") == {"03_clustering"}
-    assert changed("training.learning_rate=1e-3") == {"02_train", "03_clustering", "04_knn"}
+    assert changed("neighbours.k=5") == {"04_knn", "07_verdict"}
+    assert changed("clustering.n_init=3") == {"03_clustering", "07_verdict"}
+    assert changed("training.learning_rate=1e-3") == {"02_train", "03_clustering", "04_knn", "07_verdict"}
     assert changed("data.max_repeats=3") == set(base) - {"05_probe_llms"}
     assert changed("seed=1") == set(base) - {"05_probe_llms"}
-    assert changed("probe.n_init=9") == {"05_probe_llms"}
+    assert changed("probe.n_init=9") == {"05_probe_llms", "07_verdict"}
 
 
 def test_a_helper_reruns_the_notebooks_that_import_it(monkeypatch):
-    base = reproduce.keys(resolve("laptop"))
+    base = reproduce.keys(resolve("laptop"), FOLDER)
     real = fingerprint._source_digest
 
     def changed(module):
         monkeypatch.setattr(fingerprint, "_source_digest", lambda name: "changed" if name == module else real(name))
-        now = reproduce.keys(resolve("laptop"))
+        now = reproduce.keys(resolve("laptop"), FOLDER)
         monkeypatch.setattr(fingerprint, "_source_digest", real)
         return {name for name in base if now[name] != base[name]}
 
-    assert changed("neighbours") == {"04_knn", "05_probe_llms"}
-    assert changed("llm_states") == {"05_probe_llms"}
-    assert changed("clustering") == {"03_clustering", "05_probe_llms"}
-    assert changed("train") == {"02_train", "03_clustering", "04_knn"}
+    assert changed("neighbours") == {"04_knn", "05_probe_llms", "07_verdict"}
+    assert changed("llm_states") == {"05_probe_llms", "07_verdict"}
+    assert changed("clustering") == {"03_clustering", "05_probe_llms", "07_verdict"}
+    assert changed("train") == {"02_train", "03_clustering", "04_knn", "07_verdict"}
+    assert changed("verdict") == {"07_verdict"}
     assert changed("bench") == set()
 
 
 def test_a_changed_word_pair_reruns_the_probe_alone(tmp_path):
     shutil.copytree(store.NATURAL, tmp_path / "words")
     settings = resolve("laptop", f"probe.data={tmp_path / 'words'}")
-    before = reproduce.keys(settings)
+    before = reproduce.keys(settings, FOLDER)
     pairs = tmp_path / "words/linguistic/antonyms.json"
     pairs.write_text(pairs.read_text().replace("}", ', "thick": "thin"}'))
-    after = reproduce.keys(settings)
-    assert {name for name in before if before[name] != after[name]} == {"05_probe_llms"}
+    after = reproduce.keys(settings, FOLDER)
+    assert {name for name in before if before[name] != after[name]} == {"05_probe_llms", "07_verdict"}
+
+
+def test_quantities_of_sweeps_rerun_the_verdict_alone(tmp_path):
+    settings = resolve("laptop")
+    before = reproduce.keys(settings, tmp_path)
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "quantities.csv").write_text("width,seed,claim,space,value\n")
+    after = reproduce.keys(settings, tmp_path)
+    assert {name for name in before if before[name] != after[name]} == {"07_verdict"}
 
 
 def test_tables_are_documented():

@@ -1,0 +1,432 @@
+"""Every claim of the paper as a quantity, a rule and a verdict.
+
+A claim's quantity is measured on the tables of one training run. Over runs that differ in their seed alone it gets a
+95% interval, and the rule is asked of the interval's both ends. Rules follow the paper's words. They were written
+when one seed of the main model had been looked at, and before any interval was; none was changed since.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from helpers.llms import PAPER_MODELS
+
+HOLDS, CONDITION, FAILS, UNTESTED = "holds", "holds under a stated condition", "does not hold", "not tested"
+Tables = dict[str, pd.DataFrame]  # of one run: training, clustering, neighbours, hard, controls, causal
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a quantity must be: above, or below, a threshold."""
+
+    side: str  # above or below
+    threshold: float
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.threshold:g}"
+
+    def of(self, low: float, high: float) -> bool | None:
+        """True or False if the whole interval says so; None if it lies on both sides."""
+        ends = [end > self.threshold if self.side == "above" else end < self.threshold for end in (low, high)]
+        return ends[0] if ends[0] == ends[1] else None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of the paper, what decides it, and when.
+
+    Attributes:
+        key: short name, for tables.
+        statement: in our words.
+        where: section, figure or table.
+        quantity: what is measured, in words.
+        paper: the paper's number or word.
+        rule: asked of the quantity's interval.
+        measure: (tables of one run, space) -> the quantity; NaN where that run cannot tell.
+        spaces: the paper's own views of the states; the claim holds if it does in one of them.
+        conditions: views that the paper does not take -> the condition that they state.
+    """
+
+    key: str
+    statement: str
+    where: str
+    quantity: str
+    paper: str
+    rule: Rule
+    measure: Callable[[Tables, str], float]
+    spaces: tuple[str, ...] = ("raw", "tsne")
+    conditions: dict[str, str] = field(default_factory=lambda: {"centred": CENTRED})
+
+
+CENTRED = "after each input's mean state is subtracted"
+
+
+def f1(tables: Tables, space: str, label: str = "task", split: str = "subset") -> pd.DataFrame:
+    """F1 by epoch (rows) and layer (columns); empty where this view was not taken."""
+    table = tables["clustering"]
+    chosen = (table["space"] == space) & (table["label"] == label) & (table["split"] == split)
+    return table[chosen].pivot_table(index="epoch", columns="layer", values="f1")
+
+
+def _best_at_end(grid: pd.DataFrame) -> float:
+    """The best layer's score at the last epoch, layer 0 left out."""
+    return float(grid.iloc[-1, 1:].max()) if len(grid) else float("nan")
+
+
+def _score(label: str, split: str) -> Callable[[Tables, str], float]:
+    return lambda tables, space: _best_at_end(f1(tables, space, label, split))
+
+
+def _rise(tables: Tables, space: str) -> float:
+    """How much the layer that is best at the end has gained since it was untrained."""
+    grid = f1(tables, space)
+    if len(grid) < 2 or grid.index[0] != 0:
+        return float("nan")
+    top = grid.iloc[-1, 1:].idxmax()
+    return float(grid[top].iloc[-1] - grid[top].iloc[0])
+
+
+def _order(values: pd.Series) -> float:
+    """Spearman's correlation of a score with the layer."""
+    if values.nunique() < 2:
+        return 0.0
+    return float(stats.spearmanr(values.index, values).statistic)
+
+
+def _deeper(tables: Tables, space: str) -> float:
+    grid = f1(tables, space)
+    return _order(grid.iloc[-1]) if len(grid) else float("nan")
+
+
+def _flat(tables: Tables, space: str) -> float:
+    """The largest distance of layer 0's score from what it was untrained."""
+    grid = f1(tables, space)
+    return float((grid[0] - grid[0].iloc[0]).abs().max()) if len(grid) > 1 else float("nan")
+
+
+def best_epoch(tables: Tables) -> int:
+    """First epoch with the highest validation accuracy."""
+    training = tables["training"].set_index("epoch")
+    return int(training["accuracy_validation"].idxmax())
+
+
+def _stop(tables: Tables, _space: str) -> float:
+    """The best epoch, if training went on for half as long again; else nobody knows that it was the best."""
+    best = best_epoch(tables)
+    return float(abs(best - 51)) if tables["training"]["epoch"].max() >= 1.5 * best else float("nan")
+
+
+def _persists(tables: Tables, space: str) -> float:
+    """Change of the best layer's score from the logged epoch nearest the best one to the last."""
+    grid = f1(tables, space)
+    if not len(grid):
+        return float("nan")
+    near = min(grid.index, key=lambda e: abs(e - best_epoch(tables)))
+    if grid.index[-1] - near < 5:
+        return float("nan")  # nothing came after
+    top = grid.iloc[-1, 1:].idxmax()
+    return float(grid[top].iloc[-1] - grid[top].loc[near])
+
+
+def _hard_nearer(tables: Tables, space: str) -> float:
+    table = tables["hard"]
+    at_end = table[(table["space"] == space) & (table["epoch"] == table["epoch"].max()) & (table["layer"] > 0)]
+    return float(at_end["nearer_own_task"].max()) if len(at_end) else float("nan")
+
+
+def _early_accuracy(tables: Tables, _space: str) -> float:
+    """Highest validation accuracy up to the epoch by which the loss has made a third of its way down."""
+    training = tables["training"].set_index("epoch")
+    loss = training["loss"]
+    fallen = (loss.iloc[0] - loss) / (loss.iloc[0] - loss.min())
+    return float(training["accuracy_validation"].loc[: (fallen >= 1 / 3).idxmax()].max())
+
+
+def _abruptness(tables: Tables, _space: str) -> float:
+    """Epochs from a fifth to four fifths of the highest validation accuracy, over those before it."""
+    accuracy = tables["training"].set_index("epoch")["accuracy_validation"]
+    if accuracy.max() < 0.5:
+        return float("nan")  # it never rose
+    start, end = ((accuracy >= share * accuracy.max()).idxmax() for share in (0.2, 0.8))
+    return float((end - start) / max(start, 1))
+
+
+def _saturate_together(tables: Tables, space: str) -> float:
+    """Distance between the epochs at which accuracy and the best layer's score reach 95% of their highest."""
+    grid = f1(tables, space, split="validation")
+    if len(grid) < 8:
+        return float("nan")  # too few logged epochs to place it
+    accuracy = tables["training"].set_index("epoch")["accuracy_validation"]
+    scores = grid[grid.iloc[-1, 1:].idxmax()]
+    reached = [(s >= 0.95 * s.max()).idxmax() for s in (accuracy, scores)]
+    return float(abs(reached[0] - reached[1]) / accuracy.index.max())
+
+
+def _neighbours(tables: Tables, column: str, k: int = 10) -> pd.DataFrame:
+    table = tables["neighbours"]
+    k = k if (table["k"] == k).any() else table["k"].median()
+    return table[table["k"] == k].pivot_table(index="epoch", columns="layer", values=column)
+
+
+def _neighbour_rise(column: str) -> Callable[[Tables, str], float]:
+    def measure(tables: Tables, _space: str) -> float:
+        grid = _neighbours(tables, column)
+        top = grid.iloc[-1, 1:].idxmax()
+        return float(grid[top].iloc[-1] - grid[top].iloc[0])
+
+    return measure
+
+
+def _neighbour_end(tables: Tables, _space: str) -> float:
+    return _best_at_end(_neighbours(tables, "accuracy"))
+
+
+def _neighbour_order(tables: Tables, _space: str) -> float:
+    return _order(_neighbours(tables, "accuracy").iloc[-1])
+
+
+def _causal(tables: Tables, _space: str) -> float:
+    """At the best layer below the last: how much oftener the task's direction flips the answer than a random one."""
+    table = tables.get("causal")
+    if table is None or not len(table):
+        return float("nan")
+    table = table[table["layer"] < table["layer"].max()]
+    wide = table.pivot_table(index="layer", columns="direction", values="became_other")
+    return float((wide["task"] - wide["random"]).max())
+
+
+NO_VIEW = ("all",)  # for claims that are not about a view of the states
+CLAIMS = (
+    Claim("task_subset", "Late in training, hidden states of the training subset cluster by task", "3.2, Fig. 1a",
+          "F1, best layer, last epoch", "over 0.9", Rule("above", 0.9), _score("task", "subset")),
+    Claim("task_validation", "So do those of unseen instances", "3.2, Fig. 1b", "F1, best layer, last epoch", "high",
+          Rule("above", 0.8), _score("task", "validation")),
+    Claim("task_rises", "Clustering by task improves strongly over training", "3.2, Fig. 1",
+          "gain in F1 over the untrained model, best layer", "a strong trend", Rule("above", 0.2), _rise),
+    Claim("deeper_is_better", "It tends to improve in higher layers", "3.2, Fig. 1",
+          "rank correlation of F1 with the layer, last epoch", "positive", Rule("above", 0.5), _deeper),
+    Claim("layer0_flat", "Layer 0, the baseline, does not change much", "3.2, Fig. 1",
+          "largest change of F1 at layer 0", "not much", Rule("below", 0.1), _flat, conditions={}),
+    Claim("persists", "Clusters persist, and improve, long after the early-stopping epoch", "3.2, Fig. 1",
+          "change of F1 after the best validation epoch", "0 or above", Rule("above", -0.05), _persists),
+    Claim("stops_at_51", "The model stops early at epoch 51", "3.2, Fig. 2", "distance of the best epoch from 51",
+          "0", Rule("below", 15), _stop, NO_VIEW, {}),
+    Claim("hard_separate", "Hard examples part from the examples that they were made from", "3.2",
+          "share of hard instances nearer to their own task than to their original, best layer",
+          "most (from F1 over 0.9)", Rule("above", 0.5), _hard_nearer, ("raw",)),
+    Claim("distribution", "Instances cluster by distribution inside tasks", "3.2, Fig. 1",
+          "F1 on the training subset, best layer", "high", Rule("above", 0.8), _score("distribution", "subset")),
+    Claim("distribution_mapping", "And by distribution and mapping", "3.2, Fig. 1",
+          "F1 on the training subset, best layer", "high", Rule("above", 0.8),
+          _score("distribution_mapping", "subset")),
+    Claim("accuracy_late", "Accuracy stays near zero at first while the loss already falls", "3.1, Fig. 2",
+          "validation accuracy when the loss has made a third of its way", "near 0", Rule("below", 0.1),
+          _early_accuracy, NO_VIEW, {}),
+    Claim("accuracy_abrupt", "Then it rises abruptly", "3.1, Fig. 2",
+          "epochs from 20% to 80% of the highest accuracy, over the epochs before", "a jump", Rule("below", 1.0),
+          _abruptness, NO_VIEW, {}),
+    Claim("saturate_together", "Accuracy saturates close to when clustering does", "3.2, Fig. 2",
+          "distance of the two epochs, over all epochs", "close", Rule("below", 0.15), _saturate_together),
+    Claim("same_task_share", "The share of neighbours with the same task rises dramatically", "3.3, Fig. 3a",
+          "gain over the untrained model, best layer, K = 10", "dramatic", Rule("above", 0.3),
+          _neighbour_rise("same_task"), NO_VIEW, {}),
+    Claim("knn_rises", "KNN accuracy rises over training", "3.3, Fig. 3b",
+          "gain over the untrained model, best layer, K = 10", "until high", Rule("above", 0.2),
+          _neighbour_rise("accuracy"), NO_VIEW, {}),
+    Claim("knn_high", "KNN accuracy saturates high", "3.3, Fig. 3b", "best layer, last epoch, K = 10", "high",
+          Rule("above", 0.8), _neighbour_end, NO_VIEW, {}),
+    Claim("knn_deeper", "KNN accuracy rises from layer to layer", "3.3, Fig. 3b",
+          "rank correlation of accuracy with the layer, last epoch", "positive", Rule("above", 0.5),
+          _neighbour_order, NO_VIEW, {}),
+)  # fmt: skip
+# Ours, judged by the same machinery.
+OURS = (
+    Claim("causal", "Moving a state to another task's place makes the answer that task's", "not in the paper",
+          "share of answers that follow, less that of a random direction, best layer but the last", "no number",
+          Rule("above", 0.2), _causal, NO_VIEW, {}),
+)  # fmt: skip
+GRIDS = {"quantities": "seeds", "multiverse": "multiverse"}  # table -> grid file in data/grids
+WIDTHS = {768: "3.2, 3.3", 32: "Figs. 5, 8", 2048: "Figs. 6, 7"}  # the paper's models
+
+
+def quantities(tables: Tables) -> pd.DataFrame:
+    """Every claim's quantity on every run of some tables.
+
+    Args:
+        tables: of notebooks 02 to 04 and of controls and causal, with columns width and seed.
+
+    Returns:
+        run (of a sweep), width, seed, claim, space, value; without values that a run cannot tell.
+    """
+    by = [c for c in ("run", "width", "seed") if c in tables["training"]]
+    rows = []
+    for place, _ in tables["training"].groupby(by, sort=False):
+        one = {n: t[(t[by] == pd.Series(place, by)).all(axis=1)] for n, t in tables.items() if set(by) <= set(t)}
+        for claim in (*CLAIMS, *OURS):
+            for space in (*claim.spaces, *claim.conditions):
+                value = claim.measure(one, space)
+                if np.isfinite(value):
+                    found = dict(zip(by, place, strict=True))
+                    rows.append(found | {"claim": claim.key, "space": space, "value": value})
+    return pd.DataFrame(rows, columns=[*by, "claim", "space", "value"])
+
+
+def interval(values) -> tuple[float, float, float]:
+    """Mean and 95% interval (Student's t) of a quantity over seeds; an infinite interval for one value alone."""
+    values = np.asarray(values, dtype=float)
+    mean, n = float(values.mean()), len(values)
+    if n < 2:
+        return mean, float("-inf"), float("inf")
+    half = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    return mean, mean - half, mean + half
+
+
+def judge(measured: pd.DataFrame, widths: tuple[int, ...] = tuple(WIDTHS)) -> pd.DataFrame:
+    """The verdict on every claim at every width.
+
+    A claim holds if its rule does for the whole interval in one of the paper's own views; under a stated condition if
+    it does in another view alone; does not hold if it fails for the whole interval in all of the paper's own views;
+    and is not tested otherwise, with what is missing.
+
+    Args:
+        measured: from `quantities`.
+
+    Returns:
+        claim, where, quantity, paper, ours, low, high, seeds, verdict, condition; one row a claim and width.
+    """
+    rows = [_row(claim, width, measured) for width in widths for claim in (*CLAIMS, *OURS)]
+    return pd.DataFrame(rows)
+
+
+def _row(claim: Claim, width: int, measured: pd.DataFrame) -> dict:
+    mine = measured[(measured["width"] == width) & (measured["claim"] == claim.key)]
+    views = {}
+    for space in (*claim.spaces, *claim.conditions):
+        values = mine.loc[mine["space"] == space, "value"]
+        if len(values):
+            mean, low, high = interval(values)
+            views[space] = {"ours": mean, "low": low, "high": high, "seeds": len(values),
+                            "answer": claim.rule.of(low, high)}  # fmt: skip
+    space, verdict, condition = _decide(claim, views)
+    shown = views.get(space, {"ours": None, "low": None, "high": None, "seeds": 0})
+    finite = {k: v if v is not None and np.isfinite(v) else None for k, v in shown.items() if k != "answer"}
+    named = f" ({space} states)" if space not in ("", *NO_VIEW) else ""
+    return {
+        "claim": f"{claim.key}, width {width}",
+        "where": claim.where,
+        "quantity": f"{claim.quantity}{named}; rule: {claim.rule}",
+        "paper": claim.paper,
+        **finite,
+        "verdict": verdict,
+        "condition": condition,
+    }
+
+
+def _decide(claim: Claim, views: dict[str, dict]) -> tuple[str, str, str]:
+    """(the view that decides, verdict, condition or what is missing)."""
+    own = {s: views[s] for s in claim.spaces if s in views}
+    if not own:
+        return "", UNTESTED, "no run of this width whose tables can tell"
+    for space, view in own.items():
+        if view["answer"]:
+            return space, HOLDS, ""
+    for space, condition in claim.conditions.items():
+        if space in views and views[space]["answer"]:
+            return space, CONDITION, condition
+    best = max(own, key=lambda s: own[s]["ours"] * (1 if claim.rule.side == "above" else -1))
+    if max(view["seeds"] for view in views.values()) < 2:
+        return best, UNTESTED, "one seed has no interval; make verdict adds more"
+    if all(view["answer"] is False for view in own.values()):
+        return best, FAILS, ""
+    return best, UNTESTED, "the interval lies on both sides of the rule's number; more seeds would tell"
+
+
+def table1_rows(ours: pd.DataFrame) -> pd.DataFrame:
+    """Table 1's rows as claims: one for each of the paper's models, decided by our own probe of that model.
+
+    The rule: our task F1 within 0.1 of the published one.
+
+    Args:
+        ours: table1.csv.
+    """
+    rows = []
+    for model in PAPER_MODELS:
+        found = ours[(ours["source"] == "ours") & (ours["model"] == model.hub_id) & (ours["label"] == "task")]
+        value = float(found["f1"].iloc[0]) if len(found) else None
+        verdict = UNTESTED if value is None else HOLDS if abs(value - model.task[0]) < 0.1 else FAILS
+        rows.append(
+            {
+                "claim": f"table1, {model.name}",
+                "where": "3.4, Table 1",
+                "quantity": "task F1 at the best layer; rule: within 0.1 of the paper's",
+                "paper": f"{model.task[0]:.3f}",
+                "ours": value,
+                "low": None,
+                "high": None,
+                "seeds": int(value is not None),
+                "verdict": verdict,
+                "condition": ""
+                if value is not None
+                else f"needs {model.gigabytes} GB: make probe MODEL={model.hub_id}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def collect(tables: Tables, variants: bool) -> pd.DataFrame:
+    """The quantities of a sweep's finished runs, named by width and seed, and by variant where there are several.
+
+    Args:
+        tables: of sweep.run.
+        variants: whether the runs differ in more than width and seed.
+    """
+    found = quantities(tables)
+    if not variants:
+        return found.drop(columns="run")
+    names = tables["runs"].set_index("run")["variant"].fillna("").replace("", "default")
+    return found.assign(variant=found["run"].map(names)).drop(columns="run")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line: run the sweeps behind the verdict and write quantities.csv and multiverse.csv."""
+    from helpers import engine, store, sweep
+    from helpers.workspace import TABLES
+
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.verdict",
+        description="Train and measure the runs behind the verdict; what exists is not run again. Then run notebook 07 "
+        "(make reproduce).",
+    )
+    parser.add_argument("--profile", default="laptop", help="whose tables to write to (default: %(default)s)")
+    parser.add_argument("--only", choices=list(GRIDS), action="append", help="this grid alone (repeatable)")
+    parser.add_argument("--scheduler", default="", help="as for make sweep")
+    parser.add_argument("--workers", type=int, help="as for make sweep")
+    given = parser.parse_args(arguments)
+    try:
+        for name in given.only or GRIDS:
+            wanted = sweep.read_grid(store.DATA / "grids" / f"{GRIDS[name]}.yaml")
+            made = sweep.run(wanted, GRIDS[name], scheduler=given.scheduler, workers=given.workers)
+            path = store.DATA / given.profile / "tables" / f"{name}.csv"
+            if "training" in made:
+                found = collect(made, variants=name == "multiverse")
+                store.write_csv(path, found[TABLES[name].split()])
+            counts = made["runs"]["status"].value_counts()
+            print(f"{path}: {', '.join(f'{n} {status}' for status, n in counts.items())}")
+    except (sweep.SweepError, engine.EngineError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last finished epochs", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    from helpers import verdict  # under its own name, by which workers find its functions
+
+    sys.exit(verdict.main())

@@ -1,0 +1,147 @@
+"""The rules on made-up tables: each must pass on one that shows its claim, and fail on one that does not."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import verdict
+from helpers.llms import PAPER_MODELS
+from helpers.verdict import CONDITION, FAILS, HOLDS, UNTESTED
+
+EPOCHS = list(range(0, 101, 5))
+EVERY = (*verdict.CLAIMS, *verdict.OURS)
+
+
+def made_up(good: bool, seed: int = 0, width: int = 768) -> dict[str, pd.DataFrame]:
+    """Tables of a run in which every claim of the paper is so, or none."""
+    place = {"width": width, "seed": seed}
+    noise = np.random.default_rng(seed).normal(0, 0.005, 10_000).tolist()
+    training, clustering, hard, near, causal = [], [], [], [], []
+    for epoch in range(101):
+        if good:
+            grown = 1 / (1 + np.exp(-(epoch - 35) / 3))
+            accuracy = 0.95 * grown - (0.002 * abs(epoch - 51) if epoch > 45 else 0)
+            loss = 4 - 3 * min(1, epoch / 40)
+        else:  # accuracy creeps up as the loss falls, and is best at epoch 20
+            accuracy = 0.1 + 0.6 * min(1, epoch / 20) - (0.001 * epoch if epoch > 20 else 0)
+            loss = 4 - 3 * epoch / 100
+        training.append(place | {"epoch": epoch, "loss": loss, "accuracy_validation": accuracy})
+    for epoch in EPOCHS:
+        grown = 1 / (1 + np.exp(-(epoch - 35) / 3)) if good else 1 - 0.8 * epoch / 100
+        for layer in range(7):
+            share = layer / 6 if good else (6 - layer) / 6
+            f1 = 0.2 + 0.77 * grown * share if good else 0.3 + 0.3 * grown * share
+            rows = [(split, label) for split in ("subset", "validation")
+                    for label in ("task", "distribution", "distribution_mapping")]  # fmt: skip
+            clustering += [
+                place
+                | {"epoch": epoch, "layer": layer, "split": s, "label": label, "space": space, "f1": f1 + noise.pop()}
+                for s, label in rows
+                for space in ("raw", "centred")
+            ]
+            hard += [
+                place | {"epoch": epoch, "layer": layer, "space": s, "nearer_own_task": f1 if good else 0.1}
+                for s in ("raw", "centred")
+            ]
+            near.append(place | {"epoch": epoch, "layer": layer, "k": 10, "same_task": f1, "accuracy": f1})
+    for layer in range(7):
+        for direction, share in {"task": 0.8 if good else 0.1, "random": 0.1}.items():
+            causal.append(place | {"layer": layer, "direction": direction, "became_other": share})
+    parts = {"training": training, "clustering": clustering, "hard": hard, "neighbours": near, "causal": causal}
+    return {name: pd.DataFrame(rows) for name, rows in parts.items()}
+
+
+@cache
+def one_run(good: bool, seed: int) -> pd.DataFrame:
+    return verdict.quantities(made_up(good, seed))
+
+
+def measured(good: bool, seeds=range(4)) -> pd.DataFrame:
+    return pd.concat([one_run(good, seed) for seed in seeds], ignore_index=True)
+
+
+@pytest.mark.parametrize("claim", EVERY, ids=lambda c: c.key)
+def test_every_claim_holds_where_it_is_so_and_fails_where_it_is_not(claim):
+    for good, expected in ((True, HOLDS), (False, FAILS)):
+        table = verdict.judge(measured(good), (768,)).set_index("claim")
+        row = table.loc[f"{claim.key}, width 768"]
+        assert row["verdict"] == expected, row.to_dict()
+        assert row["seeds"] == 4
+
+
+def test_layer_0_that_moves_is_seen():
+    tables = made_up(True)
+    moved = tables["clustering"]["layer"] == 0
+    tables["clustering"].loc[moved, "f1"] += tables["clustering"].loc[moved, "epoch"] / 200
+    assert verdict.quantities(tables).query("claim == 'layer0_flat' and space == 'raw'")["value"].item() > 0.4
+
+
+def test_one_seed_is_no_proof():
+    table = verdict.judge(measured(True, seeds=[0]), (768,))
+    assert set(table["verdict"]) == {UNTESTED}
+    assert table["condition"].str.contains("one seed").all()
+    assert table["low"].isna().all()
+    assert table["ours"].notna().all(), "the value is shown all the same"
+
+
+def test_widths_without_runs_are_not_tested():
+    table = verdict.judge(measured(True))
+    other = table[table["claim"].str.contains("width 2048")]
+    assert set(other["verdict"]) == {UNTESTED}
+    assert other["condition"].str.contains("no run of this width").all()
+
+
+def test_a_claim_that_holds_on_centred_states_alone_holds_under_that_condition():
+    both = measured(False)
+    good = measured(True)
+    mixed = pd.concat([both[both["space"] != "centred"], good[good["space"] == "centred"]])
+    row = verdict.judge(mixed, (768,)).set_index("claim").loc["task_subset, width 768"]
+    assert row["verdict"] == CONDITION
+    assert row["condition"] == verdict.CENTRED
+    assert "centred states" in row["quantity"]
+
+
+def test_an_interval_on_both_sides_of_the_rule_is_undecided():
+    table = measured(True)
+    chosen = (table["claim"] == "task_subset") & (table["space"] == "raw")
+    table.loc[chosen, "value"] = [0.7, 1.0, 0.8, 1.0]
+    table = table[~((table["claim"] == "task_subset") & (table["space"] == "centred"))]
+    row = verdict.judge(table, (768,)).set_index("claim").loc["task_subset, width 768"]
+    assert row["verdict"] == UNTESTED
+    assert "both sides" in row["condition"]
+
+
+def test_the_interval_is_students():
+    mean, low, high = verdict.interval([1.0, 2.0, 3.0])
+    assert mean == 2
+    assert (low, high) == (pytest.approx(2 - 4.302653 / 3**0.5), pytest.approx(2 + 4.302653 / 3**0.5))
+
+
+def test_what_a_run_cannot_tell_is_left_out_and_not_guessed():
+    tables = made_up(True)
+    short = {name: t[t["epoch"] <= 40] if "epoch" in t else t for name, t in tables.items() if name != "causal"}
+    found = set(verdict.quantities(short)["claim"])
+    assert "stops_at_51" not in found, "its best epoch may lie ahead"
+    assert "causal" not in found
+    assert "task_subset" in found
+
+
+def test_runs_of_a_sweep_are_measured_one_by_one():
+    parts = [{n: t.assign(run=r) for n, t in made_up(g).items()} for r, g in (("a", True), ("b", False))]
+    stacked = {name: pd.concat([p[name] for p in parts]) for name in parts[0]}
+    found = verdict.quantities(stacked)
+    for run, good in (("a", True), ("b", False)):
+        alone = verdict.quantities(made_up(good))
+        mine = found[found["run"] == run].drop(columns="run").reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine, alone)
+
+
+def test_table_1_is_decided_by_our_probe_of_the_same_model():
+    model = PAPER_MODELS[0]
+    ours = pd.DataFrame([{"model": model.hub_id, "source": "ours", "label": "task", "f1": 0.9}])
+    rows = verdict.table1_rows(ours)
+    assert len(rows) == 5
+    assert rows["verdict"].tolist() == [HOLDS, *[UNTESTED] * 4]
+    assert verdict.table1_rows(ours.assign(f1=0.6))["verdict"][0] == FAILS
