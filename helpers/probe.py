@@ -43,7 +43,7 @@ def run(
     revisions: tuple[str, ...] = (),
     template: str = PROMPT,
     layers: list[int] | None = None,
-    n_init: int = 3,
+    n_init: int = 2,
     **loading,
 ) -> Results:
     """Observe and score models, each at every revision.

@@ -6,7 +6,6 @@ and figures and computes nothing; each of them links to the notebook that made i
 
 import argparse
 import base64
-import html
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,10 @@ import pandas as pd
 
 from helpers import llms, natural, settings, store
 from helpers.figures import SPACE_TITLES
-from helpers.verdict import CONDITION, FAILS, HOLDS, UNTESTED
+from helpers.table1 import LABELS
+from helpers.verdict import CLAIMS, CONDITION, FAILS, HOLDS, OURS, UNTESTED
 
+MARKS = ("<!-- made from committed tables by `python -m helpers.report --readme` -->", "<!-- end of results -->")
 TEMPLATE = Path(__file__).with_name("report.html")
 CLASSES = {HOLDS: "holds", CONDITION: "condition", FAILS: "fails", UNTESTED: "untested"}
 
@@ -101,6 +102,68 @@ def write(profile: str, overrides: str = "") -> Path:
     return path
 
 
+def readme(text: str, tables: Path) -> str:
+    """The README with its results taken from the committed tables: what stands between MARKS is replaced.
+
+    Args:
+        text: of README.md.
+        tables: data/laptop/tables.
+
+    Raises:
+        ValueError: the marks are not there.
+    """
+    start, end = (text.index(mark) for mark in MARKS)
+    return text[: start + len(MARKS[0])] + "\n" + "\n\n".join(_readme_blocks(tables)) + "\n" + text[end:]
+
+
+def _readme_blocks(tables: Path) -> list[str]:
+    made = store.read_json(tables / "provenance.json", "run make reproduce")
+    commits = sorted({facts["commit"] for facts in made.values()})
+    minutes = sum(facts["longest_seconds"] for facts in made.values()) / 60
+    seeds = ", ".join(str(s) for s in next(iter(made.values()))["seeds"])
+    claims = pd.read_csv(tables / "claims.csv")
+    main = claims[claims["claim"].str.endswith(", width 768")]
+    rows = [
+        [c.statement, c.where, c.paper, _number(row.ours), _between(row), row.verdict]
+        for c, row in zip((*CLAIMS, *OURS), main.itertuples(), strict=True)
+    ]
+    gemma, llama = (
+        pd.read_csv(tables / "table1.csv").query(query).set_index("label").loc[list(LABELS)]
+        for query in ("source == 'ours' and model == 'gemma-3-270m'", "model == 'LLaMa-7B'")
+    )
+    scores = [
+        [name, f"layer {gemma['layer'].iloc[0]:.0f}" if name == "gemma-3-270m" else "best layer"]
+        + [" / ".join(f"{table.loc[label, m]:.3f}" for m in ("f1", "ari", "ami")) for label in LABELS]
+        for name, table in (("gemma-3-270m", gemma), ("LLaMa-7B (paper)", llama))
+    ]
+    bench = pd.read_csv(tables / "bench.csv")
+    speed = [[b.name, b.baseline_name, f"{b.ratio:.3g}"] for b in bench.itertuples(index=False) if b.ratio == b.ratio]
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in claims["verdict"].value_counts().items())
+    return [
+        f"Profile *laptop*, seed {seeds}, commit {', '.join(commits)}; {minutes:.0f} minutes from nothing on 2 shared "
+        f"cores, installation not counted. Of {len(claims)} claims over all widths and models: {counts}.",
+        _markdown(["the paper says", "where", "its number", "ours, width 768", "95% interval", "verdict"], rows),
+        "Table 1, F1 / ARI / AMI by the paper's three identities:",
+        _markdown(["model", "at", "task", "distribution", "distribution-mapping"], scores),
+        f"Speed and memory (`make bench`, commit {store.read_json(tables / 'bench.json', 'run make bench')['commit']}; "
+        "how many times better than the baseline, in one run on one machine):",
+        _markdown(["measured", "baseline", "ratio"], speed),
+    ]
+
+
+def _number(value: float) -> str:
+    return "" if value != value else f"{value:.2f}"
+
+
+def _between(row) -> str:
+    return "one seed" if row.seeds == 1 else f"{row.low:.2f} to {row.high:.2f}" if row.low == row.low else ""
+
+
+def _markdown(columns: list[str], rows: list[list[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
 def _shown(value: object) -> str:
     """Numbers to three digits, nothing for what is missing."""
     if value is None or (isinstance(value, float) and value != value):
@@ -167,11 +230,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m helpers.report", description="Write data/<profile>/report.html.")
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--set", default="", metavar="'NAME=VALUE ...'", help="the settings that were overridden")
+    parser.add_argument("--readme", action="store_true", help="put the committed results into README.md instead")
     given = parser.parse_args(arguments)
     try:
+        if given.readme:
+            path = TEMPLATE.parent.parent / "README.md"
+            store.write_bytes(path, readme(path.read_text(), store.DATA / "laptop" / "tables").encode())
+            return 0
         print(write(given.profile, given.set))
     except (settings.SettingsError, store.ArtefactError) as error:
-        print(f"error: {html.unescape(str(error))}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 

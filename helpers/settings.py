@@ -197,7 +197,7 @@ class ProbeSettings(_Section):
     template: str = PROMPT  # or "chat"; the paper gives none
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    n_init: int = Field(3, ge=1)  # restarts of KMeans
+    n_init: int = Field(2, ge=1)  # restarts of KMeans at the least; few clusters get more (table1.STARTS)
     resamples: int = Field(200, ge=10)  # of instructions and pairs, for the intervals
     seed: int = Field(0, ge=0)  # of the draw of pairs and instructions
 

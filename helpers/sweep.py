@@ -19,6 +19,7 @@ import argparse
 import itertools
 import json
 import shlex
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -67,8 +68,7 @@ class Point:
     def key(self) -> str:
         """Hash of what fixes the run's tables: settings and code."""
         analysis = {name: getattr(self.settings, name).model_dump(mode="json") for name in ANALYSIS}
-        code = fingerprint.of_code(*runs.CODE, *ANALYSIS_CODE)
-        return digest([self.run.model_dump(mode="json"), analysis, code], 16)
+        return digest([self.run.model_dump(mode="json"), analysis, _code()], 16)
 
     @property
     def name(self) -> str:
@@ -79,6 +79,10 @@ class Point:
     def folder(self) -> Path:
         """Where its result lies, or will."""
         return store.DATA / "sweeps" / "results" / self.key
+
+
+def _code() -> str:
+    return fingerprint.of_code(*runs.CODE, *ANALYSIS_CODE)
 
 
 def read_grid(path: Path) -> list[Point]:
@@ -173,7 +177,9 @@ def _run_missing(client, missing: list[Point], label: str) -> dict[str, str]:
     token = _write_token()
     by_key = {p.key: p for p in missing}
     tasks = [
-        engine.Task(p.key, p.name, train_and_analyse, (p.run, *(getattr(p.settings, s) for s in ANALYSIS), token))
+        engine.Task(
+            p.key, p.name, train_and_analyse, (p.run, *(getattr(p.settings, s) for s in ANALYSIS), _code(), token)
+        )
         for p in missing
     ]
     for outcome in engine.run(client, tasks, label):
@@ -192,12 +198,25 @@ def _run_missing(client, missing: list[Point], label: str) -> dict[str, str]:
     return errors
 
 
-def train_and_analyse(settings: RunSettings, clustering_settings, tsne, near, token: str) -> tuple[dict, dict]:
+def train_and_analyse(
+    settings: RunSettings, clustering_settings, tsne, near, code: str, token: str
+) -> tuple[dict, dict]:
     """What a worker does: train a run from where it stands, and analyse it.
+
+    Args:
+        settings: of the run.
+        clustering_settings, tsne, near: of the analysis.
+        code: hash of the code that the client has; a worker with another refuses.
+        token: what a worker that shares the client's folder finds there.
 
     Returns:
         Facts about the run, and its tables by name.
+
+    Raises:
+        SweepError: this worker's code is not the client's.
     """
+    if code != _code():
+        raise SweepError(f"{socket.gethostname()} has other code ({store.commit()}): update its clone, start it again")
     start = time.monotonic()
     dataset = _dataset(settings)
     where = _where(settings)

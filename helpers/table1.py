@@ -7,6 +7,7 @@ distribution (16), and a distribution with a word pair is a distribution-mapping
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
@@ -18,6 +19,7 @@ from helpers.llms import PAPER_MODELS
 from helpers.settings import ClusteringSettings
 
 LABELS = ("task", "distribution", "distribution_mapping")
+STARTS = 64  # shared out: few clusters get many restarts, since they are cheap and depend on them most
 
 
 def labels_of(instances: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -38,13 +40,13 @@ def input_centred(states: np.ndarray, inputs: pd.Series) -> np.ndarray:
 
 
 def score_layers(
-    probe: Probe, layers: list[int] | None = None, n_init: int = 3, seed: int = 0, jobs: int | None = None
+    probe: Probe, layers: list[int] | None = None, n_init: int = 2, seed: int = 0, jobs: int | None = None
 ) -> pd.DataFrame:
     """Scores of KMeans at every layer.
 
     Args:
         layers: which ones; all if None.
-        n_init: restarts of KMeans.
+        n_init: restarts of KMeans, at the least; see `cluster`.
 
     Returns:
         One row a layer, label and space: layer, space, label, k, f1, ari, ami. Space raw has all instances and all
@@ -77,8 +79,37 @@ def _score_layer(probe: Probe, layer: int, n_init: int, seed: int) -> list[dict]
 
 
 def cluster(points: np.ndarray, truth: np.ndarray, n_init: int, seed: int) -> np.ndarray:
-    """KMeans with as many clusters as there are labels: cluster numbers (K,)."""
-    return clustering.kmeans(points, len(np.unique(truth)), ClusteringSettings(n_init=n_init, seed=seed))
+    """KMeans with as many clusters as there are labels: cluster numbers (K,).
+
+    Args:
+        n_init: restarts, at the least; k clusters get STARTS // k of them.
+    """
+    k = len(np.unique(truth))
+    return clustering.kmeans(points, k, ClusteringSettings(n_init=max(n_init, STARTS // k), seed=seed))
+
+
+def restarts(probe: Probe, layer: int, starts: int = 12, jobs: int | None = None) -> pd.DataFrame:
+    """What single starts of KMeans give at one layer: how far the scores are the start's doing.
+
+    Returns:
+        label, start, inertia (relative to the lowest), f1.
+    """
+    states, labels = probe.states(layer), labels_of(probe.instances)
+    problems = [(name, start) for name in ("task", "distribution") for start in range(starts)]
+    work = (delayed(_one_start)(states, labels[name], start) for name, start in problems)
+    found = Parallel(n_jobs=jobs or cores(), inner_max_num_threads=1)(work)
+    rows = [
+        {"label": name, "start": start, "inertia": inertia, "f1": f1}
+        for (name, start), (inertia, f1) in zip(problems, found, strict=True)
+    ]
+    table = pd.DataFrame(rows)
+    return table.assign(inertia=table["inertia"] / table.groupby("label")["inertia"].transform("min"))
+
+
+def _one_start(points: np.ndarray, truth: np.ndarray, start: int) -> tuple[float, float]:
+    with threadpool_limits(1):
+        model = KMeans(len(np.unique(truth)), n_init=1, random_state=start).fit(points)
+    return float(model.inertia_), clustering.matched_f1(truth, model.labels_)
 
 
 def best_layer(scores: pd.DataFrame) -> int:
@@ -113,7 +144,7 @@ def table1(scores: dict[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
     return frame.assign(layer=frame["layer"].astype("Int64"))
 
 
-def intervals(probe: Probe, layer: int, n_init: int = 3, seed: int = 0, resamples: int = 200) -> pd.DataFrame:
+def intervals(probe: Probe, layer: int, n_init: int = 2, seed: int = 0, resamples: int = 200) -> pd.DataFrame:
     """95% intervals of one layer's scores over which instructions and pairs were drawn.
 
     Each resample draws the instructions and, independently, the pairs of every task with replacement, and scores

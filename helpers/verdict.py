@@ -250,6 +250,7 @@ OURS = (
           "share of answers that follow, less that of a random direction, best layer but the last", "no number",
           Rule("above", 0.2), _causal, NO_VIEW, {}),
 )  # fmt: skip
+NUMBERS = {"ours": float, "low": float, "high": float}  # columns of the verdict; NaN where there is none
 GRIDS = {"quantities": "seeds", "multiverse": "multiverse"}  # table -> grid file in data/grids
 WIDTHS = {768: "3.2, 3.3", 32: "Figs. 5, 8", 2048: "Figs. 6, 7"}  # the paper's models
 
@@ -300,7 +301,7 @@ def judge(measured: pd.DataFrame, widths: tuple[int, ...] = tuple(WIDTHS)) -> pd
         claim, where, quantity, paper, ours, low, high, seeds, verdict, condition; one row a claim and width.
     """
     rows = [_row(claim, width, measured) for width in widths for claim in (*CLAIMS, *OURS)]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype(NUMBERS)
 
 
 def _row(claim: Claim, width: int, measured: pd.DataFrame) -> dict:
@@ -375,7 +376,7 @@ def table1_rows(ours: pd.DataFrame) -> pd.DataFrame:
                 else f"needs {model.gigabytes} GB: make probe MODEL={model.hub_id}",
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype(NUMBERS)
 
 
 def collect(tables: Tables, variants: bool) -> pd.DataFrame:

@@ -32,6 +32,7 @@ TABLES = {
     "claims": "claim where quantity paper ours low high seeds verdict condition",
     "table1": "model revision label layer f1 ari ami source",
     "table1_intervals": "model revision label metric low high",
+    "table1_restarts": "model revision label start inertia f1",
     "llm_layers": "model revision layer space label k f1 ari ami",
     "llm_neighbours": "model revision layer k same_task same_category accuracy",
     "llm_solved": "model revision category task solved",

@@ -80,6 +80,22 @@ def test_the_report_is_whole_in_a_browser(smoke, width):
         assert page.pdf()[:4] == b"%PDF"
 
 
+def test_the_readmes_results_are_those_of_the_committed_tables():
+    text = (ROOT / "README.md").read_text()
+    assert report.readme(text, ROOT / "data/laptop/tables") == text, "run python -m helpers.report --readme"
+
+
+def test_the_committed_tables_are_whole():
+    folder = ROOT / "data/laptop/tables"
+    for name in set(TABLES) - set(reproduce.FROM_SWEEPS):
+        assert list(pd.read_csv(folder / f"{name}.csv")) == TABLES[name].split()
+    made = json.loads((folder / "provenance.json").read_text())
+    assert set(made) == set(reproduce.STAGES)
+    assert not any("changes" in facts["commit"] for facts in made.values())
+    figures = {p.stem for p in (ROOT / "figures/laptop").glob("*.svg")}
+    assert {s for f in report.FIGURES[:4] for s in f.stems} <= figures
+
+
 def test_a_report_of_nothing_says_what_to_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(store, "DATA", tmp_path)
     assert report.main(["--profile", "smoke"]) == 1

@@ -190,6 +190,12 @@ def test_a_run_that_fails_is_recorded_and_the_others_are_done(tmp_path, monkeypa
     assert set(tables["training"]["seed"]) == {6}
 
 
+def test_a_worker_with_other_code_refuses(wanted):
+    sections = [getattr(wanted[0].settings, name) for name in sweep.ANALYSIS]
+    with pytest.raises(sweep.SweepError, match="has other code"):
+        sweep.train_and_analyse(wanted[0].run, *sections, "another", "token")
+
+
 def test_ctrl_c_stops_cleanly(tmp_path):
     file = grid_file(tmp_path, grid={"width": [16], "seed": [3, 4]})
     command = ("helpers.sweep", str(file), "--workers", "2")

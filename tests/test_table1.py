@@ -47,8 +47,15 @@ def test_scores_find_the_structure_and_the_best_layer(clustered):
     assert at_best["task"] == pytest.approx(1)
     assert at_best["distribution"] > 0.9
     points, truth = clustered.states(1), table1.labels_of(clustered.instances)["distribution"]
-    plain = KMeans(16, n_init=3, random_state=0).fit_predict(points)
+    plain = KMeans(16, n_init=table1.STARTS // 16, random_state=0).fit_predict(points)
     assert at_best["distribution"] == pytest.approx(clustering.matched_f1(truth, plain))
+
+
+def test_single_starts_are_measured_against_the_lowest_inertia(clustered):
+    table = table1.restarts(clustered, 1, starts=4, jobs=1)
+    assert len(table) == 8
+    assert (table.groupby("label")["inertia"].min() == 1).all()
+    assert table.loc[table["label"] == "task", "f1"].max() == pytest.approx(1)
 
 
 def test_centring_takes_the_input_away(clustered):
