@@ -211,8 +211,9 @@ def analyse(
     missing = sorted((e for e in logged if found[e] is None), key=lambda e: (e not in with_tsne, e))
     work = (delayed(_analyse_epoch)(run, e, clustering, tsne_settings, e in with_tsne, paths[e]) for e in missing)
     done = Parallel(n_jobs=jobs or cores(), return_as="generator_unordered", inner_max_num_threads=1)(work)
-    for _ in tqdm(done, total=len(missing), desc=f"clustering {run.name}", unit="epoch", disable=not missing):
-        pass
+    if missing:
+        for _ in tqdm(done, total=len(missing), desc=f"clustering {run.name}", unit="epoch"):
+            pass
     results = [found[e] or store.read_json(paths[e], "run notebook 03 again") for e in logged]
     tables = {}
     for name in ("clustering", "variance", "hard"):

@@ -142,6 +142,8 @@ def _readme_blocks(tables: Path) -> list[str]:
     return [
         f"Profile *laptop*, seed {seeds}, commit {', '.join(commits)}; {minutes:.0f} minutes from nothing on 2 shared "
         f"cores, installation not counted. Of {len(claims)} claims over all widths and models: {counts}.",
+        "What that run shows (one seed, so no claim is decided by it):",
+        _findings(tables),
         _markdown(["the paper says", "where", "its number", "ours, width 768", "95% interval", "verdict"], rows),
         "Table 1, F1 / ARI / AMI by the paper's three identities:",
         _markdown(["model", "at", "task", "distribution", "distribution-mapping"], scores),
@@ -149,6 +151,45 @@ def _readme_blocks(tables: Path) -> list[str]:
         "how many times better than the baseline, in one run on one machine):",
         _markdown(["measured", "baseline", "ratio"], speed),
     ]
+
+
+def _findings(tables: Path) -> str:
+    """What the profile's own run shows, in sentences whose numbers are looked up."""
+    training = pd.read_csv(tables / "training.csv").set_index("epoch")
+    scores, near = (pd.read_csv(tables / f"{name}.csv") for name in ("clustering", "neighbours"))
+    end = scores["epoch"].max()
+
+    def span(space: str, label: str, split: str, epoch: int = end) -> str:
+        at = (scores["space"] == space) & (scores["label"] == label) & (scores["split"] == split)
+        values = scores[at & (scores["epoch"] == epoch) & (scores["layer"] > 0)]["f1"]
+        return f"{values.min():.2f} to {values.max():.2f}"
+
+    near = near[near["k"] == 10].pivot(index="epoch", columns="layer", values="same_task")
+    hard = pd.read_csv(tables / "hard.csv").query("epoch == @end")
+    causal = pd.read_csv(tables / "causal.csv").pivot(index="layer", columns="direction", values="became_other")
+    causal = causal.iloc[:-1]  # at the last layer the answer is read off the state itself
+    layer = causal["task_and_input"].idxmax()
+    starts = pd.read_csv(tables / "table1_restarts.csv").query("label == 'task'")["f1"]
+    best = training["accuracy_validation"].idxmax()
+    return "\n".join(
+        [
+            f"- Validation accuracy reaches {training['accuracy_validation'].max():.2f} (epoch {best} of {end} run).",
+            f"- Raw states do not come to cluster by task: validation F1 over layers 1 to 6 is "
+            f"{span('raw', 'task', 'validation', 0)} untrained and {span('raw', 'task', 'validation')} at the end. "
+            f"After subtracting each input's mean state it is {span('centred', 'task', 'validation')}.",
+            f"- They do cluster by distribution and mapping: {span('raw', 'distribution_mapping', 'validation', 0)} "
+            f"untrained, {span('raw', 'distribution_mapping', 'validation')} at the end.",
+            f"- Neighbours share the task before training: {near.loc[0, 4]:.2f} of 10 at layer 4 untrained, "
+            f"{near.loc[end, 4]:.2f} at the end. What instructions look like is enough for that.",
+            f"- Hard examples are answered rightly {hard['accuracy_hard'].iloc[0]:.0%} of the time at epoch {end}, and "
+            f"{hard['nearer_own_task'].max():.0%} are nearer to their own task than to their original.",
+            f"- Clusters are used: moved to another task's mean for the same input at layer {layer}, "
+            f"{causal.loc[layer, 'task_and_input']:.0%} of answers become that task's; as far in a random direction, "
+            f"{causal.loc[layer, 'random']:.0%}.",
+            f"- Table 1's task F1 depends on KMeans' start: single starts at the same layer give {starts.min():.2f} to "
+            f"{starts.max():.2f}.",
+        ]
+    )
 
 
 def _number(value: float) -> str:
@@ -174,7 +215,12 @@ def _shown(value: object) -> str:
 def _claims(tables: Path) -> list[dict]:
     rows = pd.read_csv(tables / "claims.csv").astype(object)
     rows = rows.where(rows.notna(), None).to_dict("records")
-    return [row | {"css": CLASSES[row["verdict"]]} for row in rows]
+    said = {claim.key: claim.statement for claim in (*CLAIMS, *OURS)}
+    for row in rows:
+        key, _, rest = row["claim"].partition(", ")
+        row |= {"css": CLASSES[row["verdict"]], "said": said.get(key, f"{rest} clusters by task as Table 1 says")}
+        row["width"] = rest if key in said else ""
+    return rows
 
 
 def _counts(tables: Path) -> dict[str, int]:

@@ -235,6 +235,13 @@ def test_a_grid_that_cannot_be_is_refused_with_its_file(content, message, tmp_pa
     assert "bad.yaml" in error
 
 
+@pytest.mark.parametrize("path", sorted(store.NATURAL.parent.glob("grids/*.yaml")), ids=lambda p: p.stem)
+def test_committed_grids_can_be_read(path):
+    wanted = sweep.read_grid(path)
+    assert len(wanted) >= 10
+    assert len({p.key for p in wanted}) == len(wanted)
+
+
 def test_no_scheduler_and_no_grid_are_said_in_a_sentence(tmp_path, capsys):
     assert sweep.main([str(tmp_path / "none.yaml")]) == 2
     assert "does not exist" in capsys.readouterr().err
