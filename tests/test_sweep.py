@@ -76,7 +76,7 @@ def wait_for(condition, what: str, seconds: float = 90):
 
 
 def without_time(table: pd.DataFrame) -> pd.DataFrame:
-    return table.drop(columns=[c for c in ("seconds", "computed", "commit", "error") if c in table])
+    return table.drop(columns=[c for c in ("seconds", "computed", "commit", "error", "variant") if c in table])
 
 
 @pytest.fixture(scope="module")
