@@ -207,27 +207,18 @@ def analyse(
     key = digest([clustering.model_dump(mode="json"), tsne_settings.model_dump(mode="json", exclude={"epochs"}), code])
     folder = run.folder / "clustering" / key
     paths = {e: folder / f"{e:04d}{'-tsne' if e in with_tsne else ''}.json" for e in logged}
-    found = {e: _cached(path) for e, path in paths.items()}
+    found = {e: store.known_json(path) for e, path in paths.items()}
     missing = sorted((e for e in logged if found[e] is None), key=lambda e: (e not in with_tsne, e))
     work = (delayed(_analyse_epoch)(run, e, clustering, tsne_settings, e in with_tsne, paths[e]) for e in missing)
     done = Parallel(n_jobs=jobs or cores(), return_as="generator_unordered", inner_max_num_threads=1)(work)
-    if missing:
-        for _ in tqdm(done, total=len(missing), desc=f"clustering {run.name}", unit="epoch"):
-            pass
+    for _ in tqdm(done, total=len(missing), desc=f"clustering {run.name}", unit="epoch") if missing else done:
+        pass
     results = [found[e] or store.read_json(paths[e], "run notebook 03 again") for e in logged]
     tables = {}
     for name in ("clustering", "variance", "hard"):
         rows = list(itertools.chain.from_iterable(r[name] for r in results))
         tables[name] = pd.DataFrame([run.point | row for row in rows])
     return tables
-
-
-def _cached(path) -> dict | None:
-    """What an earlier analysis wrote; None where it is missing or broken, so that it is done again."""
-    try:
-        return store.read_json(path, "")
-    except store.ArtefactError:
-        return None
 
 
 def _analyse_epoch(run, epoch: int, clustering, tsne_settings, with_tsne: bool, path) -> None:

@@ -162,7 +162,7 @@ def run(client: Client, tasks: list[Task], label: str) -> Iterator[Outcome]:
     Raises:
         EngineError: the scheduler went away; what had ended was yielded before.
     """
-    futures = {client.submit(_call, t.function, *t.arguments, key=t.key, pure=False): t for t in tasks}
+    futures = {client.submit(t.function, *t.arguments, key=t.key, pure=False): t for t in tasks}
     line = _Line(tasks, label)
     client.subscribe_topic(TOPIC, line.event)
     try:
@@ -181,10 +181,6 @@ def run(client: Client, tasks: list[Task], label: str) -> Iterator[Outcome]:
         with contextlib.suppress(Exception):  # the scheduler may be gone
             client.unsubscribe_topic(TOPIC)
             client.cancel([f for f in futures if not f.done()])
-
-
-def _call(function, *arguments):
-    return function(*arguments)
 
 
 def _outcome(task: Task, future) -> Outcome:

@@ -123,11 +123,8 @@ def _wanted(only: str | None) -> list[str]:
 
 
 def _up_to_date(manifest: Path, key: str) -> bool:
-    try:
-        known = store.read_json(manifest, "")
-    except store.ArtefactError:
-        return False
-    if known.get("key") != key or not manifest.with_suffix(".ipynb").exists():
+    known = store.known_json(manifest)
+    if known is None or known.get("key") != key or not manifest.with_suffix(".ipynb").exists():
         return False
     paths = {store.ROOT / path: expected for path, expected in known["outputs"].items()}
     return all(path.exists() and store.sha256(path) == expected for path, expected in paths.items())

@@ -117,6 +117,14 @@ def read_json(path: Path, remedy: str) -> dict:
         raise ArtefactError(f"{path} is not readable JSON ({error}); {remedy}") from None
 
 
+def known_json(path: Path) -> dict | None:
+    """JSON that an earlier call left, or None where it is missing or broken, so that the work is done again."""
+    try:
+        return read_json(path, "")
+    except ArtefactError:
+        return None
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     with open(path, "rb") as file:

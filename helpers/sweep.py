@@ -304,10 +304,7 @@ def memory_needed(settings: RunSettings) -> float:
 
 def _result(point: Point) -> dict | None:
     """The result of an earlier sweep, or None."""
-    try:
-        return store.read_json(point.folder / "result.json", "")
-    except store.ArtefactError:
-        return None
+    return store.known_json(point.folder / "result.json")
 
 
 def _tables(wanted: list[Point], errors: dict[str, str]) -> dict[str, pd.DataFrame]:

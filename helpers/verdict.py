@@ -252,7 +252,7 @@ OURS = (
 )  # fmt: skip
 NUMBERS = {"ours": float, "low": float, "high": float}  # columns of the verdict; NaN where there is none
 GRIDS = {"quantities": "seeds", "multiverse": "multiverse"}  # table -> grid file in data/grids
-WIDTHS = {768: "3.2, 3.3", 32: "Figs. 5, 8", 2048: "Figs. 6, 7"}  # the paper's models
+WIDTHS = (768, 32, 2048)  # the paper's models
 
 
 def quantities(tables: Tables) -> pd.DataFrame:
@@ -287,7 +287,7 @@ def interval(values) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def judge(measured: pd.DataFrame, widths: tuple[int, ...] = tuple(WIDTHS)) -> pd.DataFrame:
+def judge(measured: pd.DataFrame, widths: tuple[int, ...] = WIDTHS) -> pd.DataFrame:
     """The verdict on every claim at every width.
 
     A claim holds if its rule does for the whole interval in one of the paper's own views; under a stated condition if
