@@ -24,11 +24,10 @@ from helpers import fingerprint, store
 from helpers.device import cores
 from helpers.runs import Run
 from helpers.settings import ClusteringSettings, TsneSettings, digest
-from helpers.states import EpochRecord
+from helpers.states import SPLITS, EpochRecord
 
 LABELS = ("task", "distribution", "distribution_mapping")
 FACTORS = ("input", "task", "distribution", "output")
-SPLITS = ("subset", "validation")
 MOST_DISTANCES = 4000  # points whose distances to one another are kept in memory, 128 MB
 
 

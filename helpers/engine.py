@@ -79,7 +79,9 @@ def connect(
     Raises:
         EngineError: the scheduler does not answer, or the batch system's settings are missing or wrong.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said here, once
+    for name in ("distributed", *logging.root.manager.loggerDict):
+        if name.startswith("distributed"):  # each has a level of its own; what goes wrong is said here, once
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as stack:
         if scheduler in JOBQUEUES:
             target = stack.enter_context(_jobqueue(scheduler, workers, cluster_file))

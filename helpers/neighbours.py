@@ -57,7 +57,7 @@ def analyse(run: Run, ks: tuple[int, ...]) -> pd.DataFrame:
     truth = validation["output"].map(number).to_numpy()
     rows = []
     for epoch in run.logged_epochs:
-        found = run.record(epoch).neighbours.index  # (layers, Q, K)
+        found = run.record(epoch).neighbours["validation"].index  # (layers, Q, K)
         for layer, index in enumerate(found):
             share = same_task_share(tasks[index], validation["task"].to_numpy())
             accuracy = vote_accuracy(train_outputs[index], truth, ks)

@@ -18,6 +18,7 @@ from helpers import store
 from helpers.batches import Rows
 from helpers.device import Device, cores
 
+SPLITS = ("subset", "validation")  # the splits whose states are recorded
 ROWS_PER_BATCH = 32
 CHUNK = 8192  # training instances compared at a time: memory stays flat as the training set grows
 
@@ -74,7 +75,10 @@ def autocast(where: Device):
 
 
 class Neighbours(NamedTuple):
-    """The K nearest training states of each of Q queries, nearest first."""
+    """The K nearest training states of each of Q queries, nearest first.
+
+    A query that is a training instance itself is its own nearest one.
+    """
 
     index: np.ndarray  # (layers, Q, K) int32, row in the frame of the training split
     distance: np.ndarray  # (layers, Q, K) float32, Euclidean
@@ -136,7 +140,7 @@ class EpochRecord(NamedTuple):
 
     subset: Observation
     validation: Observation
-    neighbours: Neighbours
+    neighbours: dict[str, Neighbours]  # of subset and validation
     means: Means
 
     def states(self, split: str) -> np.ndarray:
@@ -153,23 +157,24 @@ class EpochRecord(NamedTuple):
 
 
 def record(model, rows: dict[str, Rows], k: int, vocabulary_size: int, where: Device, half=None) -> EpochRecord:
-    """Observe both evaluation sets and compare validation with training."""
-    subset, validation = (observe(model, rows[name], where, half) for name in ("subset", "validation"))
+    """Observe both evaluation sets and compare them with training."""
+    seen = {name: observe(model, rows[name], where, half) for name in SPLITS}
+    queries = np.concatenate([seen[name].states for name in SPLITS], 1)
     k = min(k, rows["train"].instance.size)
-    neighbours, means = compare_with_training(model, rows["train"], validation.states, k, vocabulary_size, where, half)
-    return EpochRecord(subset, validation, neighbours, means)
+    found, means = compare_with_training(model, rows["train"], queries, k, vocabulary_size, where, half)
+    first = seen["subset"].states.shape[1]
+    parts = {"subset": slice(None, first), "validation": slice(first, None)}
+    neighbours = {name: Neighbours(found.index[:, part], found.distance[:, part]) for name, part in parts.items()}
+    return EpochRecord(**seen, neighbours=neighbours, means=means)
 
 
 def save_record(path: Path, kept: EpochRecord) -> None:
     """Write one logged epoch as safetensors; states in float16."""
-    arrays = {
-        "neighbours.index": kept.neighbours.index,
-        "neighbours.distance": kept.neighbours.distance,
-        "means.mean": kept.means.mean,
-        "means.count": kept.means.count,
-    }
-    for name in ("subset", "validation"):
+    arrays = {"means.mean": kept.means.mean, "means.count": kept.means.count}
+    for name in SPLITS:
         seen = getattr(kept, name)
+        arrays[f"{name}.neighbours.index"] = kept.neighbours[name].index
+        arrays[f"{name}.neighbours.distance"] = kept.neighbours[name].distance
         arrays[f"{name}.states"] = seen.states.astype(np.float16)
         arrays[f"{name}.predictions"] = seen.predictions.astype(np.int32)
         arrays[f"{name}.correct"] = seen.correct
@@ -185,12 +190,9 @@ def load_record(path: Path) -> EpochRecord:
         raise store.ArtefactError(f"{path} is missing; run notebook 02 (make reproduce) again") from None
     except Exception as error:  # safetensors raises its own type for a broken header or a short file
         raise store.ArtefactError(f"{path} is broken ({error}); delete its run and run notebook 02 again") from error
-    sets = (
-        Observation(a[f"{n}.states"].astype(np.float32), a[f"{n}.predictions"], a[f"{n}.correct"])
-        for n in ("subset", "validation")
-    )
-    return EpochRecord(
-        *sets,
-        Neighbours(a["neighbours.index"], a["neighbours.distance"]),
-        Means(a["means.mean"], a["means.count"]),
-    )
+    seen = {
+        n: Observation(a[f"{n}.states"].astype(np.float32), a[f"{n}.predictions"], a[f"{n}.correct"])
+        for n in SPLITS
+    }
+    neighbours = {n: Neighbours(a[f"{n}.neighbours.index"], a[f"{n}.neighbours.distance"]) for n in SPLITS}
+    return EpochRecord(**seen, neighbours=neighbours, means=Means(a["means.mean"], a["means.count"]))

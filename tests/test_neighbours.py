@@ -29,7 +29,7 @@ def test_analysis_covers_epochs_layers_and_ks(run, dataset):
     table = neighbours.analyse(run, (1, 5, 12))
     assert len(table) == 5 * 3 * 3
     assert table[["same_task", "accuracy"]].stack().between(0, 1).all()
-    index = run.record(4).neighbours.index[2]
+    index = run.record(4).neighbours["validation"].index[2]
     train, held_out = dataset.split("train"), dataset.split("validation")
     expected = np.mean([(train["task"].iloc[i[:5]] == t).mean() for i, t in zip(index, held_out["task"], strict=True)])
     row = table.query("epoch == 4 and layer == 2 and k == 5")

@@ -50,12 +50,25 @@ def test_neighbours_and_means_equal_the_direct_computation(run, dataset, monkeyp
     assert means.count.sum() == len(inputs)
 
 
+def test_a_training_instance_is_its_own_nearest_and_unseen_ones_are_looked_up_beside_it(run, dataset):
+    kept = run.record(4)
+    train, subset = dataset.split("train"), dataset.split("subset")
+    own = train["instance"].to_numpy()[kept.neighbours["subset"].index[-1, :, 0]]
+    assert (own == subset["instance"]).mean() > 0.95  # equal up to the rounding of batches of other lengths
+    assert kept.neighbours["subset"].distance[-1, :, 0].max() < 0.1
+    direct, _ = states.compare_with_training(
+        run.model("last"), run.rows["train"], kept.validation.states, 5, len(dataset.vocabulary), CPU32
+    )
+    np.testing.assert_array_equal(kept.neighbours["validation"].index[-1, :, 0], direct.index[-1, :, 0])
+
+
 def test_record_survives_the_disk_and_a_broken_file_is_named(run, tmp_path):
     kept = run.record(2)
     states.save_record(tmp_path / "r.safetensors", kept)
     again = states.load_record(tmp_path / "r.safetensors")
     np.testing.assert_array_equal(again.validation.states, kept.validation.states)
-    np.testing.assert_array_equal(again.neighbours.index, kept.neighbours.index)
+    for split in states.SPLITS:
+        np.testing.assert_array_equal(again.neighbours[split].index, kept.neighbours[split].index)
     path = tmp_path / "r.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(store.ArtefactError, match=r"r\.safetensors is broken"):
