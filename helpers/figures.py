@@ -16,6 +16,29 @@ LABEL_TITLES = {"task": "Task", "distribution": "Distribution", "distribution_ma
 SPLIT_TITLES = {"subset": "Training subset", "validation": "Validation set"}
 METRIC_TITLES = {"f1": "F1", "ari": "ARI", "ami": "AMI"}
 SPACE_TITLES = {"raw": "raw states", "tsne": "t-SNE of the states", "centred": "input-centred states"}
+OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#4d4d4d")
+PETROFF = (
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
+    "#1c5b99",
+    "#a86a00",
+    "#6d1100",
+    "#5a6968",
+    "#c99be3",
+    "#dfbdb1",
+    "#ffb37a",
+    "#7d7238",
+    "#bfc2cb",
+    "#2f8386",
+)  # ten of Petroff (2021), then a darker or lighter one of each
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -407,6 +430,36 @@ def multiverse(table: pd.DataFrame, rules: dict[str, tuple[str, float]], titles:
     ]
     figure.legend(handles=handles, loc="outside lower center", ncol=4)
     return _titled(figure, "What the paper leaves open, one change at a time; dashed: the claim's number")
+
+
+def explorer(shown: list[dict], title: str) -> Figure:
+    """The explorer's plots as they are.
+
+    Args:
+        shown: one a plot: title, points (N, 2) in the square from -1 to 1, codes (N,), names and colours of the codes,
+            selected (row numbers; the others are dimmed where there are some).
+    """
+    figure, grid = _grid(-(-len(shown) // 2), min(2, len(shown)), height=3.9, panel=4.2)
+    axes = [ax for line in grid for ax in line]
+    for ax, one in zip(axes, shown, strict=False):
+        colours = np.array(one["colours"])[one["codes"]]
+        alpha = np.full(len(colours), 0.85)
+        if len(one["selected"]):
+            alpha[:] = 0.12
+            alpha[one["selected"]] = 0.95
+        ax.scatter(*one["points"].T, c=colours, s=13 if len(colours) < 1000 else 4, alpha=alpha, linewidths=0)
+        ax.set(xlim=(-1, 1), ylim=(-1, 1), xticks=[], yticks=[], aspect="equal", title=one["title"])
+        ax.title.set_fontsize(8)
+        ax.grid(False)
+        if len(one["names"]) <= 20:
+            handles = [
+                plt.Line2D([], [], marker="o", ls="", ms=4, color=c, label=n)
+                for n, c in zip(one["names"], one["colours"], strict=True)
+            ]
+            ax.legend(handles=handles, fontsize=6, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.01))
+    for ax in axes[len(shown) :]:
+        ax.set_axis_off()
+    return _titled(figure, title)
 
 
 def _by_layer(ax, part: pd.DataFrame, column: str, best: dict[int, int], x: str = "epoch") -> None:

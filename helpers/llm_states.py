@@ -335,6 +335,8 @@ def observe(model: Loaded, instances: pd.DataFrame, template: str = PROMPT, prog
     manifest, remedy = folder / "manifest.json", f"delete {folder} and probe again"
     with store.locked(folder):
         if not manifest.exists():
+            with store.replacing(folder / "instances.parquet") as temporary:
+                instances.to_parquet(temporary)
             _begin(manifest, model, prompts, groups, template)
         facts = store.read_json(manifest, remedy)
         model = model if facts["blocks_watched"] else replace(model, blocks=None)
@@ -351,6 +353,22 @@ def observe(model: Loaded, instances: pd.DataFrame, template: str = PROMPT, prog
                     store.check_file(path, done[path.name], remedy)
                 bar.update(sum(map(len, part)))
     return Probe(folder, instances, facts)
+
+
+def open_probe(folder: Path) -> Probe:
+    """The probe in a folder, whole.
+
+    Raises:
+        store.ArtefactError: it is missing, unfinished, or an older version made it.
+    """
+    remedy = "probe the model again (make probe, or notebook 05)"
+    manifest = store.read_json(folder / "manifest.json", remedy)
+    if not (folder / "instances.parquet").exists():
+        raise store.ArtefactError(f"{folder} does not say which instances were observed: an older version; {remedy}")
+    instances = pd.read_parquet(folder / "instances.parquet")
+    if missing := [path for path in _parts(folder, instances) if not path.exists()]:
+        raise store.ArtefactError(f"{missing[0]} is missing: the probe was not finished; {remedy}")
+    return Probe(folder, instances, manifest)
 
 
 def _begin(manifest: Path, model: Loaded, prompts: Prompts, groups, template: str) -> None:

@@ -32,6 +32,7 @@ def run(source: Path, target: Path, log: Path, parameters: dict, expected: float
     import papermill  # slow to import, and not needed where everything is up to date
 
     os.environ.setdefault("TQDM_MININTERVAL", "5")  # a log, not a screen
+    os.environ["CLM_HEADLESS"] = "1"  # the explorer shows a picture: a widget would be dead in the executed copy
 
     known = set(papermill.inspect_notebook(str(source)))
     if unknown := set(parameters) - known:

@@ -191,8 +191,7 @@ def load_record(path: Path) -> EpochRecord:
     except Exception as error:  # safetensors raises its own type for a broken header or a short file
         raise store.ArtefactError(f"{path} is broken ({error}); delete its run and run notebook 02 again") from error
     seen = {
-        n: Observation(a[f"{n}.states"].astype(np.float32), a[f"{n}.predictions"], a[f"{n}.correct"])
-        for n in SPLITS
+        n: Observation(a[f"{n}.states"].astype(np.float32), a[f"{n}.predictions"], a[f"{n}.correct"]) for n in SPLITS
     }
     neighbours = {n: Neighbours(a[f"{n}.neighbours.index"], a[f"{n}.neighbours.distance"]) for n in SPLITS}
     return EpochRecord(**seen, neighbours=neighbours, means=Means(a["means.mean"], a["means.count"]))

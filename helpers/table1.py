@@ -12,11 +12,11 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from helpers import clustering, natural, neighbours
+from helpers import clustering, fingerprint, natural, neighbours, store
 from helpers.device import cores
 from helpers.llm_states import Probe
 from helpers.llms import PAPER_MODELS
-from helpers.settings import ClusteringSettings
+from helpers.settings import ClusteringSettings, digest
 
 LABELS = ("task", "distribution", "distribution_mapping")
 STARTS = 64  # shared out: few clusters get many restarts, since they are cheap and depend on them most
@@ -54,10 +54,15 @@ def score_layers(
         input-centred, and the label distribution.
     """
     wanted = list(range(probe.layers)) if layers is None else layers
+    path = probe.folder / f"layers-{digest([wanted, n_init, seed, fingerprint.of_code('table1', 'clustering')])}.csv"
+    if path.exists():
+        return pd.read_csv(path)
     work = (delayed(_score_layer)(probe, layer, n_init, seed) for layer in wanted)
     found = Parallel(n_jobs=jobs or cores(), return_as="generator", inner_max_num_threads=1)(work)
     bar = tqdm(found, total=len(wanted), desc="clustering", unit="layer")
-    return pd.DataFrame([row for rows in bar for row in rows])
+    table = pd.DataFrame([row for rows in bar for row in rows])
+    store.write_csv(path, table, digits=17)
+    return table
 
 
 def _score_layer(probe: Probe, layer: int, n_init: int, seed: int) -> list[dict]:

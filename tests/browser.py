@@ -1,14 +1,25 @@
-"""A headless Chromium for tests that look at pages; Debian's, driven by Playwright."""
+"""A headless Chromium for tests that look at pages, and a JupyterLab for it; Debian's, driven by Playwright."""
 
 import contextlib
+import json
+import os
 import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
 
+import nbformat
 import pytest
 
 FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
+    "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",  # WebGL without a GPU
 )  # fmt: skip
+TOKEN = "clm"
 
 
 def chromium() -> str:
@@ -36,3 +47,92 @@ def browsing(**context):
             yield page, problems
         finally:
             browser.close()
+
+
+@contextlib.contextmanager
+def jupyterlab(folder: Path):
+    """A JupyterLab server on the notebooks of a folder, with this environment; gives its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = folder / ".jupyter"
+    (config / "labconfig").mkdir(parents=True)
+    quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}  # it asks a server for news
+    (config / "labconfig" / "page_config.json").write_text(json.dumps(quiet))
+    command = [
+        sys.executable, "-m", "jupyter", "lab", "--no-browser", f"--port={port}", f"--IdentityProvider.token={TOKEN}",
+        "--expose-app-in-browser", "--allow-root", f"--notebook-dir={folder}",
+    ]  # fmt: skip
+    environment = os.environ | {"JUPYTER_CONFIG_DIR": str(config), "JUPYTER_RUNTIME_DIR": str(config / "runtime")}
+    environment.pop("CLM_HEADLESS", None)
+    with open(folder / "jupyterlab.log", "w") as log:
+        server = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            for _ in range(240):
+                with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/api?token={TOKEN}"):
+                    break
+                time.sleep(0.25)
+            else:
+                pytest.fail((folder / "jupyterlab.log").read_text()[-2000:])
+            yield address
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+class Notebook:
+    """A notebook open in JupyterLab: run its cells, and ask its kernel."""
+
+    def __init__(self, page, address: str, folder: Path, name: str, *cells: str) -> None:
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+        nbformat.write(notebook, folder / name)
+        self.page = page
+        page.goto(f"{address}/lab/tree/{name}?token={TOKEN}&reset")
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        page.wait_for_function("() => window.jupyterapp.shell.currentWidget?.sessionContext")
+        self.do("application:toggle-left-area")
+
+    def do(self, command: str) -> None:
+        """Run a command of JupyterLab, by its name."""
+        self.page.evaluate(
+            """async command => {
+                await window.jupyterapp.shell.currentWidget.sessionContext.ready;
+                await window.jupyterapp.commands.execute(command);
+            }""",
+            command,
+        )
+
+    def restart(self) -> None:
+        """Restart the kernel."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+
+    def ask(self, expression: str):
+        """The value of an expression in the kernel, through JSON."""
+        reply = self.page.evaluate(
+            """async expression => {
+                const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+                const future = kernel.requestExecute({
+                    code: '', silent: true, store_history: false, user_expressions: { value: expression } });
+                return (await future.done).content.user_expressions.value;
+            }""",
+            f"__import__('json').dumps({expression})",
+        )
+        assert reply["status"] == "ok", reply
+        return json.loads(json.loads(_literal(reply["data"]["text/plain"])))
+
+    def until(self, expression: str, seconds: float = 20):
+        """Wait until an expression in the kernel is true; returns its value."""
+        end = time.monotonic() + seconds
+        while not (value := self.ask(expression)):
+            assert time.monotonic() < end, f"{expression} stayed {value!r}"
+            time.sleep(0.1)
+        return value
+
+
+def _literal(text: str) -> str:
+    """A Python string literal, as the kernel shows it, as JSON."""
+    import ast
+
+    return json.dumps(ast.literal_eval(text))

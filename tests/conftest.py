@@ -55,3 +55,13 @@ def saved(tmp_path_factory):
 def instances():
     """A few instances of three natural tasks."""
     return natural.draw(natural.load()[:3], pairs=4, instructions=5)
+
+
+FAILED = pytest.StashKey[bool]()  # for fixtures that keep a picture of what failed
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report

@@ -1,0 +1,888 @@
+"""The clusters by hand, in JupyterLab: linked scatter plots of hidden states that can be followed through training.
+
+    from helpers.explorer import explore
+    explorer = explore()        # the newest run; or explore(run), explore("data/runs/..."), explore(probe)
+    explorer.selection          # what is selected, as a DataFrame
+
+Points are drawn by jupyter-scatter in the browser; what there is to see comes from helpers.views. Whatever needs
+KMeans or t-SNE is computed beside the plot, in a thread, and shown when it is there.
+"""
+
+import contextlib
+import html
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import anywidget
+import ipywidgets as widgets
+import numpy as np
+import pandas as pd
+import traitlets
+from jscatter import Scatter
+from matplotlib.colors import to_hex, to_rgba
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics.cluster import contingency_matrix
+
+from helpers import figures, projections, store, views
+from helpers.llm_states import Probe
+from helpers.runs import Run
+from helpers.views import LABELS, SCORES, SPACES, Source
+
+COLOURS = {
+    "task": "task", "distribution": "distribution", "distribution_mapping": "distribution and mapping",
+    "input": "input", "output": "output", "cluster": "cluster found by KMeans", "correct": "answered rightly",
+    "kind": "hard, original or unseen",
+}  # fmt: skip
+FOLLOW = "as the slider"
+SAME = "the same run"
+TRANSITION = 350  # milliseconds in which points move to their places
+PATIENCE = 3.0  # seconds after which a browser that does not answer is sent to anyway
+SHOWN_ROWS = 100  # of a selection, in its table
+HEADLESS = "CLM_HEADLESS"  # set where notebooks run without a reader: widgets would be dead in the executed copy
+
+
+def explore(what: "Source | Run | Probe | str | Path | None" = None, panels: int = 2) -> "Explorer | widgets.HTML":
+    """Show an explorer, or a message that says what is missing and which command makes it.
+
+    Args:
+        what: a run, a probe, the folder of one, or nothing for the newest run.
+        panels: plots side by side, 1 to 4.
+    """
+    try:
+        return Explorer(_source(what), panels)
+    except store.ArtefactError as error:
+        return widgets.HTML(_box(str(error)))
+
+
+def _source(what) -> Source:
+    if what is None:
+        return views.newest()
+    if isinstance(what, Source):
+        return what
+    if isinstance(what, Run):
+        return views.RunSource(what)
+    if isinstance(what, Probe):
+        return views.ProbeSource([what])
+    path = Path(what).expanduser()
+    return views.open_folder(path if path.is_absolute() or path.exists() else store.ROOT / path)
+
+
+class Legend(anywidget.AnyWidget):
+    """Chips of colour and name; a click chooses one, another click lets it go."""
+
+    _esm = """
+    export default { render({ model, el }) {
+      const draw = () => {
+        el.replaceChildren();
+        el.className = "clm-legend";
+        const chosen = model.get("chosen");
+        model.get("items").forEach(([name, colour, count], i) => {
+          const chip = document.createElement("button");
+          chip.type = "button";
+          chip.title = count + " instances: click to select";
+          chip.setAttribute("aria-pressed", chosen.includes(i));
+          const dot = document.createElement("span");
+          dot.style.background = colour;
+          chip.append(dot, name);
+          chip.onclick = () => {
+            const now = model.get("chosen");
+            model.set("chosen", now.includes(i) ? now.filter(x => x !== i) : [...now, i]);
+            model.save_changes();
+          };
+          el.append(chip);
+        });
+      };
+      model.on("change:items change:chosen", draw);
+      draw();
+    } };
+    """
+    _css = """
+    .clm-legend { display: flex; flex-wrap: wrap; gap: 3px; max-height: 9em; overflow-y: auto; margin: 4px 0; }
+    .clm-legend button { display: inline-flex; align-items: center; gap: 5px; font-size: 11px; padding: 1px 7px;
+      border: 1px solid #bbb; border-radius: 9px; background: transparent; color: inherit; cursor: pointer; }
+    .clm-legend button[aria-pressed=true] { border-color: currentColor; box-shadow: inset 0 0 0 1px currentColor; }
+    .clm-table-box { overflow: auto; line-height: 1.3; }
+    .clm-table { font-size: 12px; border-collapse: collapse; }
+    .clm-table th, .clm-table td { padding: 1px 8px; text-align: left; white-space: nowrap; }
+    .clm-table tbody tr:nth-child(even) { background: rgb(128 128 128 / 10%); }
+    .clm-legend span { width: 9px; height: 9px; border-radius: 50%; display: inline-block; }
+    """
+    items = traitlets.List([]).tag(sync=True)  # [name, colour, instances]
+    chosen = traitlets.List([]).tag(sync=True)
+
+
+class Pacer(anywidget.AnyWidget):
+    """Tells when the browser has drawn what it was sent.
+
+    jupyter-scatter drops points that arrive while earlier ones are still on their way to their places. How long that
+    takes is for the browser to say: with a slow one, no fixed pause is long enough.
+    """
+
+    _esm = """
+    const say = (model, name, value) => { model.set(name, value); model.save_changes(); };
+    const whenDrawn = (model, pause, done) => {
+      const begin = Date.now();
+      const look = () => {
+        const plots = [...document.querySelectorAll(".clm-plot")].filter((p) => p.querySelector("canvas")).length;
+        if (plots < model.get("plots") && Date.now() - begin < 20000) setTimeout(look, 50);
+        else setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), pause);
+      };
+      look();
+    };
+    export default {
+      initialize({ model }) {
+        model.on("change:sent", () => {
+          const sent = model.get("sent");
+          whenDrawn(model, model.get("pause"), () => say(model, "drawn", sent));
+        });
+      },
+    };
+    """
+    pause = traitlets.Int(0).tag(sync=True)  # milliseconds that the drawing takes at least
+    sent = traitlets.Int(0).tag(sync=True)
+    drawn = traitlets.Int(0).tag(sync=True)
+    plots = traitlets.Int(1).tag(sync=True)
+
+
+class Panel(widgets.VBox):
+    """One plot: a layer of a source at a moment, raw or input-centred.
+
+    Args:
+        explorer: that it belongs to.
+        layer: shown at first.
+    """
+
+    def __init__(self, explorer: "Explorer", layer: int) -> None:
+        self.explorer, self.other, self.drawn = explorer, None, False
+        narrow = {"layout": widgets.Layout(width="auto", flex="1 1 90px"), "style": {"description_width": "initial"}}
+        self.layer = widgets.Dropdown(options=range(explorer.source.layers), value=layer, description="layer", **narrow)
+        self.space = widgets.Dropdown(options=[(v, k) for k, v in SPACES.items()], **narrow)
+        self.moment = widgets.Dropdown(description=explorer.source.moment_name, **narrow)
+        self.run = widgets.Dropdown(description="of", **narrow)
+        self.scatter, self.title = None, widgets.HTML()
+        super().__init__([widgets.HBox([self.layer, self.space, self.moment, self.run]), self.title])
+        self.add_class("clm-plot")
+        self.fill()
+        for control in (self.layer, self.space, self.moment):
+            control.observe(lambda _: self.explorer._safely(self.move), "value")
+        self.run.observe(lambda _: self.explorer._safely(self.change_run), "value")
+
+    @property
+    def source(self) -> Source:
+        """What this panel shows: its explorer's source, or another one."""
+        return self.other or self.explorer.source
+
+    @property
+    def split(self) -> str:
+        """The evaluation set, or the source's own where that is another kind."""
+        split = self.explorer.split.value
+        return split if split in self.source.splits else next(iter(self.source.splits))
+
+    @property
+    def at(self) -> tuple:
+        """(split, moment, layer, space), as views takes them."""
+        moments = self.source.moments
+        if self.moment.value != FOLLOW:
+            moment = self.moment.value
+        else:  # of another run, the nearest moment
+            wanted = self.explorer.moment.value
+            moment = wanted if wanted in moments else min(moments, key=lambda m: abs(_number(m) - _number(wanted)))
+        return self.split, moment, self.layer.value, self.space.value
+
+    @property
+    def linked(self) -> bool:
+        """Whether its instances are those of the explorer's source."""
+        return self.other is None or self.other.frame(self.split).equals(
+            self.explorer.source.frame(self.explorer.split.value)
+        )
+
+    def fill(self) -> None:
+        """Offer the source's layers and moments."""
+        names = {str(f.name): str(f) for f in views.found_folders() if f != self.explorer.source.folder}
+        _offer(self.run, [(SAME, SAME), *names.items()])
+        _offer(self.moment, [(FOLLOW, FOLLOW), *[(str(m), m) for m in self.source.moments]])
+        if self.layer.value >= self.source.layers or len(self.layer.options) != self.source.layers:
+            keep = min(self.layer.value, self.source.layers - 1)
+            self.layer.options = range(self.source.layers)
+            self.layer.value = keep
+
+    def change_run(self) -> None:
+        """Take the run chosen in this panel."""
+        chosen = self.run.value
+        self.other = None if chosen in (SAME, None) else views.open_folder(Path(chosen))
+        self.fill()
+        self.draw()
+        self.explorer.refresh()
+
+    def draw(self) -> None:
+        """Take the instances of the source as it is; the plot itself stays, and move() and paint() fill it."""
+        frame = self.source.frame(self.split).assign(answer="", cluster="")
+        count, preview = len(frame), "expression" if "expression" in frame else "instruction"
+        shown = [c for c in frame if c not in {"kind", "mapping", preview}]
+        if self.scatter is None:
+            spread = np.linspace(-1, 1, count)  # jscatter hangs the page on a constant coordinate
+            start = frame.assign(x=spread, y=spread, code=pd.Categorical(np.arange(count) % 2))
+            scatter = Scatter(
+                data=start, x="x", y="y", x_scale=(-1, 1), y_scale=(-1, 1), color_by="code", axes=False, legend=False,
+                height=self.explorer.height, opacity=0.85, opacity_unselected=0.12, transition_points=True,
+                transition_points_duration=TRANSITION, tooltip=True, tooltip_properties=shown,
+                tooltip_histograms=False, tooltip_preview=preview, tooltip_preview_text_lines=4,
+            )  # fmt: skip
+            self.scatter = scatter.widget
+            self.scatter.observe(lambda c: self.explorer._selected_in(self, c["new"]), "selection")
+            self.scatter.observe(lambda c: self.explorer._hovered_in(self, c["new"]), "hovering")
+        self.scatter.data = frame
+        self.scatter.selection = np.array([], dtype=np.uint32)
+        self.scatter.tooltip_preview, self.scatter.tooltip_properties = preview, shown
+        self.scatter.size = 8 if count < 1000 else 4 if count < 20_000 else 2
+        points = np.zeros((count, 4), dtype=np.float32)
+        self.wanted = {"points": points, "colours": None, "moved": False, "new": False}
+
+    def insert(self) -> None:
+        """Show the plot, its points being in place."""
+        if not self.drawn:
+            self.send()
+            self.children = [self.children[0], self.title, self.scatter]
+            self.drawn = True
+
+    def move(self) -> None:
+        """Put the points where they are at the panel's moment."""
+        split, moment, layer, space = self.at
+        method = self.explorer.projection.value
+        if method != "pca" and not self.source.has_coordinates(split, layer, space, method):
+            self.explorer._compute_projection(self, split, layer, space, method)
+            method = "pca"  # until it is there
+        points = self.source.coordinates(split, layer, space, method)[self.source.moments.index(moment)]
+        self.points = points
+        where = "" if self.other is None else f"{self.other.name}, "
+        apart = "" if self.linked else " · other instances: not linked"
+        self.title.value = (
+            f"<b>{html.escape(where)}layer {layer}, {self.source.moment_name} {html.escape(str(moment))}</b>, "
+            f"{SPACES[space]}, {projections.METHODS[method]}{apart}"
+        )
+        self._give(coordinates=points)
+        self.explorer._moved(self)
+
+    def paint(self, codes: np.ndarray, colours: list[str]) -> None:
+        """Give each point the colour of its code."""
+        self._give(codes=codes, colours=[list(to_rgba(c)) for c in colours])
+
+    def _give(self, coordinates=None, codes=None, colours=None) -> None:
+        """Note what the plot is to show; the explorer sends it when the browser can take it."""
+        wanted = self.wanted
+        if coordinates is not None:
+            wanted["moved"], wanted["points"][:, :2] = True, coordinates
+        if codes is not None:
+            wanted["points"][:, 2], wanted["colours"] = codes, colours
+        wanted["new"] = True
+        self.explorer.send()
+
+    def send(self) -> bool:
+        """Send what is wanted; returns whether points move."""
+        wanted = self.wanted
+        moved = wanted["moved"]
+        if wanted["colours"] is not None:
+            self.scatter.color = self.scatter.color_selected = wanted["colours"]
+        # In this order: the browser reads the others when the points arrive.
+        self.scatter.prevent_filter_reset = True
+        self.scatter.transition_points = moved
+        self.scatter.non_spatial_points_update = not moved
+        self.scatter.points = wanted["points"].copy()
+        wanted |= {"new": False, "moved": False, "colours": None}
+        return moved
+
+
+class Explorer(widgets.VBox):
+    """Linked plots of one source, with controls, scores, and what is selected.
+
+    Args:
+        source: from helpers.views.
+        panels: plots side by side, 1 to 4.
+    """
+
+    height = 340  # pixels of a plot
+
+    def __init__(self, source: Source, panels: int = 2) -> None:
+        self.source = source
+        self.rows = np.array([], dtype=int)
+        self._quiet = False  # while one change makes others
+        self._pool, self._turn = ThreadPoolExecutor(1), 0
+        self._arranged: list[int] = []
+        self._clusters: dict[tuple, np.ndarray] = {}  # of what the plots show now
+        self._pacer, self._busy_until, self._lock, self._held = Pacer(), 0.0, threading.RLock(), 0
+        self._pacer.observe(self._drawn, "drawn")
+        self._make_controls(panels)
+        self.panels: list[Panel] = []  # shown
+        self._all_panels: list[Panel] = []  # closed ones are kept, their widgets alive
+        super().__init__()
+        self.add_class("clm-explorer")
+        self._watch()
+        self.refresh(panels_too=True)
+
+    # What the user sees and sets.
+
+    def _make_controls(self, panels: int) -> None:
+        wide = {"style": {"description_width": "initial"}}
+        self.run = widgets.Dropdown(description="run", layout=widgets.Layout(width="330px"), **wide)
+        self.reload = widgets.Button(icon="refresh", tooltip="look for new runs and epochs", layout={"width": "38px"})
+        self.split = widgets.Dropdown(description="instances", layout={"width": "330px"}, **wide)
+        self.projection = widgets.Dropdown(
+            options=[(v, k) for k, v in projections.METHODS.items()], description="projection",
+            layout={"width": "170px"}, **wide,
+        )  # fmt: skip
+        self.count = widgets.Dropdown(
+            options=range(1, 5), value=panels, description="plots", layout={"width": "100px"}, **wide
+        )
+        self.play = widgets.Play(interval=700, tooltip="run through training")
+        self.moment = widgets.SelectionSlider(
+            options=["-"],
+            continuous_update=False,
+            description=self.source.moment_name,
+            layout={"width": "520px"},
+            **wide,
+        )
+        self.colour = widgets.Dropdown(description="colour by", layout={"width": "270px"}, **wide)
+        self.k = widgets.BoundedIntText(min=2, max=500, description="clusters", layout={"width": "140px"}, **wide)
+        self.search = widgets.Text(
+            description="instruction contains", continuous_update=False, placeholder="press Enter", **wide
+        )
+        self.label = widgets.Dropdown(options=[(COLOURS[n], n) for n in LABELS], description="scores for", **wide)
+        self.score = widgets.ToggleButtons(
+            options=[(s.upper(), s) for s in SCORES], style={"button_width": "50px"}, tooltips=("", "", "")
+        )
+        self.legend = Legend()
+        self.status, self.scores, self.curve = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self.table, self.near = widgets.HTML(), widgets.HTML()
+        self.save_buttons = [
+            widgets.Button(description=s.upper(), icon="download", layout={"width": "80px"}, tooltip=f"save as {s}")
+            for s in ("svg", "png", "csv")
+        ]
+        self._grid = widgets.GridBox()
+        self._jslink = widgets.jslink((self.play, "value"), (self.moment, "index"))
+
+    def _watch(self) -> None:
+        self.run.observe(lambda _: self._safely(self._change_run), "value")
+        self.reload.on_click(lambda _: self._safely(self._reload))
+        self.split.observe(lambda _: self._safely(self._change_split), "value")
+        self.count.observe(lambda _: self._safely(lambda: self.refresh(panels_too=True)), "value")
+        self.projection.observe(lambda _: self._safely(self._move_all), "value")
+        self.moment.observe(lambda _: self._safely(self._move_all), "value")
+        self.colour.observe(lambda _: self._safely(self.paint), "value")
+        self.k.observe(lambda _: self._safely(self._recluster), "value")
+        self.search.observe(lambda c: self._safely(self._find), "value")
+        self.legend.observe(lambda _: self._safely(self._from_legend), "chosen")
+        for control in (self.label, self.score):
+            control.observe(lambda _: self._safely(self._show_scores), "value")
+        for button in self.save_buttons:
+            button.on_click(lambda b: self._safely(lambda: self.save(suffix=b.description.lower())))
+
+    def _arrange(self) -> None:
+        """Put everything in its place; what is there stays, since a plot that is taken out is made anew."""
+        self._arranged = [id(p) for p in self.panels]
+        self._grid.layout.grid_template_columns = f"repeat({min(2, len(self.panels))}, minmax(0, 1fr))"
+        self._grid.children = self.panels
+        if self.children:
+            return
+        save = widgets.HBox([widgets.Label("save"), *self.save_buttons])
+        beside = widgets.VBox([widgets.HBox([self.label, self.score]), self.scores, self.curve])
+        wrapped = {"flex_flow": "row wrap"}
+        self.children = [
+            widgets.HBox([self.run, self.reload, self.split, self.count], layout=wrapped),
+            widgets.HBox([self.play, self.moment, self.projection], layout=wrapped),
+            widgets.HBox([self.colour, self.k, self.search, save], layout=wrapped),
+            self.status,
+            self.legend,
+            self._grid,
+            widgets.HBox([beside, self.near], layout={**wrapped, "align_items": "flex-start"}),
+            self.table,
+        ]
+
+    def refresh(self, panels_too: bool = False) -> None:
+        """Show the source as it is now; with other panels if their number or instances changed."""
+        self._quiet = True
+        try:
+            self._offer()
+            if panels_too or len(self.panels) != self.count.value:
+                self._make_panels()
+        finally:
+            self._quiet = False
+        self.select([])
+        with self._at_once():
+            for panel in self.panels:
+                panel.move()
+            self.paint()
+        self.say(self.source.note)
+
+    def _offer(self) -> None:
+        """Bring every list of choices in line with the source, keeping what is chosen where it still exists."""
+        source = self.source
+        folders = [f for f in views.found_folders() if f != source.folder]
+        self.run.options = [(source.name, str(source.folder)), *[(f.name, str(f)) for f in folders]]
+        self.run.value = str(source.folder)
+        _offer(self.split, [(words, key) for key, words in source.splits.items()])
+        last = self.moment.value if self.moment.value in source.moments else source.moments[-1]
+        self.moment.options = [(str(m), m) for m in source.moments]
+        self.moment.value = last
+        self.moment.description = source.moment_name
+        self.play.max = len(source.moments) - 1
+        self.play.value = source.moments.index(last)
+        several = len(source.moments) > 1
+        self.play.disabled = self.moment.disabled = not several
+        known = {*source.frame(self.split.value), "distribution_mapping", "cluster", "correct"}
+        _offer(self.colour, [(words, key) for key, words in COLOURS.items() if key in known])
+        self.k.value = len(np.unique(source.labels(self.split.value)["task"]))
+
+    def _make_panels(self) -> None:
+        deep = self.source.layers - 1
+        first = [round(deep * share) for share in ((2 / 3,), (1 / 3, 1), (0, 1 / 2, 1), (0, 1 / 3, 2 / 3, 1))[
+            self.count.value - 1]]  # fmt: skip
+        while len(self._all_panels) < self.count.value:
+            self._all_panels.append(Panel(self, first[len(self._all_panels)]))
+        self.panels = self._all_panels[: self.count.value]
+        for panel in self.panels:
+            panel.fill()
+            panel.draw()
+
+    def send(self) -> None:
+        """Send what the plots are to show, or leave it for when the browser has drawn what it was sent before."""
+        with self._lock:
+            if self._held:
+                return
+            if [id(p) for p in self.panels] != self._arranged:
+                for panel in self.panels:
+                    panel.insert()
+                self._arrange()
+                self._expect(500)  # the browser makes the plots
+            pending = [panel for panel in self.panels if panel.wanted["new"]]
+            if not pending:
+                return
+            now = time.monotonic()
+            if now < self._busy_until:
+                timer = threading.Timer(self._busy_until - now + 0.01, self.send)
+                timer.daemon = True
+                timer.start()
+                return
+            moved = [panel.send() for panel in pending]
+            self._expect(TRANSITION + 80 if any(moved) else 60)
+
+    def _expect(self, pause: int) -> None:
+        """Send nothing until the browser has had this many milliseconds, and said so."""
+        self._busy_until = time.monotonic() + PATIENCE
+        self._pacer.plots = len(self.panels)
+        self._pacer.pause = pause
+        self._pacer.sent += 1
+
+    @contextlib.contextmanager
+    def _at_once(self):
+        """Everything that changes meanwhile is sent together."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            self.send()
+
+    def _drawn(self, change) -> None:
+        if change["new"] == self._pacer.sent:
+            self._busy_until = 0.0
+            self.send()
+
+    # What follows from a change.
+
+    def _safely(self, action: Callable) -> None:
+        """Do what a control asks for; what goes wrong is said in the widget."""
+        if self._quiet:
+            return
+        try:
+            action()
+        except (store.ArtefactError, ValueError) as error:
+            self.say(str(error), wrong=True)
+
+    def say(self, text: str, wrong: bool = False) -> None:
+        """A line above the plots; empty to take it away."""
+        self.status.value = _box(text, wrong) if text else ""
+
+    def _change_run(self) -> None:
+        self.source = views.open_folder(Path(self.run.value))
+        for panel in self.panels:
+            panel.other = None
+        self.refresh(panels_too=True)
+
+    def _reload(self) -> None:
+        self.source = views.open_folder(self.source.folder)
+        self.refresh(panels_too=True)
+
+    def _change_split(self) -> None:
+        self.refresh(panels_too=True)
+
+    def _move_all(self) -> None:
+        with self._at_once():
+            for panel in self.panels:
+                panel.move()
+            if self.colour.value in ("correct", "cluster"):
+                self.paint()
+
+    def _moved(self, panel: Panel) -> None:
+        if panel is self.panels[0]:
+            self._show_scores()
+            self._show_neighbours()
+        self._cluster_later()
+
+    def _recluster(self) -> None:
+        self.paint()
+        self._cluster_later()
+
+    def paint(self) -> None:
+        """Colour every plot by what is chosen."""
+        with self._at_once():
+            self._paint_panels()
+
+    def _paint_panels(self) -> None:
+        for i, panel in enumerate(self.panels):
+            values = self._values(panel)
+            if values is None:
+                continue  # clusters that are being computed
+            codes, names = pd.factorize(values, sort=True)
+            colours = palette(len(names))
+            panel.paint(codes, colours)
+            if i == 0:
+                counts = np.bincount(codes, minlength=len(names))
+                self._quiet = True
+                self.legend.chosen = []
+                self.legend.items = [
+                    [str(n), c, int(k)] for n, c, k in zip(names, colours, counts, strict=True)
+                ]  # fmt: skip
+                self._quiet = False
+
+    def _values(self, panel: Panel) -> np.ndarray | None:
+        """What the points of a panel are coloured by; None while it is being computed."""
+        by, (split, moment, *_) = self.colour.value, panel.at
+        if by == "cluster":
+            return self._clusters.get((panel.source, *panel.at, self.k.value))
+        if by == "correct":
+            return np.where(panel.source.answers(split, moment)["correct"], "right", "wrong")
+        if by == "distribution_mapping":
+            return panel.source.labels(split)[by]
+        frame = panel.source.frame(split)
+        return frame[by].to_numpy() if by in frame else np.zeros(len(frame), dtype=int)
+
+    # Clusters, scores and t-SNE, computed in a thread.
+
+    def _later(self, work: Callable[[], object], then: Callable[[object], None], words: str = "") -> None:
+        """Compute in the thread, and show the result if nothing else was asked for meanwhile."""
+
+        def task() -> None:
+            try:
+                result = work()
+                then(result)
+                if words:
+                    self.say(self.source.note)
+            except (store.ArtefactError, ValueError) as error:
+                self.say(str(error), wrong=True)
+
+        if words:
+            self.say(words)
+        self._pool.submit(task)
+
+    def wait(self) -> "Explorer":
+        """Return when everything that is being computed is there."""
+        self._pool.submit(lambda: None).result()
+        return self
+
+    def _cluster_later(self) -> None:
+        self._turn += 1
+        turn, k = self._turn, self.k.value
+        places = [(panel, panel.source, panel.at) for panel in self.panels]
+
+        def work() -> dict | None:
+            if turn != self._turn:
+                return None  # the slider has gone on
+            found = {}
+            for _, source, (split, moment, layer, space) in places:
+                clusters = source.clusters(split, moment, layer, space, k)
+                last = source.clusters(split, source.moments[-1], layer, space, k)
+                found[source, split, moment, layer, space, k] = same_numbers(clusters, last)
+            return found
+
+        def show(found: dict | None) -> None:
+            if found is None or turn != self._turn:
+                return
+            self._clusters = found
+            for panel, source, (split, moment, *rest) in places:
+                frame = source.frame(split).assign(cluster=found[source, split, moment, *rest, k], answer="")
+                answers = source.answers(split, moment)
+                mark = np.where(answers["correct"], "right", "wrong")
+                said = answers["answer"] + " (" + mark + ")" if "answer" in answers else pd.Series(mark)
+                panel.scatter.data = frame.assign(answer=said.to_numpy())
+            if self.colour.value == "cluster":
+                self.paint()
+            self._show_selection()
+
+        self._later(work, show)
+
+    def _compute_projection(self, panel: Panel, split: str, layer: int, space: str, method: str) -> None:
+        source, total = panel.source, len(panel.source.moments)
+        words = f"{projections.METHODS[method]} of layer {layer}: "
+
+        def progress(done: int) -> None:
+            self.say(f"{words}{done} of {total}; PCA is shown meanwhile")
+
+        def show(_points) -> None:
+            if self.projection.value == method:
+                panel.move()
+
+        self._later(lambda: source.coordinates(split, layer, space, method, progress), show, f"{words}computing")
+
+    def _show_scores(self) -> None:
+        panel = self.panels[0]
+        source, (split, moment, layer, space) = panel.source, panel.at
+        label, score, name = self.label.value, self.score.value, panel.source.moment_name
+
+        def work() -> tuple[pd.DataFrame, pd.Series]:
+            table = pd.DataFrame({n: source.scores(split, moment, layer, space, n) for n in LABELS}).T[list(SCORES)]
+            return table, source.curve(split, layer, space, label, score)
+
+        def show(found: tuple[pd.DataFrame, pd.Series]) -> None:
+            if panel.at != (split, moment, layer, space) or self.label.value != label or self.score.value != score:
+                return
+            table, curve = found
+            self.scores.value = f"KMeans at layer {layer}, {name} {moment}, {SPACES[space]}" + _table(
+                table.rename(index=COLOURS, columns=str.upper).round(3)
+            )
+            over, at = (name, moment) if len(source.moments) > 1 else ("layer", layer)
+            self.curve.value = curve_svg(curve, at, f"{score.upper()} by {COLOURS[label]}, over {over}s")
+
+        if all(source.knows_scores(split, layer, space, n) for n in LABELS):
+            show(work())
+        else:
+            self._later(work, show)
+
+    # Selecting.
+
+    @property
+    def selection(self) -> pd.DataFrame:
+        """The selected instances, with answer, cluster and place in the first plot."""
+        panel = self.panels[0]
+        table = panel.source.columns(*panel.at, self.k.value).assign(x=panel.points[:, 0], y=panel.points[:, 1])
+        return table.iloc[self.rows]
+
+    def select(self, rows) -> None:
+        """Select instances by their row numbers, in every linked plot."""
+        self.rows = np.unique(np.asarray(rows, dtype=int))
+        self._quiet = True
+        for panel in self.panels:
+            if panel.linked and panel.scatter is not None:
+                panel.scatter.selection = self.rows.astype(np.uint32)
+        self._quiet = False
+        self._show_selection()
+        self._show_neighbours()
+
+    def _selected_in(self, panel: Panel, rows) -> None:
+        if self._quiet or not panel.linked:
+            return
+        found = np.unique(np.asarray([] if rows is None else rows, dtype=int))
+        if not np.array_equal(found, self.rows):
+            self._safely(lambda: self.select(found))
+
+    def _hovered_in(self, panel: Panel, row) -> None:
+        if self._quiet or not panel.linked:
+            return
+        self._quiet = True
+        for other in self.panels:
+            if other is not panel and other.linked:
+                other.scatter.hovering = -1 if row is None else row
+        self._quiet = False
+
+    def _from_legend(self) -> None:
+        values = self._values(self.panels[0])
+        if values is not None:
+            codes = pd.factorize(values, sort=True)[0]
+            self.select(np.flatnonzero(np.isin(codes, self.legend.chosen)))
+
+    def _find(self) -> None:
+        rows = views.matching(self.source.frame(self.split.value), self.search.value)
+        self.select(rows)
+        if self.search.value:
+            self.say(f"{len(rows)} instances have {self.search.value!r} in their instruction")
+
+    def _show_selection(self) -> None:
+        if not len(self.rows):
+            self.table.value = (
+                "Nothing selected: click a point, draw around some with the lasso beside the plot, or click the legend."
+            )
+            return
+        panel = self.panels[0]
+        clusters = self._clusters.get((panel.source, *panel.at, self.k.value))
+        table = panel.source.frame(panel.split).assign(**panel.source.answers(panel.split, panel.at[1]))
+        scores = ""
+        if clusters is not None:
+            table = table.assign(cluster=clusters)
+            found = views.selection_scores(panel.source.labels(panel.split), clusters, self.rows)
+            if len(found):
+                scores = f"Its labels against {self.k.value} clusters:" + _table(
+                    found.rename(index=COLOURS, columns=str.upper).round(3)
+                )
+        more = f", the first {SHOWN_ROWS} shown" if len(self.rows) > SHOWN_ROWS else ""
+        self.table.value = (
+            f"<b>{len(self.rows)} selected</b>{more} (<code>explorer.selection</code>) {scores}"
+            + _table(table.iloc[self.rows[:SHOWN_ROWS]], tall=True)
+        )  # fmt: skip
+
+    def _show_neighbours(self) -> None:
+        if len(self.rows) != 1:
+            self.near.value = ""
+            return
+        panel, row = self.panels[0], int(self.rows[0])
+        source, (split, moment, layer, _) = panel.source, panel.at
+        one = source.frame(split).iloc[row]
+        near = source.neighbours(split, moment, layer, row)
+        near = near.assign(same_task=np.where(near["task"] == one["task"], "✓", ""), distance=near["distance"].round(2))
+        text = (
+            f"<b>Nearest to {html.escape(one['instruction'])} + {html.escape(str(one['input']))}</b> (task "
+            f"{html.escape(str(one['task']))}, output {html.escape(str(one['output']))}), layer {layer}, full space"
+        )
+        if len(source.moments) > 1:
+            history = source.neighbour_history(split, layer, row).set_index("moment")
+            text += curve_svg(history["same_task"], moment, f"share of them with its task, over {source.moment_name}s")
+            text += curve_svg(history["stay"], moment, "share of those of the end that are near already")
+        self.near.value = text + _table(near)
+
+    # Keeping.
+
+    def figure(self):
+        """The plots as they are, as a matplotlib Figure: what the executed notebook and the report show."""
+        shown = []
+        for panel in self.panels:
+            values = self._values(panel)
+            values = np.zeros(len(panel.points), dtype=int) if values is None else values
+            codes, names = pd.factorize(values, sort=True)
+            shown.append(
+                {"title": _plain(panel.title.value), "points": panel.points, "codes": codes,
+                 "names": [str(n) for n in names], "colours": palette(len(names)),
+                 "selected": self.rows if panel.linked else self.rows[:0]}
+            )  # fmt: skip
+        return figures.explorer(shown, f"coloured by {COLOURS[self.colour.value]}")
+
+    def save(self, path: str | Path | None = None, suffix: str = "svg") -> Path:
+        """Save the plots (svg, png) or the selection, or all instances if there is none (csv); says where.
+
+        Args:
+            path: figures/explorer/<run>-<set>-<moment>.<suffix> if None.
+        """
+        split, moment, layer, space = self.panels[0].at
+        name = f"{self.source.folder.name}-{split}-{self.source.moment_name}{moment}-layer{layer}-{space}.{suffix}"
+        path = Path(path) if path else store.FIGURES / "explorer" / name.replace("/", "_")
+        with store.replacing(path) as temporary:
+            if path.suffix == ".csv":
+                panel = self.panels[0]
+                whole = panel.source.columns(*panel.at, self.k.value).assign(x=panel.points[:, 0], y=panel.points[:, 1])
+                (whole.iloc[self.rows] if len(self.rows) else whole).to_csv(temporary, index=False)
+            else:
+                options = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 150}
+                self.figure().savefig(temporary, format=path.suffix[1:], bbox_inches="tight", **options)
+        self.say(f"saved {path}")
+        return path
+
+    def show(self, **choices) -> "Explorer":
+        """Set several controls at once and return the explorer: split, moment, projection, colour, k, layers, spaces.
+
+        Args:
+            choices: layers and spaces are one value a panel; the rest as in the controls.
+        """
+        for name in ("split", "projection", "moment", "colour", "k"):
+            if name in choices:
+                getattr(self, name).value = choices[name]
+        for name, attribute in (("layers", "layer"), ("spaces", "space"), ("moments", "moment")):
+            for panel, value in zip(self.panels, choices.get(name, ()), strict=False):
+                getattr(panel, attribute).value = value
+        return self.wait()
+
+    def _repr_mimebundle_(self, **options):
+        if os.environ.get(HEADLESS):
+            words = "An explorer stands here when the notebook runs in JupyterLab; a picture of it stands below."
+            return {"text/plain": words, "text/html": f"<em>{words}</em>"}
+        self._expect(700)
+        self._busy_until += 2 * PATIENCE  # JupyterLab has to load the plots' code first
+        return super()._repr_mimebundle_(**options)
+
+
+def palette(count: int) -> list[str]:
+    """Colours for so many categories, chosen for colour-blind readers as far as there are such.
+
+    Up to 8, Okabe and Ito's; up to 20, Petroff's ten in two lightnesses; more have no such set: a map from dark to
+    light keeps neighbouring numbers apart from far ones, and the legend's clicks tell the rest.
+    """
+    if count <= 8:
+        return list(figures.OKABE_ITO[:count])
+    if count <= 20:
+        return list(figures.PETROFF[:count])
+    return [to_hex(figures.plt.get_cmap("cividis")(i / (count - 1))) for i in range(count)]
+
+
+def same_numbers(clusters: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Clusters renumbered so that as many instances as possible keep the number that they have in `reference`."""
+    table = contingency_matrix(clusters, reference)
+    rows, columns = linear_sum_assignment(-table)
+    numbers, targets = np.unique(clusters), np.unique(reference)
+    new = dict(zip(numbers[rows], targets[columns], strict=True))
+    free = iter(n for n in range(len(numbers) + len(targets)) if n not in set(new.values()))
+    return np.array([new[c] if c in new else new.setdefault(c, next(free)) for c in clusters])
+
+
+def curve_svg(values: pd.Series, at, title: str) -> str:
+    """A small curve as SVG, with a cursor at one of its places: instant where a matplotlib figure takes 100 ms."""
+    width, height, left, base = 380, 96, 34, 76
+    places = np.linspace(left, width - 8, len(values)) if len(values) > 1 else np.array([(left + width) / 2])
+    low, high = min(0.0, float(np.nanmin(values))), max(1.0, float(np.nanmax(values)))
+    ys = base - (values.to_numpy(float) - low) / (high - low) * (base - 8)
+    known = [(x, y) for x, y in zip(places, ys, strict=True) if np.isfinite(y)]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in known)
+    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="1.8"/>' for x, y in known)
+    here = list(values.index).index(at)
+    value = values.iloc[here]
+    first, last = (html.escape(str(values.index[i])) for i in (0, -1))
+    cursor = f'<line class="cursor" x1="{places[here]:.1f}" x2="{places[here]:.1f}" y1="4" y2="{base}"/>'
+    return (
+        f'<svg class="clm-curve" role="img" aria-label="{html.escape(title)}: {value:.3f} at {html.escape(str(at))}" '
+        f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" style="display:block;font:10px sans-serif">'
+        f'<g stroke="#999" fill="none"><path d="M{left} 4V{base}H{width - 8}"/></g>'
+        f'<g fill="currentColor"><text x="{left - 4}" y="12" text-anchor="end">{high:g}</text>'
+        f'<text x="{left - 4}" y="{base}" text-anchor="end">{low:g}</text>'
+        f'<text x="{left}" y="{base + 13}">{first}</text>'
+        f'<text x="{width - 8}" y="{base + 13}" text-anchor="end">{last}</text>'
+        f'<text x="{(left + width) / 2}" y="{base + 13}" text-anchor="middle">{html.escape(title)}: '
+        f'<tspan font-weight="bold">{value:.3f}</tspan></text></g>'
+        f'<polyline points="{line}" fill="none" stroke="#0072b2" stroke-width="1.6"/><g fill="#0072b2">{dots}</g>'
+        f'<g stroke="#d55e00" stroke-width="1.4">{cursor}</g></svg>'
+    )
+
+
+def _offer(control, options: list[tuple]) -> None:
+    """Set a control's choices, keeping its value where that is still one of them."""
+    before = control.value
+    control.options = options
+    values = [value for _, value in options]
+    control.value = before if before in values else values[0]
+
+
+def _number(moment) -> float:
+    digits = "".join(c for c in str(moment) if c.isdigit())
+    return float(digits or 0)
+
+
+def _box(text: str, wrong: bool = True) -> str:
+    colour = "#d55e00" if wrong else "#0072b2"
+    return f'<div class="clm-say" style="border-left:3px solid {colour};padding:2px 8px">{html.escape(text)}</div>'
+
+
+def _table(table: pd.DataFrame, tall: bool = False) -> str:
+    body = table.to_html(border=0, classes="clm-table", escape=True)
+    return f'<div class="clm-table-box" style="max-height:{"22em" if tall else "none"}">{body}</div>'
+
+
+def _plain(text: str) -> str:
+    return html.unescape(text.replace("<b>", "").replace("</b>", ""))
