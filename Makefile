@@ -60,8 +60,9 @@ verdict: $(READY) ## more seeds, other widths and variants for the verdict (hour
 report: $(READY) ## data/<profile>/report.html from the tables and figures that are there
 	@$(PYTHON) -m helpers.report --profile "$(PROFILE)" --set "$$SET"
 
-bench: $(READY) ## speed and memory against named baselines -> data/laptop/tables/bench.csv
+bench: $(READY) ## speed and memory against named baselines, and how fast the explorer answers -> data/laptop/tables
 	@$(PYTHON) -m helpers.bench
+	@$(PYTHON) tests/latency.py
 
 clean: ## remove what reproduce generated, but for committed tables and figures
 	rm -rf data/datasets data/runs data/models data/probes data/sweeps data/*/logs data/*/notebooks data/smoke data/*--* figures/smoke figures/*--*

@@ -137,6 +137,9 @@ class Pacer(anywidget.AnyWidget):
       initialize({ model }) {
         model.on("change:sent", () => {
           const sent = model.get("sent");
+          // For measurements: when the change had come, and when it was on the screen.
+          performance.mark("clm-come-" + sent);
+          requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("clm-seen-" + sent)));
           whenDrawn(model, model.get("pause"), () => say(model, "drawn", sent));
         });
       },
@@ -285,13 +288,13 @@ class Panel(widgets.VBox):
         """Send what is wanted; returns whether points move."""
         wanted = self.wanted
         moved = wanted["moved"]
-        if wanted["colours"] is not None:
-            self.scatter.color = self.scatter.color_selected = wanted["colours"]
-        # In this order: the browser reads the others when the points arrive.
-        self.scatter.prevent_filter_reset = True
-        self.scatter.transition_points = moved
-        self.scatter.non_spatial_points_update = not moved
-        self.scatter.points = wanted["points"].copy()
+        with self.scatter.hold_sync():  # one message: the browser reads the rest when the points arrive
+            if wanted["colours"] is not None:
+                self.scatter.color = self.scatter.color_selected = wanted["colours"]
+            self.scatter.prevent_filter_reset = True
+            self.scatter.transition_points = moved
+            self.scatter.non_spatial_points_update = not moved
+            self.scatter.points = wanted["points"].copy()
         wanted |= {"new": False, "moved": False, "colours": None}
         return moved
 
@@ -538,25 +541,23 @@ class Explorer(widgets.VBox):
 
     def paint(self) -> None:
         """Colour every plot by what is chosen."""
+        items = None
         with self._at_once():
-            self._paint_panels()
-
-    def _paint_panels(self) -> None:
-        for i, panel in enumerate(self.panels):
-            values = self._values(panel)
-            if values is None:
-                continue  # clusters that are being computed
-            codes, names = pd.factorize(values, sort=True)
-            colours = palette(len(names))
-            panel.paint(codes, colours)
-            if i == 0:
-                counts = np.bincount(codes, minlength=len(names))
-                self._quiet = True
-                self.legend.chosen = []
-                self.legend.items = [
-                    [str(n), c, int(k)] for n, c, k in zip(names, colours, counts, strict=True)
-                ]  # fmt: skip
-                self._quiet = False
+            for panel in self.panels:
+                values = self._values(panel)
+                if values is None:
+                    continue  # clusters that are being computed
+                codes, names = pd.factorize(values, sort=True)
+                colours = palette(len(names))
+                panel.paint(codes, colours)
+                if panel is self.panels[0]:
+                    counts = np.bincount(codes, minlength=len(names))
+                    items = [[str(n), c, int(k)] for n, c, k in zip(names, colours, counts, strict=True)]
+        if items is not None:
+            self._quiet = True
+            with self.legend.hold_sync():
+                self.legend.chosen, self.legend.items = [], items
+            self._quiet = False
 
     def _values(self, panel: Panel) -> np.ndarray | None:
         """What the points of a panel are coloured by; None while it is being computed."""
@@ -788,17 +789,26 @@ class Explorer(widgets.VBox):
         return path
 
     def show(self, **choices) -> "Explorer":
-        """Set several controls at once and return the explorer: split, moment, projection, colour, k, layers, spaces.
+        """Set several controls at once and return the explorer when all is computed.
 
         Args:
-            choices: layers and spaces are one value a panel; the rest as in the controls.
+            choices: count, split, projection, moment, colour and k, as the controls have them; layers, spaces and
+                moments, one value a plot (moments not named follow the slider).
+
+        Raises:
+            ValueError: a control that does not exist, or a value that it does not offer.
         """
-        for name in ("split", "projection", "moment", "colour", "k"):
-            if name in choices:
-                getattr(self, name).value = choices[name]
-        for name, attribute in (("layers", "layer"), ("spaces", "space"), ("moments", "moment")):
-            for panel, value in zip(self.panels, choices.get(name, ()), strict=False):
-                getattr(panel, attribute).value = value
+        plain, each = ("count", "split", "projection", "moment", "colour", "k"), ("layer", "space", "moment")
+        if unknown := set(choices) - {*plain, *(f"{name}s" for name in each)}:
+            raise ValueError(f"no control {', '.join(sorted(unknown))}: there are {', '.join(plain)}, layers, ...")
+        with self._at_once():
+            for name in plain:
+                if choices.get(name) is not None:
+                    _set(getattr(self, name), name, choices[name])
+            for name in each:
+                given = choices.get(f"{name}s", [FOLLOW] * len(self.panels) if name == "moment" else ())
+                for panel, value in zip(self.panels, given, strict=False):
+                    _set(getattr(panel, name), name, value)
         return self.wait()
 
     def _repr_mimebundle_(self, **options):
@@ -867,6 +877,13 @@ def _offer(control, options: list[tuple]) -> None:
     control.options = options
     values = [value for _, value in options]
     control.value = before if before in values else values[0]
+
+
+def _set(control, name: str, value) -> None:
+    offered = [v for _, v in control._options_full] if hasattr(control, "_options_full") else [value]
+    if value not in offered:
+        raise ValueError(f"{name}={value!r} is not offered here; there are {', '.join(map(str, offered))}")
+    control.value = value
 
 
 def _number(moment) -> float:

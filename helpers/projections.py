@@ -3,8 +3,9 @@
 A projection made anew for each epoch turns, mirrors and swaps clusters at will, so that motion between two of them
 means nothing. Both kinds here are tied together over epochs:
 
-- `pca`: one plane a layer for all epochs, the two principal axes of the states of all of them (each epoch centred, and
-  weighing the same). A point moves only because its state does.
+- `pca`: one plane a layer for all epochs, the two principal axes of the states of all of them, each epoch centred and
+  scaled to the same spread (states grow in training; that alone would fill the picture). A point moves only because its
+  state does, seen from the others.
 - `tsne`: the last epoch is fitted from its PCA; every earlier one starts from the one after it and is then turned or
   mirrored onto it, without scaling. Instances that stay neighbours stay where they are; distances far apart, as always
   with t-SNE, mean little.
@@ -35,19 +36,19 @@ def pca(epochs: Epochs) -> np.ndarray:
     Returns:
         (epochs, N, 2) float32; the axes' signs are such that the largest coordinate of each axis is positive.
     """
-    covariance, total = 0.0, 0
-    for states in epochs():
-        centred = (states - states.mean(0)).astype(float)
-        spread = (centred**2).sum()
-        if spread > 0:
-            covariance, total = covariance + centred.T @ centred / spread, total + 1
-    if not total:  # every epoch is a single point
-        return np.stack([np.zeros((len(s), 2), dtype=np.float32) for s in epochs()])
+    covariance = sum(scaled.T @ scaled for scaled in map(_scaled, epochs()))
     axes = np.linalg.eigh(covariance)[1][:, ::-1][:, :2]
     if axes.shape[1] < 2:
         axes = np.hstack([axes, np.zeros_like(axes)])
     axes *= np.where(axes[np.abs(axes).argmax(0), [0, 1]] < 0, -1, 1)
-    return np.stack([(s - s.mean(0)) @ axes for s in epochs()]).astype(np.float32)
+    return np.stack([_scaled(s) @ axes for s in epochs()]).astype(np.float32)
+
+
+def _scaled(states: np.ndarray) -> np.ndarray:
+    """Centred, and with a mean squared length of 1; a single point stays one."""
+    centred = (states - states.mean(0)).astype(float)
+    spread = np.sqrt((centred**2).sum(1).mean())
+    return centred / (spread if spread > 0 else 1)
 
 
 def tsne(epochs: Iterable[np.ndarray], seed: int = 0, progress: Callable[[int], None] = lambda done: None):

@@ -64,6 +64,8 @@ BEYOND = (
     Shown("Variance", "Variance of the states explained by input, task, distribution and output",
           ("variance_w768_subset", "variance_w768_validation"), "03_clustering"),
     Shown("Hard examples", "How hard examples part from their originals", ("hard_examples_w768",), "03_clustering"),
+    Shown("Explorer", "Hidden states in the plane: layers, inputs, hard examples, training, a pretrained model",
+          tuple(f"explorer_{name}" for name in ("layers", "input", "hard", "training", "llm")), "06_explore"),
     Shown("Pretrained models", "Scores at every layer", ("llm_layers",), "05_probe_llms"),
 )  # fmt: skip
 SECTIONS = {

@@ -32,6 +32,7 @@ STAGES = {
     "03_clustering": Stage(("02_train",), ("clustering", "tsne")),
     "04_knn": Stage(("02_train",), ("neighbours",)),
     "05_probe_llms": Stage((), ("probe",)),
+    "06_explore": Stage(("03_clustering", "05_probe_llms"), ()),
     "07_verdict": Stage(("03_clustering", "04_knn", "05_probe_llms"), ("clustering",)),
 }
 FROM_SWEEPS = ("quantities", "multiverse")  # tables that make verdict writes, and notebook 07 reads

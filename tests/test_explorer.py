@@ -7,7 +7,6 @@ from conftest import FAILED
 
 from helpers import explorer, views
 
-pytestmark = pytest.mark.xdist_group("explorer")
 OPEN = "from helpers.explorer import explore\nexplorer = explore({!r})\nexplorer"
 
 
@@ -31,12 +30,16 @@ def lab(run, tmp_path_factory):
 def opened(lab, request, tmp_path_factory):
     notebook, problems = lab
     del problems[:]
+    notebook.until(IDLE)
     yield notebook
     if request.node.stash.get(FAILED, False):
         path = tmp_path_factory.getbasetemp() / f"{request.node.name}.png"
         notebook.page.screenshot(path=path)
         print(f"the page as it was: {path}")
     assert not problems
+
+
+IDLE = "explorer.wait()._pacer.drawn == explorer._pacer.sent"  # the browser has drawn all that was sent
 
 
 def plot(notebook, number: int = 0) -> dict:
@@ -111,9 +114,9 @@ def test_hovering_tells_of_the_instance_and_is_linked(opened):
     opened.until(f"explorer.panels[0].scatter.hovering == {row}")
     opened.until(f"explorer.panels[1].scatter.hovering == {row}")
     instance = opened.ask(f"explorer.source.frame(explorer.split.value).iloc[{row}].astype(str).to_dict()")
-    opened.page.wait_for_timeout(500)
+    told = "text => document.body.innerText.includes(text)"
+    opened.page.wait_for_function(told, arg=instance["expression"], timeout=10_000)
     text = opened.page.locator("body").inner_text()
-    assert instance["expression"] in text
     assert "(right)" in text or "(wrong)" in text
     opened.page.mouse.move(5, 5)
 

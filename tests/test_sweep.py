@@ -20,7 +20,6 @@ COMMON = (
     "training.stop_epoch=none clustering.spaces=raw epochs_by_width={}"
 )
 GRID = {"width": [16, 24], "seed": [0, 1]}
-pytestmark = pytest.mark.xdist_group("sweep")  # one process, so that the undisturbed sweep is made once
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

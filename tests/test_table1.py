@@ -10,8 +10,8 @@ from helpers.workspace import TABLES
 class Fake:
     """A probe whose states are written down here."""
 
-    def __init__(self, instances, states):
-        self.instances, self._states, self.layers = instances, states, len(states)
+    def __init__(self, folder, instances, states):
+        self.folder, self.instances, self._states, self.layers = folder, instances, states, len(states)
 
     def states(self, layer):
         return self._states[layer]
@@ -21,7 +21,7 @@ class Fake:
 
 
 @pytest.fixture(scope="module")
-def clustered():
+def clustered(tmp_path_factory):
     """Layer 0 knows the input alone; layer 1 category, task and input, each weaker than the last."""
     drawn = natural.draw(natural.load(), pairs=4, instructions=6)
     rng = np.random.default_rng(0)
@@ -32,7 +32,7 @@ def clustered():
 
     noise = 0.01 * rng.normal(size=(len(drawn), 40))
     layers = [spread("input", 1) + noise, spread("category", 9) + spread("task", 3) + spread("input", 1) + noise]
-    return Fake(drawn, [x.astype(np.float32) for x in layers])
+    return Fake(tmp_path_factory.mktemp("probe"), drawn, [x.astype(np.float32) for x in layers])
 
 
 def test_labels_are_the_papers(clustered):
