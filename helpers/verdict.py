@@ -251,7 +251,8 @@ OURS = (
           Rule("above", 0.2), _causal, NO_VIEW, {}),
 )  # fmt: skip
 NUMBERS = {"ours": float, "low": float, "high": float}  # columns of the verdict; NaN where there is none
-GRIDS = {"quantities": "seeds", "multiverse": "multiverse"}  # table -> grid file in data/grids
+GRIDS = {"quantities": "seeds", "multiverse": "multiverse", "parts": "parts"}  # table -> grid file in data/grids
+PARTS = {"data.seed": "data", "training.init_seed": "initialisation", "training.order_seed": "order"}
 WIDTHS = (768, 32, 2048)  # the paper's models
 
 
@@ -347,6 +348,22 @@ def _decide(claim: Claim, views: dict[str, dict]) -> tuple[str, str, str]:
     return best, UNTESTED, "the interval lies on both sides of the rule's number; more seeds would tell"
 
 
+def spread_by_part(table: pd.DataFrame) -> pd.DataFrame:
+    """How much each claim's quantity varies when one part of the seed changes and the others stay.
+
+    Args:
+        table: parts.csv: variants such as data.seed=1, and the default, whose parts are all 0.
+
+    Returns:
+        One row a claim and space, one column a part: standard deviation over its seeds, the default's included.
+    """
+    found = {}
+    for setting, part in PARTS.items():
+        mine = table[(table["variant"] == "default") | table["variant"].str.startswith(f"{setting}=")]
+        found[part] = mine.groupby(["claim", "space"])["value"].std()
+    return pd.DataFrame(found)
+
+
 def table1_rows(ours: pd.DataFrame) -> pd.DataFrame:
     """Table 1's rows as claims: one for each of the paper's models, decided by our own probe of that model.
 
@@ -394,7 +411,7 @@ def collect(tables: Tables, variants: bool) -> pd.DataFrame:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line: run the sweeps behind the verdict and write quantities.csv and multiverse.csv."""
+    """Command line: run the sweeps behind the verdict and write quantities.csv, multiverse.csv and parts.csv."""
     from helpers import engine, store, sweep
     from helpers.workspace import TABLES
 
@@ -414,7 +431,7 @@ def main(arguments: list[str] | None = None) -> int:
             made = sweep.run(wanted, GRIDS[name], scheduler=given.scheduler, workers=given.workers)
             path = store.DATA / given.profile / "tables" / f"{name}.csv"
             if "training" in made:
-                found = collect(made, variants=name == "multiverse")
+                found = collect(made, variants=name != "quantities")
                 store.write_csv(path, found[TABLES[name].split()])
             counts = made["runs"]["status"].value_counts()
             print(f"{path}: {', '.join(f'{n} {status}' for status, n in counts.items())}")

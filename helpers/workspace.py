@@ -29,6 +29,7 @@ TABLES = {
     "causal": "width seed layer direction became_other stayed instances",
     "quantities": "width seed claim space value",
     "multiverse": "variant width seed claim space value",
+    "parts": "variant width seed claim space value",
     "claims": "claim where quantity paper ours low high seeds verdict condition",
     "table1": "model revision label layer f1 ari ami source",
     "table1_intervals": "model revision label metric low high",

@@ -35,8 +35,14 @@ def environment(root: Path, **more) -> dict:
 
 @contextlib.contextmanager
 def process(*command, **options):
-    """A process of its own session, killed with all its children at the end."""
-    started = subprocess.Popen([sys.executable, "-m", *command], start_new_session=True, cwd=REPOSITORY, **options)
+    """A process of its own session, killed with all its children at the end.
+
+    It heeds Ctrl-C even where the tests run in the background of a shell, which has its children ignore it.
+    """
+    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    started = subprocess.Popen(
+        [sys.executable, "-m", *command], start_new_session=True, cwd=REPOSITORY, **heed, **options
+    )
     try:
         yield started
     finally:

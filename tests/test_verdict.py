@@ -145,3 +145,12 @@ def test_table_1_is_decided_by_our_probe_of_the_same_model():
     assert len(rows) == 5
     assert rows["verdict"].tolist() == [HOLDS, *[UNTESTED] * 4]
     assert verdict.table1_rows(ours.assign(f1=0.6))["verdict"][0] == FAILS
+
+
+def test_the_spread_of_a_part_is_over_its_own_seeds_and_the_default():
+    rows = [("default", 0.5), ("data.seed=1", 0.7), ("data.seed=2", 0.9), ("training.init_seed=1", 0.5)]
+    table = pd.DataFrame([{"variant": v, "claim": "c", "space": "raw", "value": x} for v, x in rows])
+    found = verdict.spread_by_part(table).loc["c", "raw"]
+    assert found["data"] == pytest.approx(0.2)
+    assert found["initialisation"] == 0
+    assert np.isnan(found["order"])
