@@ -511,8 +511,10 @@ class Explorer(widgets.VBox):
 
     def _change_run(self) -> None:
         self.source = views.open_folder(Path(self.run.value))
-        for panel in self.panels:
-            panel.other = None
+        self._quiet = True
+        for panel in self._all_panels:
+            panel.other, panel.run.value = None, SAME
+        self._quiet = False
         self.refresh(panels_too=True)
 
     def _reload(self) -> None:

@@ -210,3 +210,20 @@ def test_pictures_and_tables_are_saved_and_wrong_choices_refused(run, tmp_path):
         shown.show(moment=99)
     with pytest.raises(ValueError, match="no control epoch"):
         shown.show(epoch=1)
+
+
+def test_a_plot_can_show_another_run_linked_where_instances_are_the_same(run):
+    copy = shutil.copytree(run.folder, run.folder.with_name("w16-s0-copy"))
+    try:
+        shown = explorer.explore(run).wait()
+        panel = shown.panels[1]
+        panel.run.value = str(copy)
+        assert panel.source is not shown.source
+        assert panel.linked
+        shown.select([3])
+        assert panel.scatter.selection.tolist() == [3]
+        shown.run.value = str(copy)
+        assert panel.run.value == explorer.SAME
+        assert panel.source is shown.source
+    finally:
+        shutil.rmtree(copy)
