@@ -75,6 +75,8 @@ class Workspace:
 
     def save_figure(self, name: str, figure: Figure) -> Figure:
         """Write a figure as figures/<profile>/<name>.svg and .png."""
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once, not again for each of the files and for the notebook
         for suffix, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 110})):
             path = self.figures / f"{name}.{suffix}"
             with store.replacing(path) as temporary:
