@@ -29,20 +29,21 @@ from sklearn.metrics.cluster import contingency_matrix
 
 from helpers import figures, projections, store, views
 from helpers.llm_states import Probe
+from helpers.notebook import HEADLESS
 from helpers.runs import Run
-from helpers.views import LABELS, SCORES, SPACES, Source
+from helpers.views import LABELS, SCORES, Source
 
 COLOURS = {
     "task": "task", "distribution": "distribution", "distribution_mapping": "distribution and mapping",
     "input": "input", "output": "output", "cluster": "cluster found by KMeans", "correct": "answered rightly",
     "kind": "hard, original or unseen",
 }  # fmt: skip
+SPACES = {name: figures.SPACE_TITLES[name] for name in ("raw", "centred")}
 FOLLOW = "as the slider"
 SAME = "the same run"
 TRANSITION = 350  # milliseconds in which points move to their places
 PATIENCE = 3.0  # seconds after which a browser that does not answer is sent to anyway
 SHOWN_ROWS = 100  # of a selection, in its table
-HEADLESS = "CLM_HEADLESS"  # set where notebooks run without a reader: widgets would be dead in the executed copy
 
 
 def explore(what: "Source | Run | Probe | str | Path | None" = None, panels: int = 2) -> "Explorer | widgets.HTML":
@@ -137,8 +138,7 @@ class Pacer(anywidget.AnyWidget):
       initialize({ model }) {
         model.on("change:sent", () => {
           const sent = model.get("sent");
-          // For measurements: when the change had come, and when it was on the screen.
-          performance.mark("clm-come-" + sent);
+          // For measurements: when the change was on the screen.
           requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("clm-seen-" + sent)));
           whenDrawn(model, model.get("pause"), () => say(model, "drawn", sent));
         });
@@ -669,9 +669,11 @@ class Explorer(widgets.VBox):
     @property
     def selection(self) -> pd.DataFrame:
         """The selected instances, with answer, cluster and place in the first plot."""
+        return self._instances().iloc[self.rows]
+
+    def _instances(self) -> pd.DataFrame:
         panel = self.panels[0]
-        table = panel.source.columns(*panel.at, self.k.value).assign(x=panel.points[:, 0], y=panel.points[:, 1])
-        return table.iloc[self.rows]
+        return panel.source.columns(*panel.at, self.k.value).assign(x=panel.points[:, 0], y=panel.points[:, 1])
 
     def select(self, rows) -> None:
         """Select instances by their row numbers, in every linked plot."""
@@ -781,8 +783,7 @@ class Explorer(widgets.VBox):
         path = Path(path) if path else store.FIGURES / "explorer" / name.replace("/", "_")
         with store.replacing(path) as temporary:
             if path.suffix == ".csv":
-                panel = self.panels[0]
-                whole = panel.source.columns(*panel.at, self.k.value).assign(x=panel.points[:, 0], y=panel.points[:, 1])
+                whole = self._instances()
                 (whole.iloc[self.rows] if len(self.rows) else whole).to_csv(temporary, index=False)
             else:
                 options = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 150}

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from helpers import store
 
+HEADLESS = "CLM_HEADLESS"  # set where notebooks run without a reader: widgets would be dead in the executed copy
+
 
 class NotebookError(RuntimeError):
     """A notebook that failed; the message names the cell, the error, the log and the kept copy."""
@@ -32,7 +34,7 @@ def run(source: Path, target: Path, log: Path, parameters: dict, expected: float
     import papermill  # slow to import, and not needed where everything is up to date
 
     os.environ.setdefault("TQDM_MININTERVAL", "5")  # a log, not a screen
-    os.environ["CLM_HEADLESS"] = "1"  # the explorer shows a picture: a widget would be dead in the executed copy
+    os.environ[HEADLESS] = "1"
 
     known = set(papermill.inspect_notebook(str(source)))
     if unknown := set(parameters) - known:

@@ -6,7 +6,6 @@ only what is asked for, and keeps projections in the folder `explorer` beside th
 """
 
 import functools
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from helpers import clustering, fingerprint, llm_states, projections, store, syn
 from helpers.runs import Run
 from helpers.settings import ClusteringSettings, RunSettings, digest
 
-SPACES = {"raw": "raw states", "centred": "input-centred states"}
 LABELS = ("task", "distribution", "distribution_mapping")
 SCORES = ("f1", "ari", "ami")
 NEIGHBOURS = 10
@@ -80,8 +78,7 @@ class Source:
         Returns:
             (moments, N, 2) float32 between -1 and 1.
         """
-        key = digest([[str(m) for m in self.moments], fingerprint.of_code("projections")])
-        path = self.folder / "explorer" / f"{method}-{split}-{space}-layer{layer}-{key}.safetensors"
+        path = self._coordinates_path(split, layer, space, method)
         if path.exists():
             return load_file(path)["points"]
         if method == "pca":
@@ -96,8 +93,11 @@ class Source:
 
     def has_coordinates(self, split: str, layer: int, space: str, method: str) -> bool:
         """Whether `coordinates` need not be computed."""
+        return self._coordinates_path(split, layer, space, method).exists()
+
+    def _coordinates_path(self, split: str, layer: int, space: str, method: str) -> Path:
         key = digest([[str(m) for m in self.moments], fingerprint.of_code("projections")])
-        return (self.folder / "explorer" / f"{method}-{split}-{space}-layer{layer}-{key}.safetensors").exists()
+        return self.folder / "explorer" / f"{method}-{split}-{space}-layer{layer}-{key}.safetensors"
 
     @functools.lru_cache(maxsize=256)  # noqa: B019 (a source lives as long as the notebook)
     def clusters(self, split: str, moment, layer: int, space: str, k: int) -> np.ndarray:
@@ -108,7 +108,7 @@ class Source:
     @functools.lru_cache(maxsize=4096)  # noqa: B019
     def scores(self, split: str, moment, layer: int, space: str, label: str) -> dict[str, float]:
         """F1, ARI and AMI of KMeans with as many clusters as there are labels; an analysis' own where there is one."""
-        known = self._known()
+        known = self._known
         place = (split, moment, layer, space, label)
         if place in known:
             return known[place]
@@ -117,23 +117,20 @@ class Source:
 
     def knows_scores(self, split: str, layer: int, space: str, label: str) -> bool:
         """Whether the scores of every moment are there already."""
-        return all((split, m, layer, space, label) in self._known() for m in self.moments)
+        return all((split, m, layer, space, label) in self._known for m in self.moments)
 
     @functools.cached_property
-    def _known_scores(self) -> dict[tuple, dict[str, float]]:
+    def _known(self) -> dict[tuple, dict[str, float]]:
         return {
             (r.split, r.moment, r.layer, r.space, r.label): {"f1": r.f1, "ari": r.ari, "ami": r.ami}
             for r in self.known_scores().itertuples()
         }
 
-    def _known(self) -> dict[tuple, dict[str, float]]:
-        return self._known_scores
-
     def curve(self, split: str, layer: int, space: str, label: str, score: str) -> pd.Series:
         """A score at every moment, or at every layer where there is one moment; NaN where nobody has computed it."""
         if len(self.moments) > 1:
             return pd.Series({m: self.scores(split, m, layer, space, label)[score] for m in self.moments})
-        only, known = self.moments[0], self._known()
+        only, known = self.moments[0], self._known
         found = {n: known.get((split, only, n, space, label), {}).get(score, np.nan) for n in range(self.layers)}
         return pd.Series(found | {layer: self.scores(split, only, layer, space, label)[score]})
 
@@ -349,7 +346,9 @@ def open_folder(folder: Path) -> Source:
     if not (folder / "manifest.json").exists():
         raise store.ArtefactError(f"{folder} is no run and no probe: it has no manifest.json; `newest()` lists some")
     manifest = store.read_json(folder / "manifest.json", f"delete {folder}")
-    return _open_run(folder, manifest) if "settings" in manifest else _open_probe(folder)
+    if "settings" in manifest:
+        return _open_run(folder, manifest)
+    return ProbeSource([llm_states.open_probe(folder)])
 
 
 def _open_run(folder: Path, manifest: dict) -> RunSource:
@@ -371,22 +370,11 @@ def _open_run(folder: Path, manifest: dict) -> RunSource:
     return RunSource(Run(settings, dataset, folder))
 
 
-def _open_probe(folder: Path) -> ProbeSource:
-    return ProbeSource([llm_states.open_probe(folder)])
-
-
 def found_folders() -> list[Path]:
     """Folders of runs and probes that recorded something, the newest first."""
     begun = [*store.DATA.glob("runs/*/progress.json"), *store.DATA.glob("probes/*/progress.json")]
-    recorded = [p for p in begun if "probes" in p.parts or _has_epochs(p)]
+    recorded = [p for p in begun if p.parent.parent.name == "probes" or (store.known_json(p) or {}).get("logged")]
     return [p.parent for p in sorted(recorded, key=lambda p: p.stat().st_mtime, reverse=True)]
-
-
-def _has_epochs(progress: Path) -> bool:
-    try:
-        return bool(json.loads(progress.read_text())["logged"])
-    except (OSError, ValueError, KeyError):
-        return False
 
 
 def newest(kind: str = "runs") -> Source:
