@@ -1,5 +1,5 @@
 """What clustering scores must be read against, none of it in the paper: chance, the input alone, the instruction's
-surface alone, the input held fixed, other definitions of F1, and a linear probe.
+surface alone, the input held fixed, and a linear probe.
 """
 
 import numpy as np
@@ -9,7 +9,6 @@ from rapidfuzz.process import cdist
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics.cluster import contingency_matrix, pair_confusion_matrix
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -75,10 +74,9 @@ def epochs_of_interest(run: Run) -> dict[str, int]:
 def of_states(run: Run, settings: ClusteringSettings) -> pd.DataFrame:
     """Controls on the hidden states of a run, for the task label, at `epochs_of_interest`.
 
-    Controls: `permuted_f1`, `permuted_ari` (labels shuffled: chance); `pairwise_f1`, `bcubed_f1` (other definitions, on
-    raw states); `layer_normed_f1` (each state scaled to mean 0 and variance 1); `within_input_f1` (only instances of
-    one input clustered together, mean over inputs by size); `linear_probe` (cross-validated accuracy of a logistic
-    regression on held-out instructions).
+    Controls: `permuted_f1`, `permuted_ari` (labels shuffled: chance); `layer_normed_f1` (each state scaled to mean 0
+    and variance 1); `within_input_f1` (only instances of one input clustered together, mean over inputs by size);
+    `linear_probe` (cross-validated accuracy of a logistic regression on held-out instructions).
 
     Returns:
         width, seed, epoch, layer, split, control, value.
@@ -107,28 +105,12 @@ def _of_layer(states: np.ndarray, frame: pd.DataFrame, settings: ClusteringSetti
     return {
         "permuted_f1": permuted["f1"].mean(),
         "permuted_ari": permuted["ari"].mean(),
-        "pairwise_f1": pairwise_f1(truth, clusters),
-        "bcubed_f1": bcubed_f1(truth, clusters),
         "layer_normed_f1": clustering.matched_f1(
             truth, clustering.kmeans(clustering.same_distances(normed), len(np.unique(truth)), settings)
         ),
         "within_input_f1": within_input_f1(states, frame, settings),
         "linear_probe": linear_probe(points, truth, frame["instruction_id"].to_numpy()),
     }
-
-
-def pairwise_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
-    """F1 over pairs of points: same label predicted by same cluster."""
-    (_, false_positive), (false_negative, true_positive) = pair_confusion_matrix(labels, clusters)
-    return float(2 * true_positive / (2 * true_positive + false_positive + false_negative))
-
-
-def bcubed_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
-    """B-cubed F1: precision and recall of each point's cluster, averaged over points."""
-    table = contingency_matrix(labels, clusters).astype(float)
-    precision = (table**2 / table.sum(0)).sum() / table.sum()
-    recall = (table**2 / table.sum(1, keepdims=True)).sum() / table.sum()
-    return float(2 * precision * recall / (precision + recall))
 
 
 def within_input_f1(states: np.ndarray, frame: pd.DataFrame, settings: ClusteringSettings) -> float:

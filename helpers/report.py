@@ -13,10 +13,10 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from helpers import llms, natural, settings, store
+from helpers import llms, natural, search, settings, store
 from helpers.figures import SPACE_TITLES
 from helpers.table1 import LABELS
-from helpers.verdict import CLAIMS, CONDITION, FAILS, HOLDS, OURS, UNTESTED
+from helpers.verdict import CENTRED, CLAIMS, CONDITION, FAILS, HOLDS, OURS, UNTESTED
 
 MARKS = ("<!-- made from committed tables by `python -m helpers.report --readme` -->", "<!-- end of results -->")
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -60,6 +60,8 @@ BEYOND = (
     Shown("Controls", "Task clusters beside chance, surface, fixed inputs and a linear probe", ("controls_w768",),
           "07_verdict"),
     Shown("Causality", "Answers after states are moved to another task's place", ("causal_w768",), "07_verdict"),
+    Shown("Search", "Highest F1 by task, by view, method, number of clusters and definition: this profile's run, and "
+          "all runs of make verdict", ("search", "search_grids"), "07_verdict"),
     Shown("Multiverse", "Claims under every variant of what the paper leaves open", ("multiverse",), "07_verdict"),
     Shown("Variance", "Variance of the states explained by input, task, distribution and output",
           ("variance_w768_subset", "variance_w768_validation"), "03_clustering"),
@@ -124,11 +126,13 @@ def _readme_blocks(tables: Path) -> list[str]:
     minutes = sum(facts["longest_seconds"] for facts in made.values()) / 60
     seeds = ", ".join(str(s) for s in next(iter(made.values()))["seeds"])
     claims = pd.read_csv(tables / "claims.csv")
-    main = claims[claims["claim"].str.endswith(", width 768")]
+    decided = claims.set_index("claim")
+    shown = [w for w in _widths(claims) if claims[claims["claim"].str.endswith(f", width {w}")]["seeds"].max()]
     rows = [
-        [c.statement, c.where, c.paper, _number(row.ours), _between(row), row.verdict]
-        for c, row in zip((*CLAIMS, *OURS), main.itertuples(), strict=True)
+        [c.statement, c.where, c.paper, *(_cell(decided.loc[f"{c.key}, width {w}"]) for w in shown)]
+        for c in (*CLAIMS, *OURS)
     ]
+    seeds_of = {w: claims[claims["claim"].str.endswith(f", width {w}")]["seeds"].max() for w in shown}
     gemma, llama = (
         pd.read_csv(tables / "table1.csv").query(query).set_index("label").loc[list(LABELS)]
         for query in ("source == 'ours' and model == 'gemma-3-270m'", "model == 'LLaMa-7B'")
@@ -142,11 +146,13 @@ def _readme_blocks(tables: Path) -> list[str]:
     speed = [[b.name, b.baseline_name, f"{b.ratio:.3g}"] for b in bench.itertuples(index=False) if b.ratio == b.ratio]
     counts = ", ".join(f"{n} {verdict}" for verdict, n in claims["verdict"].value_counts().items())
     return [
-        f"Profile *laptop*, seed {seeds}, commit {', '.join(commits)}; {minutes:.0f} minutes from nothing on 2 shared "
-        f"cores, installation not counted. Of {len(claims)} claims over all widths and models: {counts}.",
-        "What that run shows (one seed, so no claim is decided by it):",
+        f"**Of {len(claims)} claims over all widths and models: {counts}.** Each has a quantity and a rule; the mean "
+        f"over seeds and its 95% interval decide. Seeds: {', '.join(f'{n} of width {w}' for w, n in seeds_of.items())} "
+        "(`make verdict`; [what a run cannot tell](data/laptop/tables/claims.csv) is not tested).",
+        _markdown(["the paper says", "where", "its number", *(f"width {w}" for w in shown)], rows),
+        f"What one run of width 768 shows (`make reproduce`: profile *laptop*, seed {seeds}, commit "
+        f"{', '.join(commits)}; {minutes:.0f} minutes from nothing on 2 shared cores, installation not counted):",
         _findings(tables),
-        _markdown(["the paper says", "where", "its number", "ours, width 768", "95% interval", "verdict"], rows),
         "Table 1, F1 / ARI / AMI by the paper's three identities:",
         _markdown(["model", "at", "task", "distribution", "distribution-mapping"], scores),
         f"Speed and memory (`make bench`, commit {store.read_json(tables / 'bench.json', 'run make bench')['commit']}; "
@@ -179,6 +185,7 @@ def _findings(tables: Path) -> str:
             f"- Raw states do not come to cluster by task: validation F1 over layers 1 to 6 is "
             f"{span('raw', 'task', 'validation', 0)} untrained and {span('raw', 'task', 'validation')} at the end. "
             f"After subtracting each input's mean state it is {span('centred', 'task', 'validation')}.",
+            _searched(tables),
             f"- They do cluster by distribution and mapping: {span('raw', 'distribution_mapping', 'validation', 0)} "
             f"untrained, {span('raw', 'distribution_mapping', 'validation')} at the end.",
             f"- Neighbours share the task before training: {near.loc[0, 4]:.2f} of 10 at layer 4 untrained, "
@@ -194,12 +201,41 @@ def _findings(tables: Path) -> str:
     )
 
 
-def _number(value: float) -> str:
-    return "" if value != value else f"{value:.2f}"
+def _searched(tables: Path) -> str:
+    """How far the search for raw task clusters went, over every run that was searched."""
+    names = ("search.csv", "search_grids.csv")
+    found = pd.concat([pd.read_csv(tables / name) for name in names if (tables / name).exists()]).fillna("")
+    runs = len(found.drop_duplicates([c for c in ("grid", "variant", "width", "seed") if c in found]))
+    ways = len(found[found["view"] != "centred"].drop_duplicates(list(search.PAPER)))
+    raw = found[(found["view"] != "centred") & (found["clusters"] == 1) & (found["definition"] == "matched")]
+    best = raw.loc[raw.groupby("split")["f1"].idxmax()].set_index("split")
+    pure = found[(found["view"] == "raw") & (found["clusters"] == 5) & (found["definition"] == "majority")]
+    pure = pure.loc[pure[pure["split"] == "validation"]["f1"].idxmax()]
+    shown = [
+        f"{best.loc[split, 'f1']:.2f} on {title} ({best.loc[split, 'view'].replace('_', ' ')}, "
+        f"{best.loc[split, 'method'].replace('_', ' ')})"
+        for split, title in (("subset", "the training subset"), ("validation", "validation"))
+    ]
+    return (
+        f"- A search over {runs} runs and {ways} ways of looking at raw states gives at most a matched F1 of "
+        f"{' and '.join(shown)}. Raw clusters are those of a task with one input: five for each task, each called by "
+        f"its majority, have F1 {pure['f1']:.2f} on validation (labels permuted: {pure['chance']:.2f})."
+    )
 
 
-def _between(row) -> str:
-    return "one seed" if row.seeds == 1 else f"{row.low:.2f} to {row.high:.2f}" if row.low == row.low else ""
+def _widths(claims: pd.DataFrame) -> list[int]:
+    """The widths of claims.csv, in its order."""
+    return list(dict.fromkeys(claims["claim"].str.extract(r", width (\d+)$")[0].dropna().astype(int)))
+
+
+def _cell(row: pd.Series) -> str:
+    """A claim at one width in few words: the verdict, the mean and its interval."""
+    if not row["seeds"]:
+        return UNTESTED
+    condition = " when input-centred" if row["condition"] == CENTRED else ""
+    verdict = HOLDS + condition if row["verdict"] == CONDITION else row["verdict"]
+    between = "one seed" if row["seeds"] == 1 else f"{row['low']:.2f} to {row['high']:.2f}"
+    return f"**{verdict}**: {row['ours']:.2f} ({between})"
 
 
 def _markdown(columns: list[str], rows: list[list[str]]) -> str:
@@ -220,7 +256,11 @@ def _claims(tables: Path) -> list[dict]:
     said = {claim.key: claim.statement for claim in (*CLAIMS, *OURS)}
     for row in rows:
         key, _, rest = row["claim"].partition(", ")
-        row |= {"css": CLASSES[row["verdict"]], "said": said.get(key, f"{rest} clusters by task as Table 1 says")}
+        of_models = {
+            "table1": f"{rest} clusters by task as Table 1 says",
+            "pretrained": f"States of models {rest} cluster by task",
+        }
+        row |= {"css": CLASSES[row["verdict"]], "said": said.get(key) or of_models[key]}
         row["width"] = rest if key in said else ""
     return rows
 

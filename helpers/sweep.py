@@ -36,6 +36,7 @@ from helpers import (
     fingerprint,
     neighbours,
     runs,
+    search,
     store,
     synthetic,
     train,
@@ -45,9 +46,9 @@ from helpers import model as gpt
 from helpers.device import choose
 from helpers.settings import RunSettings, Settings, SettingsError, digest, resolve
 
-TABLES = ("training", "clustering", "variance", "hard", "neighbours", "surface", "controls", "causal")
+TABLES = ("training", "clustering", "variance", "hard", "neighbours", "surface", "controls", "causal", "search")
 ANALYSIS = ("clustering", "tsne", "neighbours")  # the sections of the settings that the analysis reads
-ANALYSIS_CODE = ("clustering", "neighbours", "controls", "causal")
+ANALYSIS_CODE = ("clustering", "neighbours", "controls", "causal", "search")
 EPOCHS_SHARE = 0.9  # of the work of a run, the rest being analysis
 
 
@@ -167,7 +168,7 @@ def run(wanted: list[Point], label: str = "sweep", **connection) -> dict[str, pd
         need = max(memory_needed(p.run) for p in missing)
         with engine.connect(**{"gigabytes": need, **connection}) as client:
             errors = _run_missing(client, missing, label)
-    return _tables(wanted, errors)
+    return tables(wanted, errors)
 
 
 def _run_missing(client, missing: list[Point], label: str) -> dict[str, str]:
@@ -240,6 +241,7 @@ def train_and_analyse(
     tables["surface"] = controls.surface(dataset, clustering_settings).assign(**done.point)
     tables["controls"] = controls.of_states(done, clustering_settings)
     tables["causal"] = causal.moves(done)
+    tables["search"] = search.of_run(done, clustering_settings, tsne, jobs=1)
     if mirror:
         mirror.push()
     best = done.history.set_index("epoch").loc[done.best_epoch]
@@ -307,7 +309,14 @@ def _result(point: Point) -> dict | None:
     return store.known_json(point.folder / "result.json")
 
 
-def _tables(wanted: list[Point], errors: dict[str, str]) -> dict[str, pd.DataFrame]:
+def tables(wanted: list[Point], errors: dict[str, str] | None = None) -> dict[str, pd.DataFrame]:
+    """What `run` returns, of the runs that are finished; nothing is run.
+
+    Args:
+        wanted: from `points` or `read_grid`.
+        errors: of runs that failed, by their keys.
+    """
+    errors = errors or {}
     rows, frames = [], {name: [] for name in TABLES}
     for point in wanted:
         facts = _result(point)

@@ -6,24 +6,6 @@ from helpers import clustering, controls
 from helpers.settings import ClusteringSettings, resolve
 from helpers.synthetic import generate
 
-LABELS, CLUSTERS = np.array([0, 0, 0, 1, 1, 1]), np.array([7, 7, 7, 7, 8, 8])
-
-
-def test_pairwise_f1_by_hand():
-    # Pairs together in labels: 6; in clusters: 6 + 1; in both: 3 + 1. Precision 4/7, recall 4/6.
-    assert controls.pairwise_f1(LABELS, CLUSTERS) == pytest.approx(2 * 4 / (6 + 7))
-
-
-def test_bcubed_f1_by_hand():
-    precision = np.mean([3 / 4, 3 / 4, 3 / 4, 1 / 4, 1, 1])
-    recall = np.mean([1, 1, 1, 1 / 3, 2 / 3, 2 / 3])
-    assert controls.bcubed_f1(LABELS, CLUSTERS) == pytest.approx(2 * precision * recall / (precision + recall))
-
-
-def test_the_definitions_of_f1_agree_on_a_perfect_clustering():
-    for score in (controls.pairwise_f1, controls.bcubed_f1, clustering.matched_f1):
-        assert score(LABELS, 5 - LABELS) == pytest.approx(1)
-
 
 @pytest.fixture
 def frame():
@@ -69,7 +51,7 @@ def test_states_are_controlled_at_every_layer(run):
     table = controls.of_states(run, ClusteringSettings(n_init=2))
     epochs = set(controls.epochs_of_interest(run).values())
     assert set(table["epoch"]) == epochs
-    assert len(table) == len(epochs) * 2 * 3 * 7
+    assert len(table) == len(epochs) * 2 * 3 * 5
     chance = table.query("control == 'permuted_ari'")["value"]
     assert chance.abs().max() < 0.1
     assert table["value"].notna().all()

@@ -147,6 +147,24 @@ def test_table_1_is_decided_by_our_probe_of_the_same_model():
     assert verdict.table1_rows(ours.assign(f1=0.6))["verdict"][0] == FAILS
 
 
+def test_either_kind_of_pretrained_model_is_decided_by_the_worst_of_its_kind():
+    names = ["google/gemma-3-270m", "google/gemma-3-270m-it", "meta-llama/Llama-2-7b-chat-hf"]
+    f1s = [(0.93, 0.90, 0.96), (0.95, 0.93, 0.97), (0.5, 0.45, 0.55)]
+    ours = pd.DataFrame({"model": names, "revision": "main", "source": "ours", "label": "task"})
+    ours["f1"] = [f1 for f1, _, _ in f1s]
+    spread = ours.assign(metric="f1", low=[low for _, low, _ in f1s], high=[high for _, _, high in f1s])
+    both = verdict.tuned_rows(ours, spread)
+    assert both["verdict"].tolist() == [HOLDS, FAILS]
+    assert both["ours"].tolist() == [0.93, 0.5]
+    two = verdict.tuned_rows(ours[:2], spread)
+    assert two["verdict"].tolist() == [HOLDS, HOLDS]
+    one = verdict.tuned_rows(ours[:1], spread)
+    assert one["verdict"].tolist() == [HOLDS, UNTESTED]
+    assert "togethercomputer/Llama-2-7B-32K-Instruct" in one["condition"][1]
+    wide = verdict.tuned_rows(ours[:1], spread.assign(low=0.6))
+    assert wide["verdict"][0] == UNTESTED
+
+
 def test_the_spread_of_a_part_is_over_its_own_seeds_and_the_default():
     rows = [("default", 0.5), ("data.seed=1", 0.7), ("data.seed=2", 0.9), ("training.init_seed=1", 0.5)]
     table = pd.DataFrame([{"variant": v, "claim": "c", "space": "raw", "value": x} for v, x in rows])
