@@ -17,21 +17,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import anywidget
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
-import traitlets
 from jscatter import Scatter
-from matplotlib.colors import to_hex, to_rgba
-from scipy.optimize import linear_sum_assignment
-from sklearn.metrics.cluster import contingency_matrix
+from matplotlib.colors import to_rgba
 
 from helpers import figures, projections, store, views
 from helpers.llm_states import Probe
 from helpers.notebook import HEADLESS
 from helpers.runs import Run
 from helpers.views import LABELS, SCORES, Source
+from helpers.widgets import Legend, Pacer, box, choose, curve_svg, offer, plain, table_html
 
 COLOURS = {
     "task": "task", "distribution": "distribution", "distribution_mapping": "distribution and mapping",
@@ -56,7 +53,7 @@ def explore(what: "Source | Run | Probe | str | Path | None" = None, panels: int
     try:
         return Explorer(_source(what), panels)
     except store.ArtefactError as error:
-        return widgets.HTML(_box(str(error)))
+        return widgets.HTML(box(str(error)))
 
 
 def _source(what) -> Source:
@@ -70,85 +67,6 @@ def _source(what) -> Source:
         return views.ProbeSource([what])
     path = Path(what).expanduser()
     return views.open_folder(path if path.is_absolute() or path.exists() else store.ROOT / path)
-
-
-class Legend(anywidget.AnyWidget):
-    """Chips of colour and name; a click chooses one, another click lets it go."""
-
-    _esm = """
-    export default { render({ model, el }) {
-      const draw = () => {
-        el.replaceChildren();
-        el.className = "clm-legend";
-        const chosen = model.get("chosen");
-        model.get("items").forEach(([name, colour, count], i) => {
-          const chip = document.createElement("button");
-          chip.type = "button";
-          chip.title = count + " instances: click to select";
-          chip.setAttribute("aria-pressed", chosen.includes(i));
-          const dot = document.createElement("span");
-          dot.style.background = colour;
-          chip.append(dot, name);
-          chip.onclick = () => {
-            const now = model.get("chosen");
-            model.set("chosen", now.includes(i) ? now.filter(x => x !== i) : [...now, i]);
-            model.save_changes();
-          };
-          el.append(chip);
-        });
-      };
-      model.on("change:items change:chosen", draw);
-      draw();
-    } };
-    """
-    _css = """
-    .clm-legend { display: flex; flex-wrap: wrap; gap: 3px; max-height: 9em; overflow-y: auto; margin: 4px 0; }
-    .clm-legend button { display: inline-flex; align-items: center; gap: 5px; font-size: 11px; padding: 1px 7px;
-      border: 1px solid #bbb; border-radius: 9px; background: transparent; color: inherit; cursor: pointer; }
-    .clm-legend button[aria-pressed=true] { border-color: currentColor; box-shadow: inset 0 0 0 1px currentColor; }
-    .clm-table-box { overflow: auto; line-height: 1.3; }
-    .clm-table { font-size: 12px; border-collapse: collapse; }
-    .clm-table th, .clm-table td { padding: 1px 8px; text-align: left; white-space: nowrap; }
-    .clm-table tbody tr:nth-child(even) { background: rgb(128 128 128 / 10%); }
-    .clm-legend span { width: 9px; height: 9px; border-radius: 50%; display: inline-block; }
-    """
-    items = traitlets.List([]).tag(sync=True)  # [name, colour, instances]
-    chosen = traitlets.List([]).tag(sync=True)
-
-
-class Pacer(anywidget.AnyWidget):
-    """Tells when the browser has drawn what it was sent.
-
-    jupyter-scatter drops points that arrive while earlier ones are still on their way to their places. How long that
-    takes is for the browser to say: with a slow one, no fixed pause is long enough.
-    """
-
-    _esm = """
-    const say = (model, name, value) => { model.set(name, value); model.save_changes(); };
-    const whenDrawn = (model, pause, done) => {
-      const begin = Date.now();
-      const look = () => {
-        const plots = [...document.querySelectorAll(".clm-plot")].filter((p) => p.querySelector("canvas")).length;
-        if (plots < model.get("plots") && Date.now() - begin < 20000) setTimeout(look, 50);
-        else setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), pause);
-      };
-      look();
-    };
-    export default {
-      initialize({ model }) {
-        model.on("change:sent", () => {
-          const sent = model.get("sent");
-          // For measurements: when the change was on the screen.
-          requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("clm-seen-" + sent)));
-          whenDrawn(model, model.get("pause"), () => say(model, "drawn", sent));
-        });
-      },
-    };
-    """
-    pause = traitlets.Int(0).tag(sync=True)  # milliseconds that the drawing takes at least
-    sent = traitlets.Int(0).tag(sync=True)
-    drawn = traitlets.Int(0).tag(sync=True)
-    plots = traitlets.Int(1).tag(sync=True)
 
 
 class Panel(widgets.VBox):
@@ -206,8 +124,8 @@ class Panel(widgets.VBox):
     def fill(self) -> None:
         """Offer the source's layers and moments."""
         names = {str(f.name): str(f) for f in views.found_folders() if f != self.explorer.source.folder}
-        _offer(self.run, [(SAME, SAME), *names.items()])
-        _offer(self.moment, [(FOLLOW, FOLLOW), *[(str(m), m) for m in self.source.moments]])
+        offer(self.run, [(SAME, SAME), *names.items()])
+        offer(self.moment, [(FOLLOW, FOLLOW), *[(str(m), m) for m in self.source.moments]])
         if self.layer.value >= self.source.layers or len(self.layer.options) != self.source.layers:
             keep = min(self.layer.value, self.source.layers - 1)
             self.layer.options = range(self.source.layers)
@@ -426,7 +344,7 @@ class Explorer(widgets.VBox):
         folders = [f for f in views.found_folders() if f != source.folder]
         self.run.options = [(source.name, str(source.folder)), *[(f.name, str(f)) for f in folders]]
         self.run.value = str(source.folder)
-        _offer(self.split, [(words, key) for key, words in source.splits.items()])
+        offer(self.split, [(words, key) for key, words in source.splits.items()])
         last = self.moment.value if self.moment.value in source.moments else source.moments[-1]
         self.moment.options = [(str(m), m) for m in source.moments]
         self.moment.value = last
@@ -436,7 +354,7 @@ class Explorer(widgets.VBox):
         several = len(source.moments) > 1
         self.play.disabled = self.moment.disabled = not several
         known = {*source.frame(self.split.value), "distribution_mapping", "cluster", "correct"}
-        _offer(self.colour, [(words, key) for key, words in COLOURS.items() if key in known])
+        offer(self.colour, [(words, key) for key, words in COLOURS.items() if key in known])
         self.k.value = len(np.unique(source.labels(self.split.value)["task"]))
 
     def _make_panels(self) -> None:
@@ -507,7 +425,7 @@ class Explorer(widgets.VBox):
 
     def say(self, text: str, wrong: bool = False) -> None:
         """A line above the plots; empty to take it away."""
-        self.status.value = _box(text, wrong) if text else ""
+        self.status.value = box(text, wrong) if text else ""
 
     def _change_run(self) -> None:
         self.source = views.open_folder(Path(self.run.value))
@@ -550,7 +468,7 @@ class Explorer(widgets.VBox):
                 if values is None:
                     continue  # clusters that are being computed
                 codes, names = pd.factorize(values, sort=True)
-                colours = palette(len(names))
+                colours = figures.palette(len(names))
                 panel.paint(codes, colours)
                 if panel is self.panels[0]:
                     counts = np.bincount(codes, minlength=len(names))
@@ -608,7 +526,7 @@ class Explorer(widgets.VBox):
             for _, source, (split, moment, layer, space) in places:
                 clusters = source.clusters(split, moment, layer, space, k)
                 last = source.clusters(split, source.moments[-1], layer, space, k)
-                found[source, split, moment, layer, space, k] = same_numbers(clusters, last)
+                found[source, split, moment, layer, space, k] = views.same_numbers(clusters, last)
             return found
 
         def show(found: dict | None) -> None:
@@ -653,7 +571,7 @@ class Explorer(widgets.VBox):
             if panel.at != (split, moment, layer, space) or self.label.value != label or self.score.value != score:
                 return
             table, curve = found
-            self.scores.value = f"KMeans at layer {layer}, {name} {moment}, {SPACES[space]}" + _table(
+            self.scores.value = f"KMeans at layer {layer}, {name} {moment}, {SPACES[space]}" + table_html(
                 table.rename(index=COLOURS, columns=str.upper).round(3)
             )
             over, at = (name, moment) if len(source.moments) > 1 else ("layer", layer)
@@ -728,13 +646,13 @@ class Explorer(widgets.VBox):
             table = table.assign(cluster=clusters)
             found = views.selection_scores(panel.source.labels(panel.split), clusters, self.rows)
             if len(found):
-                scores = f"Its labels against {self.k.value} clusters:" + _table(
+                scores = f"Its labels against {self.k.value} clusters:" + table_html(
                     found.rename(index=COLOURS, columns=str.upper).round(3)
                 )
         more = f", the first {SHOWN_ROWS} shown" if len(self.rows) > SHOWN_ROWS else ""
         self.table.value = (
             f"<b>{len(self.rows)} selected</b>{more} (<code>explorer.selection</code>) {scores}"
-            + _table(table.iloc[self.rows[:SHOWN_ROWS]], tall=True)
+            + table_html(table.iloc[self.rows[:SHOWN_ROWS]], tall=True)
         )  # fmt: skip
 
     def _show_neighbours(self) -> None:
@@ -754,7 +672,7 @@ class Explorer(widgets.VBox):
             history = source.neighbour_history(split, layer, row).set_index("moment")
             text += curve_svg(history["same_task"], moment, f"share of them with its task, over {source.moment_name}s")
             text += curve_svg(history["stay"], moment, "share of those of the end that are near already")
-        self.near.value = text + _table(near)
+        self.near.value = text + table_html(near)
 
     # Keeping.
 
@@ -766,8 +684,8 @@ class Explorer(widgets.VBox):
             values = np.zeros(len(panel.points), dtype=int) if values is None else values
             codes, names = pd.factorize(values, sort=True)
             shown.append(
-                {"title": _plain(panel.title.value), "points": panel.points, "codes": codes,
-                 "names": [str(n) for n in names], "colours": palette(len(names)),
+                {"title": plain(panel.title.value), "points": panel.points, "codes": codes,
+                 "names": [str(n) for n in names], "colours": figures.palette(len(names)),
                  "selected": self.rows if panel.linked else self.rows[:0]}
             )  # fmt: skip
         return figures.explorer(shown, f"coloured by {COLOURS[self.colour.value]}")
@@ -807,11 +725,11 @@ class Explorer(widgets.VBox):
         with self._at_once():
             for name in plain:
                 if choices.get(name) is not None:
-                    _set(getattr(self, name), name, choices[name])
+                    choose(getattr(self, name), name, choices[name])
             for name in each:
                 given = choices.get(f"{name}s", [FOLLOW] * len(self.panels) if name == "moment" else ())
                 for panel, value in zip(self.panels, given, strict=False):
-                    _set(getattr(panel, name), name, value)
+                    choose(getattr(panel, name), name, value)
         return self.wait()
 
     def _repr_mimebundle_(self, **options):
@@ -823,86 +741,6 @@ class Explorer(widgets.VBox):
         return super()._repr_mimebundle_(**options)
 
 
-def palette(count: int) -> list[str]:
-    """Colours for so many categories, chosen for colour-blind readers as far as there are such.
-
-    Up to 8, Okabe and Ito's; up to 20, Petroff's ten in two lightnesses; more have no such set: a map from dark to
-    light keeps neighbouring numbers apart from far ones, and the legend's clicks tell the rest.
-    """
-    if count <= 8:
-        return list(figures.OKABE_ITO[:count])
-    if count <= 20:
-        return list(figures.PETROFF[:count])
-    return [to_hex(figures.plt.get_cmap("cividis")(i / (count - 1))) for i in range(count)]
-
-
-def same_numbers(clusters: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Clusters renumbered so that as many instances as possible keep the number that they have in `reference`."""
-    table = contingency_matrix(clusters, reference)
-    rows, columns = linear_sum_assignment(-table)
-    numbers, targets = np.unique(clusters), np.unique(reference)
-    new = dict(zip(numbers[rows], targets[columns], strict=True))
-    free = iter(n for n in range(len(numbers) + len(targets)) if n not in set(new.values()))
-    return np.array([new[c] if c in new else new.setdefault(c, next(free)) for c in clusters])
-
-
-def curve_svg(values: pd.Series, at, title: str) -> str:
-    """A small curve as SVG, with a cursor at one of its places: instant where a matplotlib figure takes 100 ms."""
-    width, height, left, base = 380, 96, 34, 76
-    places = np.linspace(left, width - 8, len(values)) if len(values) > 1 else np.array([(left + width) / 2])
-    low, high = min(0.0, float(np.nanmin(values))), max(1.0, float(np.nanmax(values)))
-    ys = base - (values.to_numpy(float) - low) / (high - low) * (base - 8)
-    known = [(x, y) for x, y in zip(places, ys, strict=True) if np.isfinite(y)]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in known)
-    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="1.8"/>' for x, y in known)
-    here = list(values.index).index(at)
-    value = values.iloc[here]
-    first, last = (html.escape(str(values.index[i])) for i in (0, -1))
-    cursor = f'<line class="cursor" x1="{places[here]:.1f}" x2="{places[here]:.1f}" y1="4" y2="{base}"/>'
-    return (
-        f'<svg class="clm-curve" role="img" aria-label="{html.escape(title)}: {value:.3f} at {html.escape(str(at))}" '
-        f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" style="display:block;font:10px sans-serif">'
-        f'<g stroke="#999" fill="none"><path d="M{left} 4V{base}H{width - 8}"/></g>'
-        f'<g fill="currentColor"><text x="{left - 4}" y="12" text-anchor="end">{high:g}</text>'
-        f'<text x="{left - 4}" y="{base}" text-anchor="end">{low:g}</text>'
-        f'<text x="{left}" y="{base + 13}">{first}</text>'
-        f'<text x="{width - 8}" y="{base + 13}" text-anchor="end">{last}</text>'
-        f'<text x="{(left + width) / 2}" y="{base + 13}" text-anchor="middle">{html.escape(title)}: '
-        f'<tspan font-weight="bold">{value:.3f}</tspan></text></g>'
-        f'<polyline points="{line}" fill="none" stroke="#0072b2" stroke-width="1.6"/><g fill="#0072b2">{dots}</g>'
-        f'<g stroke="#d55e00" stroke-width="1.4">{cursor}</g></svg>'
-    )
-
-
-def _offer(control, options: list[tuple]) -> None:
-    """Set a control's choices, keeping its value where that is still one of them."""
-    before = control.value
-    control.options = options
-    values = [value for _, value in options]
-    control.value = before if before in values else values[0]
-
-
-def _set(control, name: str, value) -> None:
-    offered = [v for _, v in control._options_full] if hasattr(control, "_options_full") else [value]
-    if value not in offered:
-        raise ValueError(f"{name}={value!r} is not offered here; there are {', '.join(map(str, offered))}")
-    control.value = value
-
-
 def _number(moment) -> float:
     digits = "".join(c for c in str(moment) if c.isdigit())
     return float(digits or 0)
-
-
-def _box(text: str, wrong: bool = True) -> str:
-    colour = "#d55e00" if wrong else "#0072b2"
-    return f'<div class="clm-say" style="border-left:3px solid {colour};padding:2px 8px">{html.escape(text)}</div>'
-
-
-def _table(table: pd.DataFrame, tall: bool = False) -> str:
-    body = table.to_html(border=0, classes="clm-table", escape=True)
-    return f'<div class="clm-table-box" style="max-height:{"22em" if tall else "none"}">{body}</div>'
-
-
-def _plain(text: str) -> str:
-    return html.unescape(text.replace("<b>", "").replace("</b>", ""))

@@ -499,6 +499,19 @@ def _heat(ax, part: pd.DataFrame, rows: str, columns: str, row_titles: dict, col
     ax.set(xlabel="", ylabel="")
 
 
+def palette(count: int) -> list[str]:
+    """Colours for so many categories, chosen for colour-blind readers as far as there are such.
+
+    Up to 8, Okabe and Ito's; up to 20, Petroff's ten in two lightnesses; more have no such set: a map from dark to
+    light keeps neighbouring numbers apart from far ones, and the legend's clicks tell the rest.
+    """
+    if count <= 8:
+        return list(OKABE_ITO[:count])
+    if count <= 20:
+        return list(PETROFF[:count])
+    return [mpl.colors.to_hex(mpl.colormaps["cividis"](i / (count - 1))) for i in range(count)]
+
+
 def explorer(shown: list[dict], title: str) -> Figure:
     """The explorer's plots as they are.
 

@@ -14,7 +14,9 @@ import pandas as pd
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
+from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import pairwise_distances
+from sklearn.metrics.cluster import contingency_matrix
 
 from helpers import clustering, fingerprint, llm_states, projections, store, synthetic, table1
 from helpers.runs import Run
@@ -387,3 +389,13 @@ def newest(kind: str = "runs") -> Source:
         if folder.parent.name == kind:
             return open_folder(folder)
     raise store.ArtefactError(NOTHING.format(folder=store.DATA / kind))
+
+
+def same_numbers(clusters: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Clusters renumbered so that as many instances as possible keep the number that they have in `reference`."""
+    table = contingency_matrix(clusters, reference)
+    rows, columns = linear_sum_assignment(-table)
+    numbers, targets = np.unique(clusters), np.unique(reference)
+    new = dict(zip(numbers[rows], targets[columns], strict=True))
+    free = iter(n for n in range(len(numbers) + len(targets)) if n not in set(new.values()))
+    return np.array([new[c] if c in new else new.setdefault(c, next(free)) for c in clusters])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import CPU32
 
-from helpers import clustering, explorer, llm_states, neighbours, states, store, table1, views
+from helpers import clustering, explorer, figures, llm_states, neighbours, states, store, table1, views
 from helpers.settings import ClusteringSettings, TsneSettings
 
 
@@ -187,15 +187,15 @@ def test_scores_of_a_probe_are_kept_and_found_again(probe):
 
 def test_clusters_keep_their_numbers():
     reference = np.array([0, 0, 1, 1, 2, 2])
-    assert explorer.same_numbers(np.array([2, 2, 0, 0, 1, 1]), reference).tolist() == reference.tolist()
-    more = explorer.same_numbers(np.array([5, 5, 3, 3, 1, 9]), reference)
+    assert views.same_numbers(np.array([2, 2, 0, 0, 1, 1]), reference).tolist() == reference.tolist()
+    more = views.same_numbers(np.array([5, 5, 3, 3, 1, 9]), reference)
     assert more[:4].tolist() == [0, 0, 1, 1]
     assert len(np.unique(more)) == 4
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 9, 20, 21, 160])
 def test_colours_are_as_many_as_asked_and_differ(count):
-    assert len(set(explorer.palette(count))) == count
+    assert len(set(figures.palette(count))) == count
 
 
 def test_pictures_and_tables_are_saved_and_wrong_choices_refused(run, tmp_path):
