@@ -62,7 +62,8 @@ class Run:
     @property
     def logged_epochs(self) -> list[int]:
         """Epochs whose hidden states were recorded, up to the one at which the settings stop."""
-        return [int(e) for e in self.progress["logged"] if int(e) <= self.settings.training.last_epoch]
+        recorded = sorted(int(e) for e in self.progress["logged"])  # JSON has them as text, 10 before 9
+        return [e for e in recorded if e <= self.settings.training.last_epoch]
 
     @property
     def best_epoch(self) -> int:

@@ -48,7 +48,7 @@ from helpers.settings import RunSettings, Settings, SettingsError, digest, resol
 
 TABLES = ("training", "clustering", "variance", "hard", "neighbours", "surface", "controls", "causal", "search")
 ANALYSIS = ("clustering", "tsne", "neighbours")  # the sections of the settings that the analysis reads
-ANALYSIS_CODE = ("clustering", "neighbours", "controls", "causal", "search")
+ANALYSIS_CODE = ("runs", "clustering", "neighbours", "controls", "causal", "search")
 EPOCHS_SHARE = 0.9  # of the work of a run, the rest being analysis
 
 

@@ -54,6 +54,14 @@ def test_the_untrained_model_is_recorded_as_epoch_0(run, dataset):
     np.testing.assert_allclose(run.record(0).states("validation"), expected, atol=2e-3, rtol=2e-3)
 
 
+def test_recorded_epochs_are_in_the_order_of_training(run, dataset, tmp_path):
+    long = resolve("smoke", f"{TINY} training.number_of_epochs=20").run(16, 0)
+    store.write_json(tmp_path / "progress.json", run.progress | {"logged": {str(e): "" for e in (0, 2, 9, 10, 20)}})
+    again = runs.Run(long, dataset, tmp_path)
+    assert again.logged_epochs == [0, 2, 9, 10, 20]
+    assert runs.Run(run.settings, dataset, tmp_path).logged_epochs == [0, 2], "this one stops at epoch 4"
+
+
 def test_the_best_model_answers_as_the_history_says(run):
     from helpers import states
 
