@@ -32,12 +32,14 @@ class Shown:
         title: what it shows, for the heading and the alternative text.
         stems: file names without suffix, in the order to show them.
         notebook: that made them.
+        shows: where in the paper the claims stand that it bears on, and the width; "" for none.
     """
 
     number: str
     title: str
     stems: tuple[str, ...]
     notebook: str
+    shows: tuple[str, int] = ("", 0)
 
 
 def _spaces(stem: str) -> tuple[str, ...]:
@@ -46,14 +48,17 @@ def _spaces(stem: str) -> tuple[str, ...]:
 
 FIGURES = (
     Shown("Figure 1", "F1 of KMeans against three identities, by layer and epoch, width 768",
-          _spaces("fig1_clustering"), "03_clustering"),
-    Shown("Figure 2", "Training loss and task accuracy, width 768", ("fig2_training_w768",), "02_train"),
-    Shown("Figure 3", "Neighbours with the same task, and KNN accuracy, width 768", ("fig3_neighbours",), "04_knn"),
-    Shown("Figure 4", "F1, ARI and AMI by layer and epoch, width 768", _spaces("fig4_scores"), "03_clustering"),
-    Shown("Figure 5", "F1, ARI and AMI, width 32", _spaces("fig5_scores"), "03_clustering"),
-    Shown("Figure 6", "Neighbours, width 2,048", ("fig6_neighbours",), "04_knn"),
-    Shown("Figure 7", "F1, ARI and AMI, width 2,048", _spaces("fig7_scores"), "03_clustering"),
-    Shown("Figure 8", "Neighbours, width 32", ("fig8_neighbours",), "04_knn"),
+          _spaces("fig1_clustering"), "03_clustering", ("Fig. 1", 768)),
+    Shown("Figure 2", "Training loss and task accuracy, width 768", ("fig2_training_w768",), "02_train",
+          ("Fig. 2", 768)),
+    Shown("Figure 3", "Neighbours with the same task, and KNN accuracy, width 768", ("fig3_neighbours",), "04_knn",
+          ("Fig. 3", 768)),
+    Shown("Figure 4", "F1, ARI and AMI by layer and epoch, width 768", _spaces("fig4_scores"), "03_clustering",
+          ("Fig. 1", 768)),
+    Shown("Figure 5", "F1, ARI and AMI, width 32", _spaces("fig5_scores"), "03_clustering", ("Fig. 1", 32)),
+    Shown("Figure 6", "Neighbours, width 2,048", ("fig6_neighbours",), "04_knn", ("Fig. 3", 2048)),
+    Shown("Figure 7", "F1, ARI and AMI, width 2,048", _spaces("fig7_scores"), "03_clustering", ("Fig. 1", 2048)),
+    Shown("Figure 8", "Neighbours, width 32", ("fig8_neighbours",), "04_knn", ("Fig. 3", 32)),
 )  # fmt: skip
 BEYOND = (
     Shown("Claims", "Quantities and intervals of every claim", ("claims",), "07_verdict"),
@@ -92,12 +97,13 @@ def write(profile: str, overrides: str = "") -> Path:
         raise store.ArtefactError(f"{tables / 'claims.csv'} is missing; run make reproduce PROFILE={profile} first")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["shown"] = _shown
+    claims = _claims(tables)
     page = environment.from_string(TEMPLATE.read_text()).render(
         profile=name,
-        claims=_claims(tables),
+        claims=claims,
         counts=_counts(tables),
-        figures=[_figure(f, store.FIGURES / name) for f in FIGURES],
-        beyond=[b for f in BEYOND if (b := _figure(f, store.FIGURES / name))["images"]],
+        figures=[_figure(f, store.FIGURES / name, claims) for f in FIGURES],
+        beyond=[b for f in BEYOND if (b := _figure(f, store.FIGURES / name, claims))["images"]],
         tables=_tables(tables, chosen),
         provenance=_provenance(tables),
     )
@@ -270,7 +276,9 @@ def _counts(tables: Path) -> dict[str, int]:
     return {verdict: int(counts.get(verdict, 0)) for verdict in CLASSES}
 
 
-def _figure(shown: Shown, folder: Path) -> dict:
+def _figure(shown: Shown, folder: Path, claims: list[dict]) -> dict:
+    place, width = shown.shows
+    beside = [c for c in claims if place and place in c["where"] and c["width"] == f"width {width}"]
     images = []
     for stem in shown.stems:
         path = folder / f"{stem}.svg"
@@ -278,7 +286,13 @@ def _figure(shown: Shown, folder: Path) -> dict:
             content = base64.b64encode(path.read_bytes()).decode()
             view = SPACE_TITLES.get(stem.rpartition("_")[2])
             images.append({"data": content, "alt": f"{shown.title}, {view}" if view else shown.title, "id": stem})
-    return {"number": shown.number, "title": shown.title, "images": images, "notebook": shown.notebook}
+    return {
+        "number": shown.number,
+        "title": shown.title,
+        "images": images,
+        "notebook": shown.notebook,
+        "claims": beside,
+    }
 
 
 def _tables(tables: Path, chosen: settings.Settings) -> list[dict]:

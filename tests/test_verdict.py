@@ -42,7 +42,14 @@ def made_up(good: bool, seed: int = 0, width: int = 768) -> dict[str, pd.DataFra
                 for space in ("raw", "centred")
             ]
             hard += [
-                place | {"epoch": epoch, "layer": layer, "space": s, "nearer_own_task": f1 if good else 0.1}
+                place
+                | {
+                    "epoch": epoch,
+                    "layer": layer,
+                    "space": s,
+                    "nearer_own_task": f1 if good else 0.1,
+                    "pairs_separated": f1 if good else 0.2,
+                }
                 for s in ("raw", "centred")
             ]
             near.append(place | {"epoch": epoch, "layer": layer, "k": 10, "same_task": f1, "accuracy": f1})
