@@ -138,6 +138,12 @@ def _readme_blocks(tables: Path) -> list[str]:
         [c.statement, c.where, c.paper, *(_cell(decided.loc[f"{c.key}, width {w}"]) for w in shown)]
         for c in (*CLAIMS, *OURS)
     ]
+    grids = store.known_json(tables / "verdict.json") or {}
+    hours, runs = (sum(g[k] for g in grids.values()) for k in ("training_hours", "done"))
+    by = ", ".join(sorted({commit for g in grids.values() for commit in g["commits"]}))
+    more = (
+        f"`make verdict`: {runs} runs, {hours:.1f} hours of training on one core, commit {by}" if grids else "one run"
+    )
     seeds_of = {w: claims[claims["claim"].str.endswith(f", width {w}")]["seeds"].max() for w in shown}
     gemma, llama = (
         pd.read_csv(tables / "table1.csv").query(query).set_index("label").loc[list(LABELS)]
@@ -154,7 +160,7 @@ def _readme_blocks(tables: Path) -> list[str]:
     return [
         f"**Of {len(claims)} claims over all widths and models: {counts}.** Each has a quantity and a rule; the mean "
         f"over seeds and its 95% interval decide. Seeds: {', '.join(f'{n} of width {w}' for w, n in seeds_of.items())} "
-        "(`make verdict`; [what a run cannot tell](data/laptop/tables/claims.csv) is not tested).",
+        f"({more}); [all claims, with what is missing](data/laptop/tables/claims.csv).",
         _markdown(["the paper says", "where", "its number", *(f"width {w}" for w in shown)], rows),
         f"What one run of width 768 shows (`make reproduce`: profile *laptop*, seed {seeds}, commit "
         f"{', '.join(commits)}; {minutes:.0f} minutes from nothing on 2 shared cores, installation not counted):",

@@ -450,8 +450,14 @@ def collect(tables: Tables, variants: bool) -> pd.DataFrame:
     return found.assign(variant=found["run"].map(names)).drop(columns="run")
 
 
-def _write(name: str, made: Tables, folder: Path) -> None:
-    """Write what the finished runs of one grid give; what other grids gave to search_grids.csv stays."""
+def save_grid(name: str, made: Tables, folder: Path) -> None:
+    """Write what the finished runs of one grid give: its table, its part of search_grids.csv and of verdict.json.
+
+    Args:
+        name: of GRIDS.
+        made: of `sweep.run` or `sweep.tables`.
+        folder: data/<profile>/tables; what other grids gave stays there.
+    """
     store.write_csv(folder / f"{name}.csv", collect(made, variants=name != "quantities")[TABLES[name].split()])
     path = folder / "search_grids.csv"
     before = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=TABLES["search_grids"].split())
@@ -459,6 +465,20 @@ def _write(name: str, made: Tables, folder: Path) -> None:
     found = made["search"].assign(grid=GRIDS[name], variant=made["search"]["run"].map(names))
     both = [t for t in (before[before["grid"] != GRIDS[name]], found[list(before)]) if len(t)]
     store.write_csv(path, pd.concat(both, ignore_index=True))
+    facts = (store.known_json(folder / "verdict.json") or {}) | {GRIDS[name]: _facts(made)}
+    store.write_json(folder / "verdict.json", facts)
+
+
+def _facts(made: Tables) -> dict:
+    """What made a grid's results: runs, commits, hours of training (by the median epoch: pauses do not count)."""
+    runs, epochs = made["runs"], made["training"].groupby("run")["seconds"]
+    return {
+        "runs": len(runs),
+        "done": int((runs["status"] == "done").sum()),
+        "commits": sorted(runs["commit"].dropna().unique()),
+        "computed": sorted(runs["computed"].dropna().unique()),
+        "training_hours": round(float((epochs.median() * (epochs.size() - 1)).sum()) / 3600, 2),
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -482,7 +502,7 @@ def main(arguments: list[str] | None = None) -> int:
             connection = {"scheduler": given.scheduler, "workers": given.workers}
             made = sweep.tables(wanted) if given.finished else sweep.run(wanted, GRIDS[name], **connection)
             if "training" in made:
-                _write(name, made, store.DATA / given.profile / "tables")
+                save_grid(name, made, store.DATA / given.profile / "tables")
             counts = made["runs"]["status"].value_counts()
             print(f"{name}: {', '.join(f'{n} {status}' for status, n in counts.items())}")
     except (sweep.SweepError, engine.EngineError) as error:

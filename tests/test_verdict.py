@@ -1,5 +1,6 @@
 """The rules on made-up tables: each must pass on one that shows its claim, and fail on one that does not."""
 
+import json
 from functools import cache
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from helpers import verdict
 from helpers.llms import PAPER_MODELS
 from helpers.verdict import CONDITION, FAILS, HOLDS, UNTESTED
+from helpers.workspace import TABLES
 
 EPOCHS = list(range(0, 101, 5))
 EVERY = (*verdict.CLAIMS, *verdict.OURS)
@@ -143,6 +145,30 @@ def test_runs_of_a_sweep_are_measured_one_by_one():
         alone = verdict.quantities(made_up(good))
         mine = found[found["run"] == run].drop(columns="run").reset_index(drop=True)
         pd.testing.assert_frame_equal(mine, alone)
+
+
+def test_a_grids_results_join_those_of_other_grids(tmp_path):
+    run = pd.DataFrame(
+        [
+            {"run": "a", "variant": "", "status": "done", "commit": "c1", "computed": "cpu"},
+            {"run": "b", "variant": "", "status": "not run", "commit": None, "computed": None},
+        ]
+    )
+    tables = {name: table.assign(run="a") for name, table in made_up(True).items()}
+    tables["training"] = tables["training"].assign(seconds=36.0)
+    tables["training"].loc[7, "seconds"] = 10_000  # a machine that slept
+    searched = dict.fromkeys(("split", "view", "method", "definition"), "x") | {"clusters": 1, "layer": 6}
+    tables["search"] = pd.DataFrame([{"run": "a", "width": 768, "seed": 0, **searched, "f1": 0.5, "chance": 0.2}])
+    for name in ("quantities", "parts", "quantities"):
+        verdict.save_grid(name, {"runs": run, **tables}, tmp_path)
+    found = pd.read_csv(tmp_path / "search_grids.csv")
+    assert sorted(found["grid"]) == ["parts", "seeds"]
+    assert list(pd.read_csv(tmp_path / "quantities.csv")) == TABLES["quantities"].split()
+    assert set(pd.read_csv(tmp_path / "parts.csv")["variant"]) == {"default"}
+    facts = json.loads((tmp_path / "verdict.json").read_text())
+    assert facts["seeds"] == facts["parts"]
+    assert (facts["seeds"]["runs"], facts["seeds"]["done"]) == (2, 1)
+    assert facts["seeds"]["training_hours"] == 1.0, "100 epochs of 36 seconds"
 
 
 def test_table_1_is_decided_by_our_probe_of_the_same_model():
