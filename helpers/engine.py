@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import dask
 import psutil
 import yaml
 from distributed import Client, KilledWorker, LocalCluster, Variable, as_completed, get_worker
@@ -22,6 +23,7 @@ from tqdm import tqdm
 from helpers.device import cores
 
 TOPIC = "clm-progress"
+PREFIX = "run-"  # of the keys that Dask knows
 JOBQUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
 LONGEST_VALUE = 64 * 2**20  # bytes of a file that travel as one message
 
@@ -103,6 +105,7 @@ def _local(workers: int | None, gigabytes: float, per_gpu: int) -> LocalCluster:
     count = workers or pool_size(gigabytes, per_gpu)
     memory = int(0.85 * psutil.virtual_memory().total / count)
     threads = str(max(1, cores() // count))
+    dask.config.set({"distributed.scheduler.worker-saturation": 1.0})  # no worker holds a task that it has not begun
     with _interrupts_ignored():
         return LocalCluster(
             n_workers=count,
@@ -164,9 +167,11 @@ def run(client: Client, tasks: list[Task], label: str) -> Iterator[Outcome]:
     Raises:
         EngineError: the scheduler went away; what had ended was yielded before.
     """
-    # In the order of the list: Dask would take equal priorities in an order of its own.
+    # In the order of the list, which takes a priority for each, and a common prefix: tasks of one group wait with the
+    # scheduler, where others are dealt out to workers at once.
     futures = {
-        client.submit(t.function, *t.arguments, key=t.key, pure=False, priority=-n): t for n, t in enumerate(tasks)
+        client.submit(t.function, *t.arguments, key=PREFIX + t.key, pure=False, priority=-n): t
+        for n, t in enumerate(tasks)
     }
     line = _Line(tasks, label)
     client.subscribe_topic(TOPIC, line.event)
@@ -241,10 +246,15 @@ def report(share: float) -> None:
     with contextlib.suppress(ValueError):  # no worker: called directly
         worker = get_worker()
         key = worker.get_current_task()
-        worker.log_event(TOPIC, {"key": key, "share": share})
+        worker.log_event(TOPIC, {"key": key.removeprefix(PREFIX), "share": share})
         state = worker.state.tasks.get(key)
         if state is not None and state.state == "cancelled":
             raise Cancelled(f"{key} was cancelled")
+
+
+def task_key() -> str:
+    """From inside a task: its key."""
+    return get_worker().get_current_task().removeprefix(PREFIX)
 
 
 def worker_number() -> int:

@@ -223,7 +223,7 @@ def train_and_analyse(
     where = _where(settings)
     opened = runs.open_run(settings, dataset)
     shared = _token_path().exists() and _token_path().read_text() == token
-    mirror = None if shared else engine.Mirror(_key_here(), opened.folder)
+    mirror = None if shared else engine.Mirror(engine.task_key(), opened.folder)
     if mirror:
         mirror.pull()
 
@@ -277,12 +277,6 @@ def _where(settings: RunSettings):
     if torch.cuda.is_available():
         device = f"cuda:{engine.worker_number() % torch.cuda.device_count()}"
     return choose(settings.training.precision, settings.model.hidden_dimension, device)
-
-
-def _key_here() -> str:
-    from distributed import get_worker
-
-    return get_worker().get_current_task()
 
 
 def _token_path() -> Path:

@@ -275,6 +275,20 @@ def test_a_batch_systems_settings_are_passed_on(tmp_path):
         engine._jobqueue("slurm", 2, path)
 
 
+def _began(number: int, seconds: float) -> tuple[int, float]:
+    began = time.monotonic()
+    time.sleep(seconds)
+    return number, began
+
+
+def test_tasks_begin_in_the_order_of_the_list():
+    tasks = [engine.Task(f"{hash(n):08x}", str(n), _began, (n, 0.3 if n % 2 else 0.1)) for n in range(14)]
+    with engine.connect(workers=2) as client:
+        began = dict(outcome.value for outcome in engine.run(client, tasks, "order"))
+    order = sorted(began, key=began.get)
+    assert all(abs(place - number) <= 2 for place, number in enumerate(order)), order
+
+
 def test_the_pool_is_bounded_by_memory():
     assert engine.pool_size(10_000) == 1
     assert 1 <= engine.pool_size(0.01) <= os.cpu_count()
