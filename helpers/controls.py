@@ -75,7 +75,8 @@ def of_states(run: Run, settings: ClusteringSettings) -> pd.DataFrame:
     """Controls on the hidden states of a run, for the task label, at `epochs_of_interest`.
 
     Controls: `permuted_f1`, `permuted_ari` (labels shuffled: chance); `layer_normed_f1` (each state scaled to mean 0
-    and variance 1); `within_input_f1` (only instances of one input clustered together, mean over inputs by size);
+    and variance 1); `within_input_f1` (only instances of one input clustered together, mean over inputs by size) and
+    `within_input_chance` (the same with labels permuted);
     `linear_probe` (cross-validated accuracy of a logistic regression on held-out instructions).
 
     Returns:
@@ -108,24 +109,33 @@ def _of_layer(states: np.ndarray, frame: pd.DataFrame, settings: ClusteringSetti
         "layer_normed_f1": clustering.matched_f1(
             truth, clustering.kmeans(clustering.same_distances(normed), len(np.unique(truth)), settings)
         ),
-        "within_input_f1": within_input_f1(states, frame, settings),
-        "linear_probe": linear_probe(points, truth, frame["instruction_id"].to_numpy()),
+        **within_input_f1(states, frame, settings, rng),
+        "linear_probe": linear_probe(states, truth, frame["instruction_id"].to_numpy()),
     }
 
 
-def within_input_f1(states: np.ndarray, frame: pd.DataFrame, settings: ClusteringSettings) -> float:
+def within_input_f1(
+    states: np.ndarray, frame: pd.DataFrame, settings: ClusteringSettings, rng: np.random.Generator
+) -> dict[str, float]:
     """Matched F1 of clusters by task among the instances of one input, averaged over inputs by their instances.
 
-    Inputs that occur under one task alone are left out; NaN where none is left.
+    Groups are small, so that chance is high: it is given beside.
+
+    Returns:
+        within_input_f1, and within_input_chance, the same with labels permuted in each group. Inputs that occur under
+        one task alone are left out; NaN where none is left.
     """
-    scores, sizes = [], []
+    scores, chance, sizes = [], [], []
     for _, members in frame.groupby("input").indices.items():
         truth = frame["task"].to_numpy()[members]
         if (k := len(np.unique(truth))) > 1:
             clusters = clustering.kmeans(clustering.same_distances(states[members]), k, settings)
             scores.append(clustering.matched_f1(truth, clusters))
+            permuted = [clustering.matched_f1(rng.permutation(truth), clusters) for _ in range(PERMUTATIONS)]
+            chance.append(np.mean(permuted))
             sizes.append(len(members))
-    return float(np.average(scores, weights=sizes)) if scores else float("nan")
+    means = [float(np.average(v, weights=sizes)) if sizes else float("nan") for v in (scores, chance)]
+    return dict(zip(("within_input_f1", "within_input_chance"), means, strict=True))
 
 
 def linear_probe(points: np.ndarray, truth: np.ndarray, instructions: np.ndarray) -> float:

@@ -337,6 +337,7 @@ def claims(table: pd.DataFrame, rules: dict[str, tuple[str, float]]) -> Figure:
 CONTROL_TITLES = {
     "linear_probe": "linear probe (accuracy)",
     "within_input_f1": "F1 within one input",
+    "within_input_chance": "F1 within one input, permuted",
     "layer_normed_f1": "F1, layer-normed states",
     "raw": "F1, raw states",
     "centred": "F1, input-centred states",

@@ -16,7 +16,7 @@ import pandas as pd
 from helpers import llms, natural, search, settings, store
 from helpers.figures import SPACE_TITLES
 from helpers.table1 import LABELS
-from helpers.verdict import CENTRED, CLAIMS, CONDITION, FAILS, HOLDS, OURS, UNTESTED
+from helpers.verdict import CENTRED, CLAIMS, CONDITION, FAILS, HOLDS, OURS, UNTESTED, WIDTHS
 
 MARKS = ("<!-- made from committed tables by `python -m helpers.report --readme` -->", "<!-- end of results -->")
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -135,16 +135,9 @@ def _readme_blocks(tables: Path) -> list[str]:
     decided = claims.set_index("claim")
     shown = [w for w in _widths(claims) if claims[claims["claim"].str.endswith(f", width {w}")]["seeds"].max()]
     rows = [
-        [c.statement, c.where, c.paper, *(_cell(decided.loc[f"{c.key}, width {w}"]) for w in shown)]
+        [c.statement, c.where, c.paper, *(_cell(decided, f"{c.key}, width {w}") for w in shown)]
         for c in (*CLAIMS, *OURS)
     ]
-    grids = store.known_json(tables / "verdict.json") or {}
-    hours, runs = (sum(g[k] for g in grids.values()) for k in ("training_hours", "done"))
-    by = ", ".join(sorted({commit for g in grids.values() for commit in g["commits"]}))
-    more = (
-        f"`make verdict`: {runs} runs, {hours:.1f} hours of training on one core, commit {by}" if grids else "one run"
-    )
-    seeds_of = {w: claims[claims["claim"].str.endswith(f", width {w}")]["seeds"].max() for w in shown}
     gemma, llama = (
         pd.read_csv(tables / "table1.csv").query(query).set_index("label").loc[list(LABELS)]
         for query in ("source == 'ours' and model == 'gemma-3-270m'", "model == 'LLaMa-7B'")
@@ -156,11 +149,10 @@ def _readme_blocks(tables: Path) -> list[str]:
     ]
     bench = pd.read_csv(tables / "bench.csv")
     speed = [[b.name, b.baseline_name, f"{b.ratio:.3g}"] for b in bench.itertuples(index=False) if b.ratio == b.ratio]
-    counts = ", ".join(f"{n} {verdict}" for verdict, n in claims["verdict"].value_counts().items())
     return [
-        f"**Of {len(claims)} claims over all widths and models: {counts}.** Each has a quantity and a rule; the mean "
-        f"over seeds and its 95% interval decide. Seeds: {', '.join(f'{n} of width {w}' for w, n in seeds_of.items())} "
-        f"({more}); [all claims, with what is missing](data/laptop/tables/claims.csv).",
+        _counted(claims),
+        f"Each has a quantity and a rule; the mean over seeds and its 95% interval decide ({_seeds(claims, tables)}). "
+        "[All claims, with what is missing](data/laptop/tables/claims.csv).",
         _markdown(["the paper says", "where", "its number", *(f"width {w}" for w in shown)], rows),
         f"What one run of width 768 shows (`make reproduce`: profile *laptop*, seed {seeds}, commit "
         f"{', '.join(commits)}; {minutes:.0f} minutes from nothing on 2 shared cores, installation not counted):",
@@ -179,10 +171,11 @@ def _findings(tables: Path) -> str:
     scores, near = (pd.read_csv(tables / f"{name}.csv") for name in ("clustering", "neighbours"))
     end = scores["epoch"].max()
 
-    def span(space: str, label: str, split: str, epoch: int = end) -> str:
-        at = (scores["space"] == space) & (scores["label"] == label) & (scores["split"] == split)
-        values = scores[at & (scores["epoch"] == epoch) & (scores["layer"] > 0)]["f1"]
-        return f"{values.min():.2f} to {values.max():.2f}"
+    def course(space: str, label: str = "task") -> str:
+        """F1 of the best layer on the validation set: untrained, at its highest, at the end."""
+        at = (scores["space"] == space) & (scores["label"] == label) & (scores["split"] == "validation")
+        best = scores[at & (scores["layer"] > 0)].groupby("epoch")["f1"].max()
+        return f"{best.iloc[0]:.2f}, {best.max():.2f} (epoch {best.idxmax()}), {best.iloc[-1]:.2f}"
 
     near = near[near["k"] == 10].pivot(index="epoch", columns="layer", values="same_task")
     hard = pd.read_csv(tables / "hard.csv").query("epoch == @end")
@@ -194,14 +187,12 @@ def _findings(tables: Path) -> str:
     return "\n".join(
         [
             f"- Validation accuracy reaches {training['accuracy_validation'].max():.2f} (epoch {best} of {end} run).",
-            f"- Raw states do not come to cluster by task: validation F1 over layers 1 to 6 is "
-            f"{span('raw', 'task', 'validation', 0)} untrained and {span('raw', 'task', 'validation')} at the end. "
-            f"After subtracting each input's mean state it is {span('centred', 'task', 'validation')}.",
+            "- F1 of unseen instances' clusters by task, best layer, untrained, at its highest and at the end: raw "
+            f"states {course('raw')}; t-SNE {course('tsne')}; less each input's mean state {course('centred')}. By "
+            f"distribution and mapping, raw: {course('raw', 'distribution_mapping')}.",
             _searched(tables),
-            f"- They do cluster by distribution and mapping: {span('raw', 'distribution_mapping', 'validation', 0)} "
-            f"untrained, {span('raw', 'distribution_mapping', 'validation')} at the end.",
-            f"- Neighbours share the task before training: {near.loc[0, 4]:.2f} of 10 at layer 4 untrained, "
-            f"{near.loc[end, 4]:.2f} at the end. What instructions look like is enough for that.",
+            f"- Neighbours share the task before training: {near.loc[0].max():.2f} of 10 untrained, "
+            f"{near.loc[end].max():.2f} at the end, best layer each. What instructions look like is enough for that.",
             f"- Hard examples are answered rightly {hard['accuracy_hard'].iloc[0]:.0%} of the time at epoch {end}, and "
             f"{hard['nearer_own_task'].max():.0%} are nearer to their own task than to their original.",
             f"- Clusters are used: moved to another task's mean for the same input at layer {layer}, "
@@ -215,9 +206,9 @@ def _findings(tables: Path) -> str:
 
 def _searched(tables: Path) -> str:
     """How far the search for raw task clusters went, over every run that was searched."""
-    names = ("search.csv", "search_grids.csv")
-    found = pd.concat([pd.read_csv(tables / name) for name in names if (tables / name).exists()]).fillna("")
-    runs = len(found.drop_duplicates([c for c in ("grid", "variant", "width", "seed") if c in found]))
+    everywhere = tables / "search_grids.csv"
+    found = pd.read_csv(everywhere if everywhere.exists() else tables / "search.csv")
+    runs = found["run"].nunique() if "run" in found else len(found.drop_duplicates(["width", "seed"]))
     ways = len(found[found["view"] != "centred"].drop_duplicates(list(search.PAPER)))
     raw = found[(found["view"] != "centred") & (found["clusters"] == 1) & (found["definition"] == "matched")]
     best = raw.loc[raw.groupby("split")["f1"].idxmax()].set_index("split")
@@ -229,9 +220,10 @@ def _searched(tables: Path) -> str:
         for split, title in (("subset", "the training subset"), ("validation", "validation"))
     ]
     return (
-        f"- A search over {runs} runs and {ways} ways of looking at raw states gives at most a matched F1 of "
-        f"{' and '.join(shown)}. Raw clusters are those of a task with one input: five for each task, each called by "
-        f"its majority, have F1 {pure['f1']:.2f} on validation (labels permuted: {pure['chance']:.2f})."
+        f"- A search over {runs} {'run' if runs == 1 else 'runs'}, up to three epochs of each and {ways} ways of "
+        f"looking at raw states gives at most a matched F1 of {' and '.join(shown)}. Raw clusters are those of a task "
+        f"with one input: five for each task, each called by its majority, have F1 {pure['f1']:.2f} on validation "
+        f"(labels permuted: {pure['chance']:.2f})."
     )
 
 
@@ -240,8 +232,43 @@ def _widths(claims: pd.DataFrame) -> list[int]:
     return list(dict.fromkeys(claims["claim"].str.extract(r", width (\d+)$")[0].dropna().astype(int)))
 
 
-def _cell(row: pd.Series) -> str:
-    """A claim at one width in few words: the verdict, the mean and its interval."""
+def _counted(claims: pd.DataFrame) -> str:
+    """How many of the paper's statements hold, at its own widths and models, and at others."""
+    key, width = (
+        claims["claim"].str.split(", ").str[0],
+        claims["claim"].str.extract(r", width (\\d+)$")[0].astype(float),
+    )
+    paper, standin = width.isna() | width.isin(WIDTHS), sorted(set(width.dropna()) - set(WIDTHS))
+
+    def counts(chosen: pd.Series) -> str:
+        found = claims[chosen & ~key.isin([c.key for c in OURS])]["verdict"].value_counts()
+        return ", ".join(f"{found[v]} {v}" for v in CLASSES if v in found)
+
+    text = f"**The paper's statements, at its three widths and about pretrained models: {counts(paper)}.**"
+    return text + "".join(f" At width {w:.0f}, a stand-in that 2 cores afford: {counts(width == w)}." for w in standin)
+
+
+def _seeds(claims: pd.DataFrame, tables: Path) -> str:
+    """How many runs of each width decide, and what they took."""
+    most = {w: claims[claims["claim"].str.endswith(f", width {w}")]["seeds"].max() for w in _widths(claims)}
+    grids = store.known_json(tables / "verdict.json") or {}
+    epochs = {w: e for g in grids.values() for w, e in g["epochs"].items()}
+    seeds = [f"{n} of width {w}" + (f" to epoch {epochs[str(w)]}" if str(w) in epochs else "") for w, n in most.items()]
+    if not grids:
+        return f"seeds: {', '.join(seeds)}; `make verdict` adds more"
+    hours = {run: h for g in grids.values() for run, h in g["hours"].items()}  # grids may share a run
+    by = ", ".join(sorted({commit for g in grids.values() for commit in g["commits"]}))
+    return (
+        f"seeds: {', '.join(seeds)}; `make verdict`, {len(hours)} runs with variants, {sum(hours.values()):.0f} hours "
+        f"of one worker's training, commit {by}"
+    )
+
+
+def _cell(decided: pd.DataFrame, claim: str) -> str:
+    """A claim at one width in few words: the verdict, the mean and its interval; nothing where it is not asked."""
+    if claim not in decided.index:
+        return ""
+    row = decided.loc[claim]
     if not row["seeds"]:
         return UNTESTED
     condition = " when input-centred" if row["condition"] == CENTRED else ""

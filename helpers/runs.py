@@ -89,8 +89,19 @@ class Run:
         return states.load_record(store.check_file(self.record_path(epoch), expected, remedy))
 
     def model(self, which: str = "best"):
-        """The transformers model at the best or the last epoch trained, float32, on the CPU, in evaluation mode."""
+        """The transformers model at the best or the last epoch trained, float32, on the CPU, in evaluation mode.
+
+        Raises:
+            store.ArtefactError: the weights are lost or changed, or those of an epoch after the one at which these
+                settings stop: another call with a later training.stop_epoch has trained the run further.
+        """
         entry = self.progress[which]
+        epoch = entry.get("epoch", self.epoch)
+        if epoch > self.settings.training.last_epoch:
+            raise store.ArtefactError(
+                f"{self.name} was trained further, and its {which} weights are of epoch {epoch}, after "
+                f"training.stop_epoch={self.settings.training.last_epoch}; raise that, or delete {self.folder}"
+            )
         path = store.check_file(self.folder / entry["file"], entry["sha256"], f"delete {self.folder} and train again")
         model = gpt.build(self.settings.model, len(self.dataset.vocabulary), seed=0)
         gpt.load_weights(model, load_file(path))

@@ -29,27 +29,39 @@ MULTIPLES = (1, 2, 5)  # clusters for each task; a task has five input-output pa
 
 
 def of_run(
-    run: Run, settings: ClusteringSettings, tsne_settings: TsneSettings, jobs: int | None = None
+    run: Run, scores: pd.DataFrame, settings: ClusteringSettings, tsne_settings: TsneSettings, jobs: int | None = None
 ) -> pd.DataFrame:
-    """Task F1 of the last logged epoch in every way tried, each at its best layer above the embeddings.
+    """Task F1 in every way tried, at the best of some epochs and of all layers above the embeddings.
+
+    The epochs are the last, and those at which the paper's own way gives most on either evaluation set.
 
     Args:
         run: a finished run.
+        scores: its clustering.csv, where those epochs are looked up.
         settings: of KMeans.
         tsne_settings: of the view tsne.
         jobs: layers at once; all cores if None.
 
     Returns:
-        width, seed, split, view, method, clusters (for each task), definition, layer, f1, chance (the same score with
-        permuted labels).
+        width, seed, split, view, method, clusters (for each task), definition, epoch, layer, f1, chance (the same score
+        with permuted labels, at the layer where that is highest).
     """
-    epoch = run.logged_epochs[-1]
-    layers = range(1, run.record(epoch).states("validation").shape[0])
-    work = [delayed(_of_layer)(run, epoch, split, n, settings, tsne_settings) for split in SPLITS for n in layers]
+    layers = range(1, run.record(run.logged_epochs[-1]).states("validation").shape[0])
+    places = [(epoch, split, n) for epoch in epochs(run, scores) for split in SPLITS for n in layers]
+    work = [delayed(_of_layer)(run, *place, settings, tsne_settings) for place in places]
     rows = [row for rows in Parallel(n_jobs=jobs or cores(), inner_max_num_threads=1)(work) for row in rows]
     table = pd.DataFrame(rows)
-    best = table.groupby(["split", *PAPER], sort=False)["f1"].idxmax()
-    return table.loc[best].assign(**run.point).reset_index(drop=True)
+    ways = table.groupby(["split", *PAPER], sort=False)
+    table["chance"] = ways["chance"].transform("max")
+    return table.loc[ways["f1"].idxmax()].assign(**run.point).reset_index(drop=True)
+
+
+def epochs(run: Run, scores: pd.DataFrame) -> list[int]:
+    """The last recorded epoch, and those with the highest F1 by task of raw states on either evaluation set."""
+    mine = (scores[list(run.point)] == pd.Series(run.point)).all(axis=1)
+    task = scores[mine & (scores["space"] == "raw") & (scores["label"] == "task") & (scores["layer"] > 0)]
+    peaks = task.loc[task.groupby("split")["f1"].idxmax(), "epoch"]
+    return sorted({*map(int, peaks), run.logged_epochs[-1]})
 
 
 def views(states: np.ndarray, centred: np.ndarray, settings: TsneSettings, seed: int) -> dict[str, np.ndarray]:
@@ -111,7 +123,9 @@ def _of_layer(run, epoch: int, split: str, layer: int, settings, tsne_settings) 
         best = max(found, key=lambda one: measure(truth, one))
         chance = np.mean([measure(rng.permutation(truth), best) for _ in range(PERMUTATIONS)])
         way = {"view": view, "method": method, "clusters": clusters, "definition": definition}
-        rows.append({"split": split, **way, "layer": layer, "f1": measure(truth, best), "chance": chance})
+        rows.append(
+            {"split": split, **way, "epoch": epoch, "layer": layer, "f1": measure(truth, best), "chance": chance}
+        )
 
     with threadpool_limits(1):
         for view, points in views(raw, centred, tsne_settings, settings.seed).items():

@@ -198,7 +198,7 @@ class ProbeSettings(_Section):
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     n_init: int = Field(2, ge=1)  # restarts of KMeans at the least; few clusters get more (table1.STARTS)
-    resamples: int = Field(200, ge=10)  # of instructions and pairs, for the intervals
+    resamples: int = Field(200, ge=10)  # of instructions, for the intervals
     seed: int = Field(0, ge=0)  # of the draw of pairs and instructions
 
 

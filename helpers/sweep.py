@@ -48,7 +48,7 @@ from helpers.settings import RunSettings, Settings, SettingsError, digest, resol
 
 TABLES = ("training", "clustering", "variance", "hard", "neighbours", "surface", "controls", "causal", "search")
 ANALYSIS = ("clustering", "tsne", "neighbours")  # the sections of the settings that the analysis reads
-ANALYSIS_CODE = ("runs", "clustering", "neighbours", "controls", "causal", "search")
+ANALYSIS_CODE = ("grammar", "synthetic", "runs", "clustering", "neighbours", "controls", "causal", "search")
 EPOCHS_SHARE = 0.9  # of the work of a run, the rest being analysis
 
 
@@ -241,7 +241,7 @@ def train_and_analyse(
     tables["surface"] = controls.surface(dataset, clustering_settings).assign(**done.point)
     tables["controls"] = controls.of_states(done, clustering_settings)
     tables["causal"] = causal.moves(done)
-    tables["search"] = search.of_run(done, clustering_settings, tsne, jobs=1)
+    tables["search"] = search.of_run(done, tables["clustering"], clustering_settings, tsne, jobs=1)
     if mirror:
         mirror.push()
     best = done.history.set_index("epoch").loc[done.best_epoch]

@@ -16,10 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from helpers import grammar, store
+from helpers import fingerprint, grammar, store
 from helpers.settings import DataSettings, digest
-
-FORMAT = 1  # raise when the files' columns change
 
 
 @dataclass(frozen=True)
@@ -266,7 +264,8 @@ def _content(instances: pd.DataFrame, distributions: pd.DataFrame) -> str:
 
 def folder(settings: DataSettings) -> Path:
     """Where the data set of these settings lies."""
-    return store.DATA / "datasets" / digest({"format": FORMAT, **settings.model_dump(mode="json")})
+    code = fingerprint.of_code("grammar", "synthetic")
+    return store.DATA / "datasets" / digest({"code": code, **settings.model_dump(mode="json")})
 
 
 def save(dataset: Dataset) -> Path:

@@ -20,10 +20,20 @@ def test_within_one_input_the_input_cannot_hide_the_task(frame):
     states[:, 0] += frame["task"]  # small
     states[:, 1] += 50 * (frame["input"] == "b")  # large
     settings = ClusteringSettings(n_init=3)
-    assert controls.within_input_f1(states, frame, settings) == pytest.approx(1)
+    found = controls.within_input_f1(states, frame, settings, rng)
+    assert found["within_input_f1"] == pytest.approx(1)
     assert clustering.matched_f1(frame["task"], clustering.kmeans(states, 2, settings)) < 0.8
     alone = frame[frame["input"] == "c"].reset_index(drop=True)
-    assert np.isnan(controls.within_input_f1(states[:8], alone, settings))
+    assert np.isnan(controls.within_input_f1(states[:8], alone, settings, rng)["within_input_f1"])
+
+
+def test_within_one_input_noise_scores_as_its_own_chance(frame):
+    rng = np.random.default_rng(0)
+    settings = ClusteringSettings(n_init=2)
+    found = [controls.within_input_f1(rng.normal(size=(40, 5)), frame, settings, rng) for _ in range(10)]
+    means = {name: np.mean([f[name] for f in found]) for name in found[0]}
+    assert means["within_input_f1"] == pytest.approx(means["within_input_chance"], abs=0.05)
+    assert means["within_input_chance"] > 0.5, "well above that of all instances together"
 
 
 def test_the_linear_probe_finds_what_is_there_on_instructions_held_out_and_nothing_in_noise():
@@ -36,6 +46,17 @@ def test_the_linear_probe_finds_what_is_there_on_instructions_held_out_and_nothi
     # What tells the instruction apart and not the task does not help on other instructions.
     memory = 5 * rng.normal(size=(24, 6))[instructions] + noise
     assert controls.linear_probe(memory, truth, instructions) < 0.6
+
+
+def test_the_linear_probe_finds_nothing_in_noise_of_many_dimensions(run):
+    rng = np.random.default_rng(0)
+    frame = run.dataset.split("validation").sort_values("task").reset_index(drop=True)
+    found = []
+    for _ in range(3):
+        noise = rng.normal(size=(frame["instruction_id"].nunique(), 2 * len(frame)))
+        states = noise[pd.factorize(frame["instruction_id"])[0]] + 0.1 * rng.normal(size=(len(frame), 2 * len(frame)))
+        found.append(controls._of_layer(states, frame, ClusteringSettings(n_init=1))["linear_probe"])
+    assert np.mean(found) < frame["task"].value_counts(normalize=True).max() + 0.1
 
 
 def test_the_surface_of_a_data_set(dataset):
@@ -51,7 +72,7 @@ def test_states_are_controlled_at_every_layer(run):
     table = controls.of_states(run, ClusteringSettings(n_init=2))
     epochs = set(controls.epochs_of_interest(run).values())
     assert set(table["epoch"]) == epochs
-    assert len(table) == len(epochs) * 2 * 3 * 5
+    assert len(table) == len(epochs) * 2 * 3 * 6
     chance = table.query("control == 'permuted_ari'")["value"]
     assert chance.abs().max() < 0.1
     assert table["value"].notna().all()

@@ -89,15 +89,25 @@ def test_intervals_of_a_perfect_clustering_are_a_point(clustered):
     assert (task["low"], task["high"]) == (1, 1)
 
 
-def test_resamples_keep_every_task_and_cross_instructions_with_pairs(clustered):
-    rows = table1._two_way(np.random.default_rng(0), clustered.instances)
+@pytest.mark.parametrize("layer", [0, 1])
+def test_intervals_hold_their_own_estimate(clustered, layer):
+    found = table1.intervals(clustered, layer, resamples=60)
+    estimates = table1.score_layers(clustered)
+    for row in found.itertuples():
+        at = (estimates["layer"] == layer) & (estimates["space"] == "raw") & (estimates["label"] == row.label)
+        estimate = estimates.loc[at, row.metric].item()
+        assert row.low - 1e-9 <= estimate <= row.high + 1e-9, (row, estimate)
+
+
+def test_resamples_draw_instructions_and_keep_every_pair(clustered):
+    rows = table1._redrawn(np.random.default_rng(0), clustered.instances)
     drawn = clustered.instances.iloc[rows]
     assert len(rows) == len(clustered.instances)
     assert (drawn.groupby("task").size() == 24).all()
     one = drawn[drawn["task"] == "antonyms"]
     counts = one.groupby(["instruction_id", "mapping"]).size().unstack(fill_value=0)
-    by_hand = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.to_numpy().sum()
-    np.testing.assert_allclose(counts, by_hand)
+    assert counts.nunique(axis=1).eq(1).all(), "an instruction comes with all of its pairs, each time it is drawn"
+    assert counts.shape[1] == clustered.instances.query("task == 'antonyms'")["mapping"].nunique()
 
 
 def test_held_out_neighbours(clustered):

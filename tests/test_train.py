@@ -256,6 +256,16 @@ def test_a_run_saved_by_us_loads_into_plain_transformers(run):
     shutil.rmtree(run.folder / "export")
 
 
+def test_weights_of_a_later_epoch_than_the_settings_stop_at_are_refused(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "DATA", tmp_path)
+    longer, shorter = (resolve("smoke", f"{TINY} training.stop_epoch={n}").run(16, 0) for n in (4, 2))
+    train.train(longer, dataset, CPU32, progress=lambda epochs, **_: epochs)
+    run = runs.open_run(shorter, dataset)
+    assert run.epoch == 4, "the same run"
+    with pytest.raises(store.ArtefactError, match=r"last weights are of epoch 4, after training.stop_epoch=2"):
+        run.model("last")
+
+
 def test_open_grid_says_which_run_is_unfinished(settings, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "DATA", tmp_path)
     from helpers import synthetic
