@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from IPython.display import Image
 from matplotlib.figure import Figure
 
 from helpers import store
@@ -75,8 +76,8 @@ class Workspace:
         self._note(path)
         return table
 
-    def save_figure(self, name: str, figure: Figure) -> Figure:
-        """Write a figure as figures/<profile>/<name>.svg and .png."""
+    def save_figure(self, name: str, figure: Figure) -> Image:
+        """Write a figure as figures/<profile>/<name>.svg and .png; returns the latter, drawn once, to show."""
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once, not again for each of the files and for the notebook
         for suffix, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 110})):
@@ -84,7 +85,7 @@ class Workspace:
             with store.replacing(path) as temporary:
                 figure.savefig(temporary, format=suffix, bbox_inches="tight", **options)
             self._note(path)
-        return figure
+        return Image(filename=path, width=round(90 * figure.get_figwidth()), alt=figure.get_suptitle())
 
     def uses(self, folder: Path) -> Path:
         """Note a data set, run or probe that this notebook made, so that losing it reruns the notebook."""
