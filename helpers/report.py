@@ -16,7 +16,7 @@ import pandas as pd
 from helpers import llms, natural, search, settings, store
 from helpers.figures import SPACE_TITLES
 from helpers.table1 import LABELS
-from helpers.verdict import CENTRED, CLAIMS, CONDITION, FAILS, HOLDS, OURS, UNTESTED, WIDTHS
+from helpers.verdict import AT_PEAK, CENTRED, CLAIMS, CONDITION, FAILS, HOLDS, OURS, UNTESTED, WIDTHS
 
 MARKS = ("<!-- made from committed tables by `python -m helpers.report --readme` -->", "<!-- end of results -->")
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -271,8 +271,9 @@ def _cell(decided: pd.DataFrame, claim: str) -> str:
     row = decided.loc[claim]
     if not row["seeds"]:
         return UNTESTED
-    condition = " when input-centred" if row["condition"] == CENTRED else ""
-    verdict = HOLDS + condition if row["verdict"] == CONDITION else row["verdict"]
+    short = {CENTRED: "input-centred", AT_PEAK: "at its best epoch"}
+    met = " or ".join(words for text, words in short.items() if text in str(row["condition"]))
+    verdict = f"{HOLDS} {met}" if row["verdict"] == CONDITION else row["verdict"]
     between = "one seed" if row["seeds"] == 1 else f"{row['low']:.2f} to {row['high']:.2f}"
     return f"**{verdict}**: {row['ours']:.2f} ({between})"
 

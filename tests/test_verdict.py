@@ -114,11 +114,26 @@ def test_a_claim_that_holds_on_centred_states_alone_holds_under_that_condition()
     assert "centred states" in row["quantity"]
 
 
+def test_clusters_that_were_there_at_an_earlier_epoch_are_a_condition():
+    def faded(seed: int) -> pd.DataFrame:
+        tables = made_up(True, seed)
+        late = tables["clustering"]["epoch"] > 60
+        tables["clustering"].loc[late, "f1"] *= 0.5
+        tables["clustering"] = tables["clustering"][tables["clustering"]["space"] == "raw"]
+        return verdict.quantities(tables)
+
+    found = verdict.judge(pd.concat([faded(seed) for seed in range(4)]), (768,)).set_index("claim")
+    assert found.loc["task_subset, width 768", "verdict"] == CONDITION
+    assert found.loc["task_subset, width 768", "condition"] == verdict.AT_PEAK
+    assert found.loc["peak, width 768", "verdict"] == HOLDS
+    assert found.loc["distribution, width 768", "verdict"] == FAILS
+
+
 def test_an_interval_on_both_sides_of_the_rule_is_undecided():
     table = measured(True)
     chosen = (table["claim"] == "task_subset") & (table["space"] == "raw")
     table.loc[chosen, "value"] = [0.7, 1.0, 0.8, 1.0]
-    table = table[~((table["claim"] == "task_subset") & (table["space"] == "centred"))]
+    table = table[(table["claim"] == "task_subset") & (table["space"] == "raw")]
     row = verdict.judge(table, (768,)).set_index("claim").loc["task_subset, width 768"]
     assert row["verdict"] == UNTESTED
     assert "both sides" in row["condition"]
@@ -133,9 +148,12 @@ def test_the_interval_is_students():
 def test_what_a_run_cannot_tell_is_left_out_and_not_guessed():
     tables = made_up(True)
     short = {name: t[t["epoch"] <= 40] if "epoch" in t else t for name, t in tables.items() if name != "causal"}
-    found = set(verdict.quantities(short)["claim"])
+    table = verdict.quantities(short)
+    found = set(table["claim"])
     assert "stops_at_51" not in found, "its best epoch may lie ahead"
-    assert "task_subset" not in found, "that is not late in training"
+    assert table.query("claim == 'task_subset'")["space"].str.endswith(verdict.PEAK).all(), (
+        "that is not late in training"
+    )
     assert "causal" not in found
     assert "accuracy_late" in found
 
