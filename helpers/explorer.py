@@ -156,6 +156,7 @@ class Panel(widgets.VBox):
             self.scatter = scatter.widget
             self.scatter.observe(lambda c: self.explorer._selected_in(self, c["new"]), "selection")
             self.scatter.observe(lambda c: self.explorer._hovered_in(self, c["new"]), "hovering")
+        self.scatter.hovering = -1  # what is hovered may be gone, and its tooltip stops the drawing
         self.scatter.data = frame
         self.scatter.selection = np.array([], dtype=np.uint32)
         self.scatter.tooltip_preview, self.scatter.tooltip_properties = preview, shown
