@@ -156,7 +156,7 @@ class Panel(widgets.VBox):
             self.scatter = scatter.widget
             self.scatter.observe(lambda c: self.explorer._selected_in(self, c["new"]), "selection")
             self.scatter.observe(lambda c: self.explorer._hovered_in(self, c["new"]), "hovering")
-        self.scatter.hovering = -1  # what is hovered may be gone, and its tooltip stops the drawing
+        self.scatter.tooltip_enable, self.scatter.hovering = False, -1  # what is hovered may be gone: no drawing then
         self.scatter.data = frame
         self.scatter.selection = np.array([], dtype=np.uint32)
         self.scatter.tooltip_preview, self.scatter.tooltip_properties = preview, shown
@@ -214,6 +214,7 @@ class Panel(widgets.VBox):
             self.scatter.transition_points = moved
             self.scatter.non_spatial_points_update = not moved
             self.scatter.points = wanted["points"].copy()
+        self.scatter.tooltip_enable = True
         wanted |= {"new": False, "moved": False, "colours": None}
         return moved
 

@@ -41,7 +41,7 @@ def browsing(**context):
         page = browser.new_context(**context).new_page()
         problems: list[str] = []
         page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda e: problems.append(str(e)))
+        page.on("pageerror", lambda e: problems.append(f"{e} {e.stack}"))
         page.on("requestfailed", lambda r: problems.append(f"{r.url} {r.failure}"))
         try:
             yield page, problems

@@ -66,12 +66,13 @@ def main(run: Path) -> None:
             page.mouse.move(*at)
             page.wait_for_timeout(1200)
             shot(page, ".clm-plot canvas").save(target / "explorer_hover.png", optimize=True)
+            page.mouse.move(2, 2)
+            page.wait_for_timeout(800)
             hard = notebook.ask(
                 "int((explorer.show(split='subset', colour='kind').source.frame('subset')['kind'] == 'hard').argmax())"
             )
             notebook.ask(f"explorer.select([{hard}])")
             notebook.until("explorer.wait()._pacer.drawn == explorer._pacer.sent", 30)
-            page.mouse.move(2, 2)
             page.wait_for_timeout(1500)
             shot(page).save(target / "explorer_neighbours.png", optimize=True)
         assert not problems, problems

@@ -121,6 +121,21 @@ def test_hovering_tells_of_the_instance_and_is_linked(opened):
     opened.page.mouse.move(5, 5)
 
 
+def test_fewer_instances_may_come_while_one_of_the_last_is_hovered(opened):
+    fewer = opened.ask("len(explorer.source.frame('subset'))")
+    points = np.array(opened.ask("explorer.panels[0].points.tolist()"))
+    distance = np.linalg.norm(points[:, None] - points[None], axis=-1) + 9 * np.eye(len(points))
+    row = int(fewer + distance.min(1)[fewer:].argmax())
+    opened.page.mouse.move(*place(opened, row))
+    opened.until(f"explorer.panels[0].scatter.hovering == {row}")
+    opened.page.wait_for_timeout(600)  # its tooltip
+    opened.until("explorer.show(split='subset').split.value == 'subset'")
+    opened.until(IDLE)
+    opened.page.wait_for_timeout(500)  # an error would come with each frame; the fixture looks for them
+    opened.page.mouse.move(5, 5)
+    opened.until("explorer.show(split='validation').split.value == 'validation'")
+
+
 def test_a_click_shows_neighbours_and_how_they_change(opened):
     row = lonely(opened)
     opened.page.mouse.click(*place(opened, row))
