@@ -20,6 +20,9 @@ from helpers.verdict import AT_PEAK, CENTRED, CLAIMS, CONDITION, FAILS, HOLDS, O
 
 MARKS = ("<!-- made from committed tables by `python -m helpers.report --readme` -->", "<!-- end of results -->")
 TEMPLATE = Path(__file__).with_name("report.html")
+PLURAL = {
+    HOLDS: "hold", CONDITION: "hold under a stated condition", FAILS: "do not hold", UNTESTED: "are not tested",
+}  # fmt: skip
 CLASSES = {HOLDS: "holds", CONDITION: "condition", FAILS: "fails", UNTESTED: "untested"}
 
 
@@ -206,24 +209,28 @@ def _findings(tables: Path) -> str:
 
 def _searched(tables: Path) -> str:
     """How far the search for raw task clusters went, over every run that was searched."""
-    everywhere = tables / "search_grids.csv"
-    found = pd.read_csv(everywhere if everywhere.exists() else tables / "search.csv")
-    runs = found["run"].nunique() if "run" in found else len(found.drop_duplicates(["width", "seed"]))
+    found = [pd.read_csv(tables / "search.csv").assign(run="of this profile")]
+    if (everywhere := tables / "search_grids.csv").exists():
+        found.append(pd.read_csv(everywhere))
+    found = pd.concat(found, ignore_index=True)
+    runs = len(found.drop_duplicates(["run", "width", "seed"]))
     ways = len(found[found["view"] != "centred"].drop_duplicates(list(search.PAPER)))
     raw = found[(found["view"] != "centred") & (found["clusters"] == 1) & (found["definition"] == "matched")]
     best = raw.loc[raw.groupby("split")["f1"].idxmax()].set_index("split")
     pure = found[(found["view"] == "raw") & (found["clusters"] == 5) & (found["definition"] == "majority")]
     pure = pure.loc[pure[pure["split"] == "validation"]["f1"].idxmax()]
+    own = raw[raw["view"].isin(("raw", "tsne")) & (raw["method"] == "kmeans")].groupby("split")["f1"].max()
     shown = [
         f"{best.loc[split, 'f1']:.2f} on {title} ({best.loc[split, 'view'].replace('_', ' ')}, "
-        f"{best.loc[split, 'method'].replace('_', ' ')})"
+        f"{best.loc[split, 'method'].replace('_', ' ')}, width {best.loc[split, 'width']} at epoch "
+        f"{best.loc[split, 'epoch']})"
         for split, title in (("subset", "the training subset"), ("validation", "validation"))
     ]
     return (
         f"- A search over {runs} {'run' if runs == 1 else 'runs'}, up to three epochs of each and {ways} ways of "
-        f"looking at raw states gives at most a matched F1 of {' and '.join(shown)}. Raw clusters are those of a task "
-        f"with one input: five for each task, each called by its majority, have F1 {pure['f1']:.2f} on validation "
-        f"(labels permuted: {pure['chance']:.2f})."
+        f"looking at raw states gives at most a matched F1 of {' and '.join(shown)}; KMeans on raw or t-SNE states, as "
+        f"in the paper, {own['subset']:.2f} and {own['validation']:.2f}. Five clusters for each task, each called by its "
+        f"majority, have F1 {pure['f1']:.2f} on validation (labels permuted: {pure['chance']:.2f})."
     )
 
 
@@ -236,13 +243,13 @@ def _counted(claims: pd.DataFrame) -> str:
     """How many of the paper's statements hold, at its own widths and models, and at others."""
     key, width = (
         claims["claim"].str.split(", ").str[0],
-        claims["claim"].str.extract(r", width (\\d+)$")[0].astype(float),
+        claims["claim"].str.extract(r", width (\d+)$")[0].astype(float),
     )
     paper, standin = width.isna() | width.isin(WIDTHS), sorted(set(width.dropna()) - set(WIDTHS))
 
     def counts(chosen: pd.Series) -> str:
         found = claims[chosen & ~key.isin([c.key for c in OURS])]["verdict"].value_counts()
-        return ", ".join(f"{found[v]} {v}" for v in CLASSES if v in found)
+        return ", ".join(f"{found[v]} {words}" for v, words in PLURAL.items() if v in found)
 
     text = f"**The paper's statements, at its three widths and about pretrained models: {counts(paper)}.**"
     return text + "".join(f" At width {w:.0f}, a stand-in that 2 cores afford: {counts(width == w)}." for w in standin)
@@ -253,13 +260,15 @@ def _seeds(claims: pd.DataFrame, tables: Path) -> str:
     most = {w: claims[claims["claim"].str.endswith(f", width {w}")]["seeds"].max() for w in _widths(claims)}
     grids = store.known_json(tables / "verdict.json") or {}
     epochs = {w: e for g in grids.values() for w, e in g["epochs"].items()}
-    seeds = [f"{n} of width {w}" + (f" to epoch {epochs[str(w)]}" if str(w) in epochs else "") for w, n in most.items()]
+    seeds = [
+        f"{n} of width {w}" + (f" to epoch {epochs[str(w)]}" if str(w) in epochs else "") for w, n in most.items() if n
+    ]
     if not grids:
         return f"seeds: {', '.join(seeds)}; `make verdict` adds more"
     hours = {run: h for g in grids.values() for run, h in g["hours"].items()}  # grids may share a run
     by = ", ".join(sorted({commit for g in grids.values() for commit in g["commits"]}))
     return (
-        f"seeds: {', '.join(seeds)}; `make verdict`, {len(hours)} runs with variants, {sum(hours.values()):.0f} hours "
+        f"seeds: {', '.join(seeds)}; `make verdict`, {len(hours)} runs with variants, {sum(hours.values()):.1f} hours "
         f"of one worker's training, commit {by}"
     )
 
