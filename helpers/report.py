@@ -229,7 +229,7 @@ def _searched(tables: Path) -> str:
     return (
         f"- A search over {runs} {'run' if runs == 1 else 'runs'}, up to three epochs of each and {ways} ways of "
         f"looking at raw states gives at most a matched F1 of {' and '.join(shown)}; KMeans on raw or t-SNE states, as "
-        f"in the paper, {own['subset']:.2f} and {own['validation']:.2f}. Five clusters for each task, each called by its "
+        f"in the paper, {own['subset']:.2f} and {own['validation']:.2f}. Five clusters a task, each called by its "
         f"majority, have F1 {pure['f1']:.2f} on validation (labels permuted: {pure['chance']:.2f})."
     )
 

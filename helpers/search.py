@@ -24,7 +24,7 @@ from helpers.states import SPLITS
 
 PAPER = {"view": "raw", "method": "kmeans", "clusters": 1, "definition": "matched"}
 STARTS = 20  # single starts of KMeans, of which the labels choose the best
-PERMUTATIONS = 20
+PERMUTATIONS = 5
 MULTIPLES = (1, 2, 5)  # clusters for each task; a task has five input-output pairs
 
 
