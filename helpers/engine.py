@@ -105,8 +105,8 @@ def _local(workers: int | None, gigabytes: float, per_gpu: int) -> LocalCluster:
     count = workers or pool_size(gigabytes, per_gpu)
     memory = int(0.85 * psutil.virtual_memory().total / count)
     threads = str(max(1, cores() // count))
-    dask.config.set({"distributed.scheduler.worker-saturation": 1.0})  # no worker holds a task that it has not begun
-    with _interrupts_ignored():
+    begun_only = {"distributed.scheduler.worker-saturation": 1.0}  # no worker holds a task that it has not begun
+    with _interrupts_ignored(), dask.config.set(begun_only):
         return LocalCluster(
             n_workers=count,
             threads_per_worker=1,

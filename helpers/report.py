@@ -135,8 +135,11 @@ def _readme_blocks(tables: Path) -> list[str]:
     minutes = sum(facts["longest_seconds"] for facts in made.values()) / 60
     seeds = ", ".join(str(s) for s in next(iter(made.values()))["seeds"])
     claims = pd.read_csv(tables / "claims.csv")
+    split = claims["claim"].str.extract(r"^(?P<key>.*?), (?:width (?P<width>\d+))?")
+    claims = claims.join(split.astype({"width": "Int64"}))
+    seeds_of = claims.groupby("width", sort=False)["seeds"].max()
+    shown = list(seeds_of[seeds_of > 0].index)
     decided = claims.set_index("claim")
-    shown = [w for w in _widths(claims) if claims[claims["claim"].str.endswith(f", width {w}")]["seeds"].max()]
     rows = [
         [c.statement, c.where, c.paper, *(_cell(decided, f"{c.key}, width {w}") for w in shown)]
         for c in (*CLAIMS, *OURS)
@@ -154,8 +157,8 @@ def _readme_blocks(tables: Path) -> list[str]:
     speed = [[b.name, b.baseline_name, f"{b.ratio:.3g}"] for b in bench.itertuples(index=False) if b.ratio == b.ratio]
     return [
         _counted(claims),
-        f"Each has a quantity and a rule; the mean over seeds and its 95% interval decide ({_seeds(claims, tables)}). "
-        "[All claims, with what is missing](data/laptop/tables/claims.csv).",
+        "Each has a quantity and a rule; the mean over seeds and its 95% interval decide "
+        f"({_seeds(seeds_of[shown], tables)}). [All claims, with what is missing](data/laptop/tables/claims.csv).",
         _markdown(["the paper says", "where", "its number", *(f"width {w}" for w in shown)], rows),
         f"What one run of width 768 shows (`make reproduce`: profile *laptop*, seed {seeds}, commit "
         f"{', '.join(commits)}; {minutes:.0f} minutes from nothing on 2 shared cores, installation not counted):",
@@ -234,35 +237,28 @@ def _searched(tables: Path) -> str:
     )
 
 
-def _widths(claims: pd.DataFrame) -> list[int]:
-    """The widths of claims.csv, in its order."""
-    return list(dict.fromkeys(claims["claim"].str.extract(r", width (\d+)$")[0].dropna().astype(int)))
-
-
 def _counted(claims: pd.DataFrame) -> str:
     """How many of the paper's statements hold, at its own widths and models, and at others."""
-    key, width = (
-        claims["claim"].str.split(", ").str[0],
-        claims["claim"].str.extract(r", width (\d+)$")[0].astype(float),
-    )
-    paper, standin = width.isna() | width.isin(WIDTHS), sorted(set(width.dropna()) - set(WIDTHS))
+    paper = claims["width"].isna() | claims["width"].isin(WIDTHS)
 
     def counts(chosen: pd.Series) -> str:
-        found = claims[chosen & ~key.isin([c.key for c in OURS])]["verdict"].value_counts()
+        found = claims[chosen & ~claims["key"].isin([c.key for c in OURS])]["verdict"].value_counts()
         return ", ".join(f"{found[v]} {words}" for v, words in PLURAL.items() if v in found)
 
     text = f"**The paper's statements, at its three widths and about pretrained models: {counts(paper)}.**"
-    return text + "".join(f" At width {w:.0f}, a stand-in that 2 cores afford: {counts(width == w)}." for w in standin)
+    for width in claims.loc[~paper, "width"].unique():
+        text += (
+            f" At width {width}, a stand-in that 2 cores afford: {counts((claims['width'] == width).fillna(False))}."
+        )
+    return text
 
 
-def _seeds(claims: pd.DataFrame, tables: Path) -> str:
+def _seeds(seeds_of: pd.Series, tables: Path) -> str:
     """How many runs of each width decide, and what they took."""
-    most = {w: claims[claims["claim"].str.endswith(f", width {w}")]["seeds"].max() for w in _widths(claims)}
     grids = store.known_json(tables / "verdict.json") or {}
     epochs = {w: e for g in grids.values() for w, e in g["epochs"].items()}
-    seeds = [
-        f"{n} of width {w}" + (f" to epoch {epochs[str(w)]}" if str(w) in epochs else "") for w, n in most.items() if n
-    ]
+    to = {w: f" to epoch {epochs[str(w)]}" if str(w) in epochs else "" for w in seeds_of.index}
+    seeds = [f"{n} of width {w}{to[w]}" for w, n in seeds_of.items()]
     if not grids:
         return f"seeds: {', '.join(seeds)}; `make verdict` adds more"
     hours = {run: h for g in grids.values() for run, h in g["hours"].items()}  # grids may share a run

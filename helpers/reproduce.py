@@ -35,12 +35,8 @@ STAGES = {
     "06_explore": Stage(("03_clustering", "05_probe_llms"), ()),
     "07_verdict": Stage(("03_clustering", "04_knn", "05_probe_llms"), ("clustering",)),
 }
-FROM_SWEEPS = (
-    "quantities",
-    "multiverse",
-    "parts",
-    "search_grids",
-)  # tables that make verdict writes, and notebook 07 reads
+# Tables that make verdict writes, and notebook 07 reads.
+FROM_SWEEPS = ("quantities", "multiverse", "parts", "search_grids")
 
 
 def _files(stage: str, settings: Settings, folder: Path) -> object:

@@ -60,7 +60,8 @@ class Claim:
         spaces: the paper's own views of the states; the claim holds if it does in one of them.
         conditions: views that the paper does not take -> the condition that they state.
         widths: where it is asked; the paper's at all widths unless it names one.
-        needs: what a run must show for the quantity to be measured.
+        late: whether it speaks of late training, so that a run must have half of its schedule behind it.
+        needs: what else a run must show for the quantity to be measured.
     """
 
     key: str
@@ -73,7 +74,8 @@ class Claim:
     spaces: tuple[str, ...] = ("raw", "tsne")
     conditions: dict[str, str] = field(default_factory=lambda: {"centred": CENTRED})
     widths: tuple[int, ...] = ()
-    needs: str = "half of its schedule behind it"
+    late: bool = True
+    needs: str = ""
 
 
 CENTRED, AT_PEAK = "after each input's mean state is subtracted", "at the epoch where it is highest, not late"
@@ -97,19 +99,19 @@ def f1(tables: Tables, space: str, label: str = "task", split: str = "subset") -
     return table[chosen].pivot_table(index="epoch", columns="layer", values="f1")
 
 
-def _best_at_end(tables: Tables, grid: pd.DataFrame) -> float:
+def _best_at_end(grid: pd.DataFrame) -> float:
     """The best layer's score at the last epoch, layer 0 left out."""
-    return float(grid.iloc[-1, 1:].max()) if len(grid) and _late(tables) else float("nan")
+    return float(grid.iloc[-1, 1:].max()) if len(grid) else float("nan")
 
 
 def _score(label: str, split: str) -> Callable[[Tables, str], float]:
-    """The best layer's F1 late in training; of a space with PEAK behind it, at the epoch where it is highest."""
+    """The best layer's F1 at the last epoch; of a space with PEAK behind it, at the epoch where it is highest."""
 
     def measure(tables: Tables, space: str) -> float:
         grid = f1(tables, space.removesuffix(PEAK), label, split)
         if space.endswith(PEAK):
             return float(grid.iloc[:, 1:].max().max()) if len(grid) else float("nan")
-        return _best_at_end(tables, grid)
+        return _best_at_end(grid)
 
     return measure
 
@@ -119,7 +121,7 @@ def _rise(split: str) -> Callable[[Tables, str], float]:
 
     def measure(tables: Tables, space: str) -> float:
         grid = f1(tables, space, split=split)
-        if len(grid) < 2 or grid.index[0] != 0 or not _late(tables):
+        if len(grid) < 2 or grid.index[0] != 0:
             return float("nan")
         top = grid.iloc[-1, 1:].idxmax()
         return float(grid[top].iloc[-1] - grid[top].iloc[0])
@@ -136,7 +138,7 @@ def _order(values: pd.Series) -> float:
 
 def _deeper(tables: Tables, space: str) -> float:
     grid = f1(tables, space)
-    return _order(grid.iloc[-1]) if len(grid) and _late(tables) else float("nan")
+    return _order(grid.iloc[-1]) if len(grid) else float("nan")
 
 
 def _flat(tables: Tables, space: str) -> float:
@@ -170,13 +172,13 @@ def _persists(tables: Tables, space: str) -> float:
 def _hard_nearer(tables: Tables, space: str) -> float:
     table = tables["hard"]
     at_end = table[(table["space"] == space) & (table["epoch"] == table["epoch"].max()) & (table["layer"] > 0)]
-    return float(at_end["nearer_own_task"].max()) if len(at_end) and _late(tables) else float("nan")
+    return float(at_end["nearer_own_task"].max()) if len(at_end) else float("nan")
 
 
 def _peak(tables: Tables, space: str) -> float:
     """The highest score of unseen instances at any epoch less the last one's, best layer each."""
     best = f1(tables, space, split="validation").iloc[:, 1:].max(axis=1)
-    return float(best.max() - best.iloc[-1]) if len(best) > 2 and _late(tables) else float("nan")
+    return float(best.max() - best.iloc[-1]) if len(best) > 2 else float("nan")
 
 
 def _early_accuracy(tables: Tables, _space: str) -> float:
@@ -203,7 +205,7 @@ def _saturate_together(tables: Tables, space: str) -> float:
         return float("nan")  # too few logged epochs to place it
     accuracy = tables["training"].set_index("epoch")["accuracy_validation"]
     scores = grid[grid.iloc[-1, 1:].idxmax()]
-    if scores.max() < CLUSTERED or not _late(tables):
+    if scores.max() < CLUSTERED:
         return float("nan")
     reached = [(s >= 0.95 * s.max()).idxmax() for s in (accuracy, scores)]
     return float(abs(reached[0] - reached[1]) / accuracy.index.max())
@@ -218,17 +220,17 @@ def _neighbours(tables: Tables, column: str, k: int = 10) -> pd.DataFrame:
 def _neighbour_rise(column: str) -> Callable[[Tables, str], float]:
     def measure(tables: Tables, _space: str) -> float:
         grid = _neighbours(tables, column)
-        return float((grid.iloc[-1, 1:] - grid.iloc[0, 1:]).max()) if _late(tables) else float("nan")
+        return float((grid.iloc[-1, 1:] - grid.iloc[0, 1:]).max())
 
     return measure
 
 
 def _neighbour_end(tables: Tables, _space: str) -> float:
-    return _best_at_end(tables, _neighbours(tables, "accuracy"))
+    return _best_at_end(_neighbours(tables, "accuracy"))
 
 
 def _neighbour_order(tables: Tables, _space: str) -> float:
-    return _order(_neighbours(tables, "accuracy").iloc[-1]) if _late(tables) else float("nan")
+    return _order(_neighbours(tables, "accuracy").iloc[-1])
 
 
 def _causal(tables: Tables, _space: str) -> float:
@@ -255,12 +257,13 @@ CLAIMS = (
     Claim("deeper_is_better", "It tends to improve in higher layers", "3.2, Fig. 1",
           "rank correlation of F1 with the layer, last epoch", "positive", Rule("above", 0.5), _deeper),
     Claim("layer0_flat", "Layer 0, the baseline, does not change much", "3.2, Fig. 1",
-          "largest change of F1 at layer 0", "not much", Rule("below", 0.1), _flat, conditions={}),
+          "largest change of F1 at layer 0", "not much", Rule("below", 0.1), _flat, conditions={}, late=False),
     Claim("persists", "Clusters persist, and improve, long after the early-stopping epoch", "3.2, Fig. 1",
           "change of F1 after the best validation epoch", "0 or above", Rule("above", -0.05), _persists,
-          needs=f"clusters (F1 {CLUSTERED:g}) at its best epoch and {LONG_AFTER} epochs after it"),
+          late=False, needs=f"clusters (F1 {CLUSTERED:g}) at its best epoch and {LONG_AFTER} epochs after it"),
     Claim("stops_at_51", "The model stops early at epoch 51", "3.2, Fig. 2", "distance of the best epoch from 51",
-          "epoch 51", Rule("below", 15), _stop, NO_VIEW, {}, (768,), f"{LATE_ENOUGH} epochs"),
+          "epoch 51", Rule("below", 15), _stop, NO_VIEW, {}, (768,), late=False,
+          needs=f"{LATE_ENOUGH} epochs"),
     Claim("hard_separate", "Hard examples part from the examples that they were made from", "3.2",
           "share of hard instances nearer to their own task than to their original, best layer",
           "most (from F1 over 0.9)", Rule("above", 0.5), _hard_nearer, ("raw",), {}),
@@ -276,13 +279,13 @@ CLAIMS = (
           _score("distribution_mapping", "validation")),
     Claim("accuracy_late", "Accuracy stays near zero at first while the loss already falls", "3.1, Fig. 2",
           "validation accuracy when the loss has made a third of its way", "near 0", Rule("below", 0.1),
-          _early_accuracy, NO_VIEW, {}, needs="an end"),
+          _early_accuracy, NO_VIEW, {}, late=False),
     Claim("accuracy_abrupt", "Then it rises abruptly", "3.1, Fig. 2",
           "epochs from 20% to 80% of the highest accuracy, over the epochs before", "a jump", Rule("below", 1.0),
-          _abruptness, NO_VIEW, {}, needs="accuracy above a half"),
+          _abruptness, NO_VIEW, {}, late=False, needs="accuracy above a half"),
     Claim("saturate_together", "Accuracy saturates close to when clustering does", "3.2, Fig. 2",
           "distance of the two epochs, over all epochs", "close", Rule("below", 0.15), _saturate_together, ("raw",),
-          needs=f"clusters (F1 {CLUSTERED:g}) and half of its schedule behind it"),
+          needs=f"clusters (F1 {CLUSTERED:g})"),
     Claim("same_task_share", "The share of neighbours with the same task rises dramatically", "3.3, Fig. 3a",
           "gain over the untrained model, layer that gains most, K = 10", "dramatic", Rule("above", 0.3),
           _neighbour_rise("same_task"), NO_VIEW, {}),
@@ -299,7 +302,7 @@ CLAIMS = (
 OURS = (
     Claim("causal", "A state moved by the difference of two tasks' means answers as the other task",
           "not in the paper", "share of answers that follow, less that of a random direction, best layer but the last",
-          "no number", Rule("above", 0.2), _causal, NO_VIEW, {}),
+          "no number", Rule("above", 0.2), _causal, NO_VIEW, {}, late=False),
     Claim("peak", "Clusters by task of unseen instances fade again before training ends", "not in the paper",
           "highest F1 at any epoch less that of the last, best layer each", "no number", Rule("above", 0.1), _peak),
 )  # fmt: skip
@@ -322,10 +325,11 @@ def quantities(tables: Tables) -> pd.DataFrame:
     rows = []
     for place, _ in tables["training"].groupby(by, sort=False):
         one = {n: t[(t[by] == pd.Series(place, by)).all(axis=1)] for n, t in tables.items() if set(by) <= set(t)}
+        late = _late(one)
         for claim in (*CLAIMS, *OURS):
             for space in (*claim.spaces, *claim.conditions):
-                value = claim.measure(one, space)
-                if np.isfinite(value):
+                asked = late or not claim.late or space.endswith(PEAK)
+                if asked and np.isfinite(value := claim.measure(one, space)):
                     found = dict(zip(by, place, strict=True))
                     rows.append(found | {"claim": claim.key, "space": space, "value": value})
     return pd.DataFrame(rows, columns=[*by, "claim", "space", "value"])
@@ -386,7 +390,8 @@ def _decide(claim: Claim, views: dict[str, dict]) -> tuple[str, str, str]:
     """(the view that decides, verdict, condition or what is missing)."""
     own = {s: views[s] for s in claim.spaces if s in views}
     if not own:  # an unmeasured claim holds under no condition either
-        return "", UNTESTED, f"needs a run of this width with {claim.needs}"
+        needs = ["half of its schedule behind it"] * claim.late + [claim.needs] * bool(claim.needs)
+        return "", UNTESTED, f"needs a run of this width{' with ' if needs else ''}{' and '.join(needs)}"
     for space, view in own.items():
         if view["answer"]:
             return space, HOLDS, ""
@@ -452,7 +457,7 @@ def table1_rows(ours: pd.DataFrame) -> pd.DataFrame:
 def tuned_rows(ours: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
     """That states cluster by task in models instruction-tuned or not, as two claims about the models probed here.
 
-    The rule: the lowest task F1 of a kind's models, with the interval over instructions and word pairs, is above the
+    The rule: the lowest task F1 of a kind's models, with the interval over instructions, is above the
     lowest of Table 1 less the 0.1 that `table1_rows` allows. It was written when one model had been looked at.
 
     Args:
@@ -471,7 +476,7 @@ def tuned_rows(ours: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
         for found in some.itertuples():
             verdict = {True: HOLDS, False: FAILS, None: UNTESTED}[rule.of(found.low, found.high)]
             row = {"ours": found.f1, "low": found.low, "high": found.high, "seeds": 1, "verdict": verdict,
-                   "condition": f"{found.model}; interval over instructions and word pairs, not seeds"}  # fmt: skip
+                   "condition": f"{found.model}; interval over instructions, not seeds"}  # fmt: skip
         rows.append({"claim": f"pretrained, {kind}", "where": "3.4, Table 1",
                      "quantity": f"lowest task F1 of the models probed, best layer; rule: {rule}",
                      "paper": "both kinds cluster by task", **row})  # fmt: skip
@@ -488,8 +493,12 @@ def collect(tables: Tables, variants: bool) -> pd.DataFrame:
     found = quantities(tables)
     if not variants:
         return found.drop(columns="run")
-    names = tables["runs"].set_index("run")["variant"].fillna("").replace("", "default")
-    return found.assign(variant=found["run"].map(names)).drop(columns="run")
+    return found.assign(variant=found["run"].map(_variants(tables))).drop(columns="run")
+
+
+def _variants(tables: Tables) -> pd.Series:
+    """The variant of each run of a sweep, in words."""
+    return tables["runs"].set_index("run")["variant"].fillna("").replace("", "default")
 
 
 def save_grid(name: str, made: Tables, folder: Path) -> None:
@@ -503,8 +512,7 @@ def save_grid(name: str, made: Tables, folder: Path) -> None:
     store.write_csv(folder / f"{name}.csv", collect(made, variants=name != "quantities")[TABLES[name].split()])
     path = folder / "search_grids.csv"
     before = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=TABLES["search_grids"].split())
-    names = made["runs"].set_index("run")["variant"].fillna("").replace("", "default")
-    found = made["search"].assign(grid=GRIDS[name], variant=made["search"]["run"].map(names))
+    found = made["search"].assign(grid=GRIDS[name], variant=made["search"]["run"].map(_variants(made)))
     both = [t for t in (before[before["grid"] != GRIDS[name]], found[list(before)]) if len(t)]
     store.write_csv(path, pd.concat(both, ignore_index=True))
     facts = (store.known_json(folder / "verdict.json") or {}) | {GRIDS[name]: _facts(made)}
@@ -526,7 +534,7 @@ def _facts(made: Tables) -> dict:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line: run the sweeps behind the verdict and write quantities.csv, multiverse.csv and parts.csv."""
-    from helpers import engine, store, sweep
+    from helpers import engine, sweep
 
     parser = argparse.ArgumentParser(
         prog="python -m helpers.verdict",

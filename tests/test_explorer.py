@@ -53,11 +53,11 @@ def place(notebook, row: int, number: int = 0) -> tuple[float, float]:
     return box["x"] + box["width"] / 2 + x * box["height"] / 2, box["y"] + box["height"] / 2 * (1 - y)
 
 
-def lonely(notebook, number: int = 0) -> int:
-    """The instance farthest from its nearest neighbour on the page, so that a click means it."""
+def lonely(notebook, number: int = 0, first: int = 0) -> int:
+    """The instance, from the first on, farthest from its nearest neighbour on the page, so that a click means it."""
     points = np.array(notebook.ask(f"explorer.panels[{number}].points.tolist()"))
     distance = np.linalg.norm(points[:, None] - points[None], axis=-1) + 9 * np.eye(len(points))
-    return int(distance.min(1).argmax())
+    return first + int(distance.min(1)[first:].argmax())
 
 
 def choose(notebook, label: str, option: str) -> None:
@@ -122,10 +122,7 @@ def test_hovering_tells_of_the_instance_and_is_linked(opened):
 
 
 def test_fewer_instances_may_come_while_one_of_the_last_is_hovered(opened):
-    fewer = opened.ask("len(explorer.source.frame('subset'))")
-    points = np.array(opened.ask("explorer.panels[0].points.tolist()"))
-    distance = np.linalg.norm(points[:, None] - points[None], axis=-1) + 9 * np.eye(len(points))
-    row = int(fewer + distance.min(1)[fewer:].argmax())
+    row = lonely(opened, first=opened.ask("len(explorer.source.frame('subset'))"))
     opened.page.mouse.move(*place(opened, row))
     opened.until(f"explorer.panels[0].scatter.hovering == {row}")
     opened.page.wait_for_timeout(600)  # its tooltip
