@@ -35,6 +35,7 @@ COLOURS = {
     "input": "input", "output": "output", "cluster": "cluster found by KMeans", "correct": "answered rightly",
     "kind": "hard, original or unseen",
 }  # fmt: skip
+WHEEL = figures.colours()  # known to every plot from the start: a change of colour is one of points alone, drawn once
 SPACES = {name: figures.SPACE_TITLES[name] for name in ("raw", "centred")}
 FOLLOW = "as the slider"
 SAME = "the same run"
@@ -154,6 +155,7 @@ class Panel(widgets.VBox):
                 tooltip_histograms=False, tooltip_preview=preview, tooltip_preview_text_lines=4,
             )  # fmt: skip
             self.scatter = scatter.widget
+            self.scatter.color = self.scatter.color_selected = [list(to_rgba(c)) for c in WHEEL]
             self.scatter.observe(lambda c: self.explorer._selected_in(self, c["new"]), "selection")
             self.scatter.observe(lambda c: self.explorer._hovered_in(self, c["new"]), "hovering")
         self.scatter.tooltip_enable, self.scatter.hovering = False, -1  # what is hovered may be gone: no drawing then
@@ -162,7 +164,7 @@ class Panel(widgets.VBox):
         self.scatter.tooltip_preview, self.scatter.tooltip_properties = preview, shown
         self.scatter.size = 8 if count < 1000 else 4 if count < 20_000 else 2
         points = np.zeros((count, 4), dtype=np.float32)
-        self.wanted = {"points": points, "colours": None, "moved": False, "new": False}
+        self.wanted = {"points": points, "moved": False, "new": False}
 
     def insert(self) -> None:
         """Show the plot, its points being in place."""
@@ -191,15 +193,15 @@ class Panel(widgets.VBox):
 
     def paint(self, codes: np.ndarray, colours: list[str]) -> None:
         """Give each point the colour of its code."""
-        self._give(codes=codes, colours=[list(to_rgba(c)) for c in colours])
+        self._give(places=np.array([WHEEL.index(c) for c in colours])[codes])
 
-    def _give(self, coordinates=None, codes=None, colours=None) -> None:
+    def _give(self, coordinates=None, places=None) -> None:
         """Note what the plot is to show; the explorer sends it when the browser can take it."""
         wanted = self.wanted
         if coordinates is not None:
             wanted["moved"], wanted["points"][:, :2] = True, coordinates
-        if codes is not None:
-            wanted["points"][:, 2], wanted["colours"] = codes, colours
+        if places is not None:
+            wanted["points"][:, 2] = places
         wanted["new"] = True
         self.explorer.send()
 
@@ -208,14 +210,12 @@ class Panel(widgets.VBox):
         wanted = self.wanted
         moved = wanted["moved"]
         with self.scatter.hold_sync():  # one message: the browser reads the rest when the points arrive
-            if wanted["colours"] is not None:
-                self.scatter.color = self.scatter.color_selected = wanted["colours"]
             self.scatter.prevent_filter_reset = True
             self.scatter.transition_points = moved
             self.scatter.non_spatial_points_update = not moved
             self.scatter.points = wanted["points"].copy()
         self.scatter.tooltip_enable = True
-        wanted |= {"new": False, "moved": False, "colours": None}
+        wanted |= {"new": False, "moved": False}
         return moved
 
 
@@ -701,13 +701,11 @@ class Explorer(widgets.VBox):
         split, moment, layer, space = self.panels[0].at
         name = f"{self.source.folder.name}-{split}-{self.source.moment_name}{moment}-layer{layer}-{space}.{suffix}"
         path = Path(path) if path else store.FIGURES / "explorer" / name.replace("/", "_")
-        with store.replacing(path) as temporary:
-            if path.suffix == ".csv":
-                whole = self._instances()
-                (whole.iloc[self.rows] if len(self.rows) else whole).to_csv(temporary, index=False)
-            else:
-                options = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 150}
-                self.figure().savefig(temporary, format=path.suffix[1:], bbox_inches="tight", **options)
+        if path.suffix == ".csv":
+            whole = self._instances()
+            store.write_csv(path, whole.iloc[self.rows] if len(self.rows) else whole)
+        else:
+            store.write_figure(path, self.figure(), dpi=150)
         self.say(f"saved {path}")
         return path
 

@@ -54,6 +54,7 @@ STYLE = {
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
 }
+MANY = 2_000  # points beyond which an SVG holds them as a picture: as shapes they are megabytes, and slow to show
 plt.rcParams.update(STYLE)
 
 
@@ -266,7 +267,9 @@ def llm_map(points: np.ndarray, instances: pd.DataFrame, solved: np.ndarray, tit
         (axes[1], "task", "husl"),
         (axes[2], "solved", {"solved": "#0072b2", "not solved": "#d55e00"}),
     ):
-        sns.scatterplot(data=frame, x="x", y="y", hue=hue, palette=palette, s=9, linewidth=0, ax=ax)
+        sns.scatterplot(
+            data=frame, x="x", y="y", hue=hue, palette=palette, s=9, linewidth=0, ax=ax, rasterized=len(frame) > MANY
+        )
         ax.set(xticks=[], yticks=[], xlabel="", ylabel="", title=f"by {hue}")
         ax.spines[:].set_visible(False)
         ax.legend(fontsize=6, markerscale=2, loc="upper left", bbox_to_anchor=(0, -0.02), ncol=2)
@@ -513,6 +516,11 @@ def palette(count: int) -> list[str]:
     return [mpl.colors.to_hex(mpl.colormaps["cividis"](i / (count - 1))) for i in range(count)]
 
 
+def colours() -> list[str]:
+    """Every colour that palette() gives, whatever the count."""
+    return list(dict.fromkeys([*palette(8), *palette(20), *palette(mpl.colormaps["cividis"].N)]))
+
+
 def explorer(shown: list[dict], title: str) -> Figure:
     """The explorer's plots as they are.
 
@@ -530,8 +538,9 @@ def explorer(shown: list[dict], title: str) -> Figure:
             alpha[one["selected"]] = 0.95
         order = np.random.default_rng(0).permutation(len(colours))  # or the last label would cover the others
         ax.scatter(
-            *one["points"][order].T, c=colours[order], alpha=alpha[order], s=14 if len(order) < 1000 else 4, lw=0
-        )
+            *one["points"][order].T, c=colours[order], alpha=alpha[order], s=14 if len(order) < 1000 else 4, lw=0,
+            rasterized=len(order) > MANY,
+        )  # fmt: skip
         ax.set(xlim=(-1, 1), ylim=(-1, 1), xticks=[], yticks=[], aspect="equal")
         ax.set_title(one["title"], fontsize=8)
         ax.spines[:].set(visible=True, color="0.8")

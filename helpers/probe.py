@@ -192,7 +192,7 @@ def _write(results: Results, folder: Path) -> None:
         drawn["llm_revisions"] = figures.llm_revisions(layers)
     for name, figure in drawn.items():
         for suffix in ("svg", "png"):
-            figure.savefig(folder / f"{name}.{suffix}", bbox_inches="tight")
+            store.write_figure(folder / f"{name}.{suffix}", figure)
 
 
 if __name__ == "__main__":

@@ -402,7 +402,6 @@ PROFILES: dict[str, dict[str, object]] = {
         "training.stop_epoch": 40,
         "training.log_every": 2,
         "training.log_also": (1, 3, 5, 7, 9),
-        "tsne.epochs": 10,
     },
     "paper": {
         "widths": (32, 768, 2048),

@@ -107,6 +107,17 @@ def write_csv(path: Path, table, digits: int = 6) -> None:
         table.to_csv(temporary, index=False, float_format=f"%.{digits}g", lineterminator="\n")
 
 
+def write_figure(path: Path, figure, dpi: int = 110) -> None:
+    """Write a matplotlib figure atomically, in the format of the file's suffix; the same figure gives the same file.
+
+    Args:
+        dpi: of a picture; points that are a picture within an SVG have 200.
+    """
+    options = {"metadata": {"Date": None}, "dpi": 200} if path.suffix == ".svg" else {"dpi": dpi}
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], bbox_inches="tight", **options)
+
+
 def read_json(path: Path, remedy: str) -> dict:
     """Read JSON; raises ArtefactError naming the file and `remedy` where it is missing or broken."""
     try:

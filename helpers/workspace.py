@@ -80,10 +80,9 @@ class Workspace:
         """Write a figure as figures/<profile>/<name>.svg and .png; returns the latter, drawn once, to show."""
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once, not again for each of the files and for the notebook
-        for suffix, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 110})):
+        for suffix in ("svg", "png"):
             path = self.figures / f"{name}.{suffix}"
-            with store.replacing(path) as temporary:
-                figure.savefig(temporary, format=suffix, bbox_inches="tight", **options)
+            store.write_figure(path, figure)
             self._note(path)
         return Image(filename=path, width=round(90 * figure.get_figwidth()), alt=figure.get_suptitle())
 

@@ -196,6 +196,7 @@ def test_clusters_keep_their_numbers():
 @pytest.mark.parametrize("count", [1, 2, 8, 9, 20, 21, 160])
 def test_colours_are_as_many_as_asked_and_differ(count):
     assert len(set(figures.palette(count))) == count
+    assert set(figures.palette(count)) <= set(figures.colours())  # which the explorer's plots know from the start
 
 
 def test_pictures_and_tables_are_saved_and_wrong_choices_refused(run, tmp_path):
