@@ -5,6 +5,8 @@ embedding) to light, in a map that colour-blind readers can order; with several 
 and a band their 95% interval.
 """
 
+import re
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt  # also tells Jupyter how to show a Figure
 import numpy as np
@@ -318,16 +320,13 @@ def claims(table: pd.DataFrame, rules: dict[str, tuple[str, float]]) -> Figure:
     columns = 4
     figure, axes = _grid(max(1, -(-len(keys) // columns)), columns, height=0.75 + 0.28 * max(1, len(widths)), panel=2.7)
     for key, ax in zip(keys, axes.ravel(), strict=False):
-        side, threshold = rules[key]
         for row in rows[rows["key"] == key].itertuples():
             y, colour = widths.index(row.width), VERDICT_COLOURS[row.verdict]
             if np.isfinite(row.low):
                 ax.plot([row.low, row.high], [y, y], color=colour, lw=2, solid_capstyle="round")
             ax.plot(row.ours, y, "o", ms=5, color=colour)
-        ax.axvline(threshold, color="0.3", lw=0.9, ls="--")
-        low, high = ax.get_xlim()
-        ax.axvspan(*((threshold, high) if side == "above" else (low, threshold)), color="#0072b2", alpha=0.07, lw=0)
-        ax.set(xlim=(low, high), ylim=(len(widths) - 0.5, -0.5), title=key.replace("_", " "))
+        _shade(ax, *rules[key])
+        ax.set(ylim=(len(widths) - 0.5, -0.5), title=key.replace("_", " "))
         ax.set_yticks(range(len(widths)), widths)
         ax.grid(axis="y", visible=False)
     for ax in axes.ravel()[len(keys) :]:
@@ -408,32 +407,43 @@ def causal(table: pd.DataFrame, width: int) -> Figure:
     return _titled(figure, f"Is the cluster used? Validation instances the model solves, width {width}")
 
 
-def multiverse(table: pd.DataFrame, rules: dict[str, tuple[str, float]], titles: dict[str, str]) -> Figure:
+def multiverse(table: pd.DataFrame, rules: dict[str, tuple[str, float]]) -> Figure:
     """Each claim's quantity under every variant of what the paper leaves open.
 
     Args:
         table: multiverse.csv; a dot is one run.
-        rules: claim -> (above or below, threshold), drawn as a line.
-        titles: claim -> what stands above its panel.
+        rules: claim -> (above or below, threshold); the side on which the claim holds is shaded.
     """
     variants = list(dict.fromkeys(table["variant"]))
-    keys = [key for key in titles if key in set(table["claim"])]
-    figure, axes = _grid(1, len(keys), height=0.9 + 0.24 * len(variants), panel=1.7)
-    palette = {"raw": "#0072b2", "tsne": "#cc79a7", "centred": "#e69f00", "all": "0.3"}
-    for key, ax in zip(keys, axes[0], strict=True):
+    names = [re.sub(r"\b(training|model|data)\.", "", v).replace(" ", "\n") for v in variants]
+    keys = [key for key in rules if key in set(table["claim"])]
+    looks = {
+        "raw": ("#0072b2", "raw states"), "raw@peak": ("none", "raw states, epoch where highest"),
+        "centred": ("#e69f00", "input-centred states"), "all": ("0.3", "no view of the states"),
+    }  # fmt: skip
+    edges = {space: looks["raw"][0] if colour == "none" else colour for space, (colour, _) in looks.items()}
+    columns = 6
+    figure, axes = _grid(-(-len(keys) // columns), columns, height=0.9 + 0.26 * len(variants), panel=1.7)
+    for i, (key, ax) in enumerate(zip(keys, axes.ravel(), strict=False)):
         part = table[table["claim"] == key]
-        for space, colour in palette.items():
+        for space, (colour, _) in looks.items():
             dots = part[part["space"] == space]
-            ax.plot(dots["value"], dots["variant"].map(variants.index), "o", ms=3.5, color=colour, alpha=0.7)
-        ax.axvline(rules[key][1], color="0.3", lw=0.9, ls="--")
-        ax.set(ylim=(len(variants) - 0.5, -0.5), title=titles[key])
-        ax.set_yticks(range(len(variants)), variants if ax is axes[0][0] else [""] * len(variants))
-    shown = [s for s in palette if s in set(table["space"])]
+            rows = dots["variant"].map(variants.index)
+            ax.plot(dots["value"], rows, "o", ms=4, mfc=colour, mec=edges[space], alpha=0.7)
+        _shade(ax, *rules[key])
+        ax.set(ylim=(len(variants) - 0.5, -0.5), title=key.replace("_", " ").replace(" validation", "\nvalidation"))
+        ax.set_yticks(range(len(variants)), names if i % columns == 0 else [""] * len(variants))
+    for ax in axes.ravel()[len(keys) :]:
+        ax.set_visible(False)
+    shown = {s: look for s, look in looks.items() if s in set(table["space"])}
     handles = [
-        mpl.lines.Line2D([], [], color=palette[s], marker="o", ls="", label=SPACE_TITLES.get(s, s)) for s in shown
+        mpl.lines.Line2D(
+            [], [], mfc=colour, mec="#0072b2" if colour == "none" else colour, marker="o", ls="", label=label
+        )
+        for colour, label in shown.values()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncol=4)
-    return _titled(figure, "What the paper leaves open, one change at a time; dashed: the claim's number")
+    return _titled(figure, "What the paper leaves open, one change at a time (shaded: where the claim holds)")
 
 
 VIEW_TITLES = {
@@ -562,6 +572,14 @@ def _by_layer(ax, part: pd.DataFrame, column: str, best: dict[int, int], x: str 
         marker="o", ms=3, lw=1, mec="none", errorbar=("ci", 95) if many else None, seed=0,
     )  # fmt: skip
     _mark(ax, best)
+
+
+def _shade(ax, side: str, threshold: float) -> None:
+    """Where a claim holds."""
+    ax.axvline(threshold, color="0.3", lw=0.9, ls="--")
+    low, high = ax.get_xlim()
+    ax.axvspan(*((threshold, high) if side == "above" else (low, threshold)), color="#0072b2", alpha=0.07, lw=0)
+    ax.set_xlim(low, high)
 
 
 def _mark(ax, best: dict[int, int]) -> None:

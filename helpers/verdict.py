@@ -422,6 +422,34 @@ def spread_by_part(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def carried(variants: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
+    """What moves a claim over its rule's number, compared with the default: the claims that a choice carries.
+
+    Args:
+        variants: multiverse.csv, one run a variant; a variant of no value there cannot tell.
+        seeds: parts.csv, or no rows: the default again with other seeds.
+
+    Returns:
+        One row a claim, space and variant on the other side than the default: both values, and `seeds`, the share of
+        the other seeds that are there as well (NaN if there are none): where it is high, chance moves the claim too.
+    """
+    rules = {claim.key: claim.rule for claim in (*CLAIMS, *OURS)}
+    rows = []
+    for (key, space), part in variants.groupby(["claim", "space"], sort=False):
+        values = part.set_index("variant")["value"].dropna()
+        if "default" not in values:
+            continue
+        holds = values.map(lambda value, rule=rules[key]: rule.of(value, value))
+        others = seeds[(seeds["claim"] == key) & (seeds["space"] == space) & (seeds["variant"] != "default")]["value"]
+        moved = others.map(lambda value, rule=rules[key]: rule.of(value, value)) != holds["default"]
+        rows += [
+            {"claim": key, "space": space, "rule": str(rules[key]), "default": values["default"], "variant": variant,
+             "value": values[variant], "seeds": moved.mean() if len(moved) else np.nan}
+            for variant in values.index if holds[variant] != holds["default"]
+        ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["claim", "space", "rule", "default", "variant", "value", "seeds"])
+
+
 def table1_rows(ours: pd.DataFrame) -> pd.DataFrame:
     """Table 1's rows as claims: one for each of the paper's models, decided by our own probe of that model.
 

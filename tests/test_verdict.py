@@ -242,3 +242,16 @@ def test_the_spread_of_a_part_is_over_its_own_seeds_and_the_default():
     assert found["data"] == pytest.approx(0.2)
     assert found["initialisation"] == 0
     assert np.isnan(found["order"])
+
+
+def test_a_choice_carries_a_claim_if_it_alone_moves_it_over_its_number():
+    def table(**values):
+        return pd.DataFrame(
+            [{"variant": v, "claim": "knn_high", "space": "all", "value": x} for v, x in values.items()]
+        )
+
+    variants = table(default=0.9, slow=0.3, quick=0.95, broken=np.nan)
+    found = verdict.carried(variants, table(default=0.9, one=0.85, two=0.7))
+    assert found[["variant", "default", "value", "seeds"]].to_numpy().tolist() == [["slow", 0.9, 0.3, 0.5]]
+    assert verdict.carried(variants, table())["seeds"].isna().all()
+    assert verdict.carried(table(slow=0.3), table()).empty
