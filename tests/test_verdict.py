@@ -246,9 +246,8 @@ def test_the_spread_of_a_part_is_over_its_own_seeds_and_the_default():
 
 def test_a_choice_carries_a_claim_if_it_alone_moves_it_over_its_number():
     def table(**values):
-        return pd.DataFrame(
-            [{"variant": v, "claim": "knn_high", "space": "all", "value": x} for v, x in values.items()]
-        )
+        rows = [("knn_high", "all", variant, value) for variant, value in values.items()]
+        return pd.DataFrame(rows, columns=["claim", "space", "variant", "value"])
 
     variants = table(default=0.9, slow=0.3, quick=0.95, broken=np.nan)
     found = verdict.carried(variants, table(default=0.9, one=0.85, two=0.7))
