@@ -306,7 +306,7 @@ VERDICT_COLOURS = {
 }
 
 
-def claims(table: pd.DataFrame, rules: dict[str, tuple[str, float]]) -> Figure:
+def claims(table: pd.DataFrame, rules: dict[str, tuple[str, float]], title: str) -> Figure:
     """Each claim's quantity with its 95% interval over seeds, one panel a claim, one row in it a width.
 
     Args:
@@ -333,7 +333,7 @@ def claims(table: pd.DataFrame, rules: dict[str, tuple[str, float]]) -> Figure:
         ax.set_visible(False)
     handles = [mpl.lines.Line2D([], [], color=c, marker="o", lw=2, label=v) for v, c in VERDICT_COLOURS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncol=4)
-    return _titled(figure, "Claims by width: quantity, 95% interval, and the side on which the claim holds")
+    return _titled(figure, title)
 
 
 CONTROL_TITLES = {

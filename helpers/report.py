@@ -65,6 +65,7 @@ FIGURES = (
 )  # fmt: skip
 BEYOND = (
     Shown("Claims", "Quantities and intervals of every claim", ("claims",), "07_verdict"),
+    Shown("Loss", "The same with the loss on outputs alone", ("claims_outputs",), "07_verdict"),
     Shown("Controls", "Task clusters beside chance, surface, fixed inputs and a linear probe", ("controls_w768",),
           "07_verdict"),
     Shown("Causality", "Answers after states are moved to another task's place", ("causal_w768",), "07_verdict"),
@@ -139,9 +140,13 @@ def _readme_blocks(tables: Path) -> list[str]:
     claims = claims.join(split.astype({"width": "Int64"}))
     seeds_of = claims.groupby("width", sort=False)["seeds"].max()
     shown = list(seeds_of[seeds_of > 0].index)
-    decided = claims.set_index("claim")
+    columns = {f"width {w}": (claims.set_index("claim"), w) for w in shown}
+    if (path := tables / "claims_outputs.csv").exists():
+        outputs = pd.read_csv(path).set_index("claim")
+        for w in dict.fromkeys(outputs.index.str.extract(r"width (\d+)$", expand=False)):
+            columns[f"width {w}, loss on outputs alone"] = (outputs, w)
     rows = [
-        [c.statement, c.where, c.paper, *(_cell(decided, f"{c.key}, width {w}") for w in shown)]
+        [c.statement, c.where, c.paper, *(_cell(table, f"{c.key}, width {w}") for table, w in columns.values())]
         for c in (*CLAIMS, *OURS)
     ]
     gemma, llama = (
@@ -159,7 +164,7 @@ def _readme_blocks(tables: Path) -> list[str]:
         _counted(claims),
         "Each has a quantity and a rule; the mean over seeds and its 95% interval decide "
         f"({_seeds(seeds_of[shown], tables)}). [All claims, with what is missing](data/laptop/tables/claims.csv).",
-        _markdown(["the paper says", "where", "its number", *(f"width {w}" for w in shown)], rows),
+        _markdown(["the paper says", "where", "its number", *columns], rows),
         f"What one run of width 768 shows (`make reproduce`: profile *laptop*, seed {seeds}, commit "
         f"{', '.join(commits)}; {minutes:.0f} minutes from nothing on 2 shared cores, installation not counted):",
         _findings(tables),

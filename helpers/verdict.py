@@ -307,7 +307,8 @@ OURS = (
           "highest F1 at any epoch less that of the last, best layer each", "no number", Rule("above", 0.1), _peak),
 )  # fmt: skip
 NUMBERS = {"ours": float, "low": float, "high": float}  # columns of the verdict; NaN where there is none
-GRIDS = {"quantities": "seeds", "multiverse": "multiverse", "parts": "parts"}  # table -> grid file in data/grids
+# Table -> grid file in data/grids.
+GRIDS = {"quantities": "seeds", "outputs": "outputs", "multiverse": "multiverse", "parts": "parts"}
 PARTS = {"data.seed": "data", "training.init_seed": "initialisation", "training.order_seed": "order"}
 WIDTHS = (768, 32, 2048)  # the paper's models
 
@@ -511,16 +512,13 @@ def tuned_rows(ours: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).astype(NUMBERS)
 
 
-def collect(tables: Tables, variants: bool) -> pd.DataFrame:
-    """The quantities of a sweep's finished runs, named by width and seed, and by variant where there are several.
+def collect(tables: Tables) -> pd.DataFrame:
+    """The quantities of a sweep's finished runs, named by width, seed and variant.
 
     Args:
         tables: of sweep.run.
-        variants: whether the runs differ in more than width and seed.
     """
     found = quantities(tables)
-    if not variants:
-        return found.drop(columns="run")
     return found.assign(variant=found["run"].map(_variants(tables))).drop(columns="run")
 
 
@@ -537,7 +535,7 @@ def save_grid(name: str, made: Tables, folder: Path) -> None:
         made: of `sweep.run` or `sweep.tables`.
         folder: data/<profile>/tables; what other grids gave stays there.
     """
-    store.write_csv(folder / f"{name}.csv", collect(made, variants=name != "quantities")[TABLES[name].split()])
+    store.write_csv(folder / f"{name}.csv", collect(made)[TABLES[name].split()])
     path = folder / "search_grids.csv"
     before = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=TABLES["search_grids"].split())
     found = made["search"].assign(grid=GRIDS[name], variant=made["search"]["run"].map(_variants(made)))
@@ -561,13 +559,13 @@ def _facts(made: Tables) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line: run the sweeps behind the verdict and write quantities.csv, multiverse.csv and parts.csv."""
+    """Command line: run the sweeps behind the verdict and write a table for each."""
     from helpers import engine, sweep
 
     parser = argparse.ArgumentParser(
         prog="python -m helpers.verdict",
         description="Train and measure the runs behind the verdict; what exists is not run again. Then run notebook 07 "
-        "(make reproduce). Writes quantities.csv, multiverse.csv, parts.csv and search_grids.csv.",
+        "(make reproduce). Writes " + ", ".join(f"{name}.csv" for name in (*GRIDS, "search_grids")),
     )
     parser.add_argument("--profile", default="laptop", help="whose tables to write to (default: %(default)s)")
     parser.add_argument("--only", choices=list(GRIDS), action="append", help="this grid alone (repeatable)")
