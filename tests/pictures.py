@@ -19,15 +19,14 @@ OPEN = "from helpers.explorer import explore\nexplorer = explore({!r})\nexplorer
 WIDTH = 920  # of the pictures, in pixels
 
 
-def shot(page, until: str | None = None, colours: int = 96) -> Image.Image:
+def shot(page, until: str | None = None) -> Image.Image:
     """The explorer as it is shown, down to an element."""
     box = page.locator(".clm-explorer").bounding_box()
     end = page.locator(until).first.bounding_box() if until else None
     height = (end["y"] + end["height"] if end else box["y"] + box["height"]) - box["y"]
     clip = {"x": box["x"], "y": box["y"], "width": box["width"], "height": height}
     image = Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")
-    image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
-    return image.quantize(colours)
+    return image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
 
 
 def main(run: Path) -> None:
@@ -48,7 +47,8 @@ def main(run: Path) -> None:
                 notebook.ask(f"setattr(explorer.moment, 'index', {i})")
                 notebook.until("explorer.wait()._pacer.drawn == explorer._pacer.sent", 30)
                 page.wait_for_timeout(600)
-                frames.append(shot(page, ".clm-plot canvas"))
+                # The usual way to choose colours merges those of small points.
+                frames.append(shot(page, ".clm-plot canvas").quantize(96, Image.Quantize.MAXCOVERAGE))
             durations = [450] * len(frames)
             durations[0] = durations[-1] = 1500
             frames[0].save(
