@@ -415,7 +415,8 @@ def multiverse(table: pd.DataFrame, rules: dict[str, tuple[str, float]]) -> Figu
         rules: claim -> (above or below, threshold); the side on which the claim holds is shaded.
     """
     variants = list(dict.fromkeys(table["variant"]))
-    names = [re.sub(r"\b(training|model|data)\.", "", v).replace(" ", "\n") for v in variants]
+    plain = [re.sub(r"\b(training|model|data)\.|[\[\]']", "", v) for v in variants]
+    names = [v.replace(", ", ",").replace(" ", "\n") for v in plain]
     keys = [key for key in rules if key in set(table["claim"])]
     looks = {
         "raw": ("#0072b2", "raw states"), "raw@peak": ("none", "raw states, epoch where highest"),

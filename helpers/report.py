@@ -248,6 +248,7 @@ def _varied(tables: Path) -> list[str]:
     if not (tables / "multiverse.csv").exists():
         return []
     runs = pd.read_csv(tables / "multiverse.csv").query("space == 'raw'")
+    runs = runs[~runs["variant"].str.contains("shuffled_outputs")]  # a control, not a choice
     values = runs.pivot(index="variant", columns="claim", values="value")
     words = {"task_subset": "task F1 of the training subset", "task_validation": "of unseen instances",
              "hard_separate": "share of hard examples nearer to their own task"}  # fmt: skip
