@@ -703,7 +703,7 @@ class Explorer(widgets.VBox):
         path = Path(path) if path else store.FIGURES / "explorer" / name.replace("/", "_")
         if path.suffix == ".csv":
             whole = self._instances()
-            store.write_csv(path, whole.iloc[self.rows] if len(self.rows) else whole)
+            store.write_csv(path, whole.iloc[self.rows] if len(self.rows) else whole, digits=17)
         else:
             store.write_figure(path, self.figure(), dpi=150)
         self.say(f"saved {path}")

@@ -419,30 +419,24 @@ def multiverse(table: pd.DataFrame, rules: dict[str, tuple[str, float]]) -> Figu
     names = [v.replace(", ", ",").replace(" ", "\n") for v in plain]
     keys = [key for key in rules if key in set(table["claim"])]
     looks = {
-        "raw": ("#0072b2", "raw states"), "raw@peak": ("none", "raw states, epoch where highest"),
-        "centred": ("#e69f00", "input-centred states"), "all": ("0.3", "no view of the states"),
+        "raw": ({"color": "#0072b2"}, "raw states"),
+        "raw@peak": ({"mfc": "none", "mec": "#0072b2"}, "raw states, epoch where highest"),
+        "centred": ({"color": "#e69f00"}, "input-centred states"), "all": ({"color": "0.3"}, "no view of the states"),
     }  # fmt: skip
-    edges = {space: looks["raw"][0] if colour == "none" else colour for space, (colour, _) in looks.items()}
     columns = 6
     figure, axes = _grid(-(-len(keys) // columns), columns, height=0.9 + 0.26 * len(variants), panel=1.7)
     for i, (key, ax) in enumerate(zip(keys, axes.ravel(), strict=False)):
         part = table[table["claim"] == key]
-        for space, (colour, _) in looks.items():
+        for space, (look, _) in looks.items():
             dots = part[part["space"] == space]
-            rows = dots["variant"].map(variants.index)
-            ax.plot(dots["value"], rows, "o", ms=4, mfc=colour, mec=edges[space], alpha=0.7)
+            ax.plot(dots["value"], dots["variant"].map(variants.index), "o", ms=4, alpha=0.7, **look)
         _shade(ax, *rules[key])
         ax.set(ylim=(len(variants) - 0.5, -0.5), title=key.replace("_", " ").replace(" validation", "\nvalidation"))
         ax.set_yticks(range(len(variants)), names if i % columns == 0 else [""] * len(variants))
     for ax in axes.ravel()[len(keys) :]:
         ax.set_visible(False)
-    shown = {s: look for s, look in looks.items() if s in set(table["space"])}
-    handles = [
-        mpl.lines.Line2D(
-            [], [], mfc=colour, mec="#0072b2" if colour == "none" else colour, marker="o", ls="", label=label
-        )
-        for colour, label in shown.values()
-    ]
+    shown = [look for space, look in looks.items() if space in set(table["space"])]
+    handles = [mpl.lines.Line2D([], [], marker="o", ls="", label=label, **look) for look, label in shown]
     figure.legend(handles=handles, loc="outside lower center", ncol=4)
     return _titled(figure, "What the paper leaves open, one change at a time (shaded: where the claim holds)")
 

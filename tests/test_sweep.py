@@ -243,7 +243,7 @@ def test_a_grid_that_cannot_be_is_refused_with_its_file(content, message, tmp_pa
 @pytest.mark.parametrize("path", sorted(store.NATURAL.parent.glob("grids/*.yaml")), ids=lambda p: p.stem)
 def test_committed_grids_can_be_read(path):
     wanted = sweep.read_grid(path)
-    assert len(wanted) > 1
+    assert len(wanted) >= (4 if path.stem == "outputs" else 10)
     assert len({p.key for p in wanted}) == len(wanted)
 
 
