@@ -281,7 +281,7 @@ def _counted(claims: pd.DataFrame) -> str:
 def _seeds(seeds_of: pd.Series, tables: Path) -> str:
     """How many runs of each width decide, and what they took."""
     grids = store.known_json(tables / "verdict.json") or {}
-    epochs = {w: e for g in grids.values() for w, e in g["epochs"].items()}
+    epochs = grids.get("seeds", {"epochs": {}})["epochs"]  # another grid may have gone further at the same width
     to = {w: f" to epoch {epochs[str(w)]}" if str(w) in epochs else "" for w in seeds_of.index}
     seeds = [f"{n} of width {w}{to[w]}" for w, n in seeds_of.items()]
     if not grids:
