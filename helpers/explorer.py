@@ -9,11 +9,12 @@ KMeans or t-SNE is computed beside the plot, in a thread, and shown when it is t
 """
 
 import contextlib
+import functools
 import html
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,7 +36,7 @@ COLOURS = {
     "input": "input", "output": "output", "cluster": "cluster found by KMeans", "correct": "answered rightly",
     "kind": "hard, original or unseen",
 }  # fmt: skip
-WHEEL = figures.colours()  # known to every plot from the start: a change of colour is one of points alone, drawn once
+GROUPS = 300  # of instances that share their colours, at most: a plot's palette is that long
 SPACES = {name: figures.SPACE_TITLES[name] for name in ("raw", "centred")}
 FOLLOW = "as the slider"
 SAME = "the same run"
@@ -155,7 +156,6 @@ class Panel(widgets.VBox):
                 tooltip_histograms=False, tooltip_preview=preview, tooltip_preview_text_lines=4,
             )  # fmt: skip
             self.scatter = scatter.widget
-            self.scatter.color = self.scatter.color_selected = [list(to_rgba(c)) for c in WHEEL]
             self.scatter.observe(lambda c: self.explorer._selected_in(self, c["new"]), "selection")
             self.scatter.observe(lambda c: self.explorer._hovered_in(self, c["new"]), "hovering")
         self.scatter.tooltip_enable, self.scatter.hovering = False, -1  # what is hovered may be gone: no drawing then
@@ -163,8 +163,11 @@ class Panel(widgets.VBox):
         self.scatter.selection = np.array([], dtype=np.uint32)
         self.scatter.tooltip_preview, self.scatter.tooltip_properties = preview, shown
         self.scatter.size = 8 if count < 1000 else 4 if count < 20_000 else 2
+        known = [by for by in COLOURS if by in self.source.frame(self.split) or by in LABELS]
+        self.always = groups([self.explorer.values(self, by) for by in known])
+        self.palette, self.grouped = {"groups": [], "codes": []}, True
         points = np.zeros((count, 4), dtype=np.float32)
-        self.wanted = {"points": points, "moved": False, "new": False}
+        self.wanted = {"points": points, "moved": False, "placed": False, "new": False}
 
     def insert(self) -> None:
         """Show the plot, its points being in place."""
@@ -188,20 +191,40 @@ class Panel(widgets.VBox):
             f"<b>{html.escape(where)}layer {layer}, {self.source.moment_name} {html.escape(str(moment))}</b>, "
             f"{SPACES[space]}, {projections.METHODS[method]}{apart}"
         )
-        self._give(coordinates=points)
+        self._give(coordinates=points, places=self._groups_now() if self.grouped else None)
         self.explorer._moved(self)
 
-    def paint(self, codes: np.ndarray, colours: list[str]) -> None:
-        """Give each point the colour of its code."""
-        self._give(places=np.array([WHEEL.index(c) for c in colours])[codes])
+    def paint(self, codes: np.ndarray, colours: Sequence[str]) -> None:
+        """Give each point the colour of its code.
+
+        By the palette alone where the points of each group get one colour: that is a small message, and the browser
+        need not take in the points again. The palette's second part has the colours of other codes; each part stays
+        as it is while the other one changes, so that nothing is drawn in a colour of neither.
+        """
+        places, of_group = self._groups_now(), np.zeros(self.always.max() + 1, dtype=int)
+        of_group[self.always] = codes
+        of_group = np.repeat(of_group, 2)  # right or wrong: what none is now may be at another moment
+        of_group[places] = codes
+        self.grouped = (of_group[places] == codes).all()
+        if self.grouped:
+            self.palette["groups"] = [colours[code] for code in of_group]
+        else:
+            different, numbers = np.unique(colours, return_inverse=True)
+            places, self.palette["codes"] = len(of_group) + numbers[codes], different.tolist()
+            self.palette["groups"] = self.palette["groups"] or [colours[0]] * len(of_group)
+        self._give(places=places)
+
+    def _groups_now(self) -> np.ndarray:
+        """The group of each point: what it shares for good, and whether it is answered rightly at the moment."""
+        return 2 * self.always + self.source.answers(self.split, self.at[1])["correct"].to_numpy()
 
     def _give(self, coordinates=None, places=None) -> None:
         """Note what the plot is to show; the explorer sends it when the browser can take it."""
         wanted = self.wanted
         if coordinates is not None:
             wanted["moved"], wanted["points"][:, :2] = True, coordinates
-        if places is not None:
-            wanted["points"][:, 2] = places
+        if places is not None and (wanted["points"][:, 2] != places).any():
+            wanted["placed"], wanted["points"][:, 2] = True, places
         wanted["new"] = True
         self.explorer.send()
 
@@ -210,13 +233,40 @@ class Panel(widgets.VBox):
         wanted = self.wanted
         moved = wanted["moved"]
         with self.scatter.hold_sync():  # one message: the browser reads the rest when the points arrive
-            self.scatter.prevent_filter_reset = True
-            self.scatter.transition_points = moved
-            self.scatter.non_spatial_points_update = not moved
-            self.scatter.points = wanted["points"].copy()
+            colours = [rgba(colour) for colour in self.palette["groups"] + self.palette["codes"]]
+            self.scatter.color = self.scatter.color_selected = colours
+            if moved or wanted["placed"]:
+                self.scatter.prevent_filter_reset = True
+                self.scatter.transition_points = moved
+                self.scatter.non_spatial_points_update = not moved
+                self.scatter.points = wanted["points"].copy()
         self.scatter.tooltip_enable = True
-        wanted |= {"new": False, "moved": False}
+        wanted |= {"new": False, "moved": False, "placed": False}
         return moved
+
+
+@functools.cache
+def rgba(colour: str) -> list[float]:
+    """A colour as jupyter-scatter takes it: red, green, blue and opacity from 0 to 1, short as a message."""
+    return [round(part, 3) for part in to_rgba(colour)]
+
+
+def groups(labels: list[np.ndarray]) -> np.ndarray:
+    """Number the instances by what they share: those of one number have every label alike.
+
+    Args:
+        labels: each (N,); one that would make more than GROUPS of it is left out.
+
+    Returns:
+        (N,) int from 0.
+    """
+    found = np.zeros(len(labels[0]), dtype=int)
+    for label in labels:
+        codes = pd.factorize(label)[0]
+        finer = pd.factorize(found * (codes.max() + 1) + codes)[0]
+        if finer.max() < GROUPS:
+            found = finer
+    return found
 
 
 class Explorer(widgets.VBox):
@@ -466,7 +516,7 @@ class Explorer(widgets.VBox):
         items = None
         with self._at_once():
             for panel in self.panels:
-                values = self._values(panel)
+                values = self.values(panel, self.colour.value)
                 if values is None:
                     continue  # clusters that are being computed
                 codes, names = pd.factorize(values, sort=True)
@@ -481,9 +531,13 @@ class Explorer(widgets.VBox):
                 self.legend.chosen, self.legend.items = [], items
             self._quiet = False
 
-    def _values(self, panel: Panel) -> np.ndarray | None:
-        """What the points of a panel are coloured by; None while it is being computed."""
-        by, (split, moment, *_) = self.colour.value, panel.at
+    def values(self, panel: Panel, by: str) -> np.ndarray | None:
+        """What the points of a panel are coloured by, N of them; None while it is being computed.
+
+        Args:
+            by: one of COLOURS.
+        """
+        split, moment, *_ = panel.at
         if by == "cluster":
             return self._clusters.get((panel.source, *panel.at, self.k.value))
         if by == "correct":
@@ -623,7 +677,7 @@ class Explorer(widgets.VBox):
         self._quiet = False
 
     def _from_legend(self) -> None:
-        values = self._values(self.panels[0])
+        values = self.values(self.panels[0], self.colour.value)
         if values is not None:
             codes = pd.factorize(values, sort=True)[0]
             self.select(np.flatnonzero(np.isin(codes, self.legend.chosen)))
@@ -682,7 +736,7 @@ class Explorer(widgets.VBox):
         """The plots as they are, as a matplotlib Figure: what the executed notebook and the report show."""
         shown = []
         for panel in self.panels:
-            values = self._values(panel)
+            values = self.values(panel, self.colour.value)
             values = np.zeros(len(panel.points), dtype=int) if values is None else values
             codes, names = pd.factorize(values, sort=True)
             shown.append(

@@ -5,6 +5,7 @@ embedding) to light, in a map that colour-blind readers can order; with several 
 and a band their 95% interval.
 """
 
+import functools
 import re
 
 import matplotlib as mpl
@@ -508,22 +509,18 @@ def _heat(ax, part: pd.DataFrame, rows: str, columns: str, row_titles: dict, col
     ax.set(xlabel="", ylabel="")
 
 
-def palette(count: int) -> list[str]:
+@functools.cache
+def palette(count: int) -> tuple[str, ...]:
     """Colours for so many categories, chosen for colour-blind readers as far as there are such.
 
     Up to 8, Okabe and Ito's; up to 20, Petroff's ten in two lightnesses; more have no such set: a map from dark to
     light keeps neighbouring numbers apart from far ones, and the legend's clicks tell the rest.
     """
     if count <= 8:
-        return list(OKABE_ITO[:count])
+        return tuple(OKABE_ITO[:count])
     if count <= 20:
-        return list(PETROFF[:count])
-    return [mpl.colors.to_hex(mpl.colormaps["cividis"](i / (count - 1))) for i in range(count)]
-
-
-def colours() -> list[str]:
-    """Every colour that palette() gives, whatever the count."""
-    return list(dict.fromkeys([*palette(8), *palette(20), *palette(mpl.colormaps["cividis"].N)]))
+        return tuple(PETROFF[:count])
+    return tuple(mpl.colors.to_hex(mpl.colormaps["cividis"](i / (count - 1))) for i in range(count))
 
 
 def explorer(shown: list[dict], title: str) -> Figure:

@@ -66,13 +66,17 @@ def choose(notebook, label: str, option: str) -> None:
 
 
 def test_points_are_drawn_in_the_colours_of_the_legend(opened):
-    colours = {c for _, c, _ in opened.ask("explorer.legend.items")}
-    assert len(colours) == len(opened.ask("explorer.legend.items"))
-    seen = pixels(opened)
-    for colour in colours:
-        rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
-        near = np.abs(seen - (0.85 * rgb + 0.15 * 255)).max(-1) < 24
-        assert near.sum() > 10, f"nothing drawn in {colour}"
+    for by in ("task", "cluster", "correct", "task"):  # by groups, point for point, and by groups again
+        opened.ask(f"explorer.show(colour={by!r}).wait() is explorer")
+        opened.until(IDLE)
+        items = opened.ask("explorer.legend.items")
+        colours = {c for _, c, _ in items}
+        assert len(colours) == len(items)
+        seen = pixels(opened)
+        for colour in colours:
+            rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+            near = np.abs(seen - (0.85 * rgb + 0.15 * 255)).max(-1) < 24
+            assert near.sum() > 10, f"nothing drawn in {colour} by {by}"
 
 
 def pixels(notebook) -> np.ndarray:

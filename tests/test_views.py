@@ -196,7 +196,47 @@ def test_clusters_keep_their_numbers():
 @pytest.mark.parametrize("count", [1, 2, 8, 9, 20, 21, 160])
 def test_colours_are_as_many_as_asked_and_differ(count):
     assert len(set(figures.palette(count))) == count
-    assert set(figures.palette(count)) <= set(figures.colours())  # which the explorer's plots know from the start
+
+
+def drawn(shown, number: int = 0) -> np.ndarray:
+    """The colours of a plot's points as the browser has them, once it says that it has drawn what it was sent."""
+    while any(panel.wanted["new"] for panel in shown.panels):
+        shown._pacer.drawn = shown._pacer.sent
+    plot = shown.panels[number].scatter
+    return np.array(plot.color)[plot.points[:, 2].astype(int)]
+
+
+def test_every_point_has_the_colour_of_the_legend_however_it_is_sent(run):
+    shown = explorer.explore(run).wait()
+    for moment in (shown.source.moments[0], shown.source.moments[-1]):
+        shown.show(moment=moment).wait()
+        for by in (*explorer.COLOURS, *explorer.COLOURS):
+            shown.show(colour=by).wait()
+            colours = {name: explorer.rgba(colour) for name, colour, _ in shown.legend.items}
+            for number, panel in enumerate(shown.panels):
+                wanted = [colours[str(value)] for value in shown.values(panel, by)]
+                np.testing.assert_array_equal(drawn(shown, number), wanted, err_msg=f"{by} at {moment}, plot {number}")
+
+
+def test_points_are_not_sent_again_for_a_colour_that_their_groups_share(run):
+    shown = explorer.explore(run).wait()
+    for moment in (shown.source.moments[-1], shown.source.moments[0]):
+        shown.show(moment=moment, colour="task").wait()
+        drawn(shown)
+        sent = [panel.scatter.points for panel in shown.panels]
+        for by in ("correct", "distribution", "output", "task"):
+            shown.show(colour=by).wait()
+            drawn(shown)
+            assert all(panel.scatter.points is points for panel, points in zip(shown.panels, sent, strict=True))
+
+
+def test_groups_keep_what_their_labels_tell_and_stay_few():
+    rng = np.random.default_rng(0)
+    few, names, many = rng.integers(0, 5, 900), rng.choice(["a", "b"], 900), np.arange(900)
+    found = explorer.groups([few, many, names])
+    assert len(np.unique(found)) == 10 == found.max() + 1
+    for label in (few, names):
+        assert all(len(np.unique(label[found == group])) == 1 for group in range(10))
 
 
 def test_pictures_and_tables_are_saved_and_wrong_choices_refused(run, tmp_path):
