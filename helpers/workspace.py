@@ -42,7 +42,7 @@ TABLES = {
     "llm_layers": "model revision layer space label k f1 ari ami",
     "llm_neighbours": "model revision layer k same_task same_category accuracy",
     "llm_solved": "model revision category task solved",
-    "latency": "points action milliseconds slowest",
+    "latency": "points plots action milliseconds slowest",
     "bench": "name ours baseline baseline_name ratio unit",
 }
 

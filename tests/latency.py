@@ -36,7 +36,7 @@ class MadeUp(views.Source):
         rng = np.random.default_rng(0)
         self.task = rng.integers(0, 16, count)
         self.base, self.noise = rng.normal(size=(16, 64)), rng.normal(size=(count, 64)).astype(np.float32)
-        self.table = pd.DataFrame({{"instruction": [f"instruction {{i}}" for i in range(count)], "input": "x",
+        self.table = pd.DataFrame({{"instruction": [f"instruction {{i}}" for i in range(count)], "input": rng.choice(list("abcdefg"), count),
                                     "output": "y", "task": self.task, "distribution": self.task % 5, "mapping": 0}})
 
     def frame(self, split):
@@ -51,7 +51,7 @@ class MadeUp(views.Source):
     def answers(self, split, moment):
         return pd.DataFrame({{"correct": self.task % 2 == moment % 2}})
 
-explorer = explore(MadeUp({count}))
+explorer = explore(MadeUp({count}), panels={plots})
 for layer in range(3):
     explorer.source.coordinates("all", layer, "raw", "pca")
 explorer
@@ -81,12 +81,12 @@ ACTIONS = {
 }
 
 
-def measure(count: int) -> list[dict]:
-    """Milliseconds from control to screen with so many points, by action."""
+def measure(count: int, plots: int) -> list[dict]:
+    """Milliseconds from control to screen with so many points in each of so many plots, by action."""
     with tempfile.TemporaryDirectory() as name, browsing(viewport={"width": 1400, "height": 1000}) as (page, problems):
         folder = Path(name)
         with jupyterlab(folder) as address:
-            code = SOURCE.format(folder=str(folder / "made-up"), count=count)
+            code = SOURCE.format(folder=str(folder / "made-up"), count=count, plots=plots)
             notebook = Notebook(page, address, folder, "latency.ipynb", code)
             notebook.do("notebook:run-all-cells")
             page.wait_for_selector("canvas", timeout=120_000)
@@ -99,8 +99,8 @@ def measure(count: int) -> list[dict]:
                     taken.append(page.evaluate(CHANGE, [label, values[i % len(values)], action == "nothing"]))
                     notebook.until("explorer.wait() is explorer", 120)
                     page.wait_for_timeout(1500)
-                rows.append({"points": count, "action": action, "milliseconds": statistics.median(taken[1:]),
-                             "slowest": max(taken[1:])})  # fmt: skip
+                took = {"milliseconds": statistics.median(taken[1:]), "slowest": max(taken[1:])}
+                rows.append({"points": count, "plots": plots, "action": action, **took})
                 print(rows[-1], flush=True)
             assert not problems, problems
     return rows
@@ -113,7 +113,7 @@ def main() -> None:
     except pytest.skip.Exception as reason:
         print(f"the explorer's latency is not measured: {reason}")
         return
-    rows = [row for count in (8_800, 100_000) for row in measure(count)]
+    rows = [row for count in (8_800, 100_000) for plots in (1, 2) for row in measure(count, plots)]
     table = pd.DataFrame(rows)[TABLES["latency"].split()]
     store.write_csv(store.DATA / "laptop" / "tables" / "latency.csv", table, digits=3)
 
