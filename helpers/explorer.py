@@ -32,11 +32,13 @@ from helpers.views import LABELS, SCORES, Source
 from helpers.widgets import Legend, Pacer, box, choose, curve_svg, offer, plain, table_html
 
 COLOURS = {
-    "task": "task", "distribution": "distribution", "distribution_mapping": "distribution and mapping",
-    "input": "input", "output": "output", "cluster": "cluster found by KMeans", "correct": "answered rightly",
-    "kind": "hard, original or unseen",
+    "task": "task", "distribution": "distribution", "mapping": "mapping",
+    "distribution_mapping": "distribution and mapping", "input": "input", "output": "output",
+    "cluster": "cluster found by KMeans", "correct": "answered rightly", "kind": "hard, original or unseen",
 }  # fmt: skip
-GROUPS = 300  # of instances that share their colours, at most: a plot's palette is that long
+GROUPS = 300  # of instances that share their colours, at most: a plot's palette has two entries for each
+MOMENTARY = ("correct", "cluster")  # colours that change with the epoch
+UNKNOWN = "#999999"
 SPACES = {name: figures.SPACE_TITLES[name] for name in ("raw", "centred")}
 FOLLOW = "as the slider"
 SAME = "the same run"
@@ -45,11 +47,13 @@ PATIENCE = 3.0  # seconds after which a browser that does not answer is sent to 
 SHOWN_ROWS = 100  # of a selection, in its table
 
 
-def explore(what: "Source | Run | Probe | str | Path | None" = None, panels: int = 2) -> "Explorer | widgets.HTML":
+def explore(
+    what: "Source | Run | Probe | list[Probe] | str | Path | None" = None, panels: int = 2
+) -> "Explorer | widgets.HTML":
     """Show an explorer, or a message that says what is missing and which command makes it.
 
     Args:
-        what: a run, a probe, the folder of one, or nothing for the newest run.
+        what: a run, a probe, probes of several revisions of a model, the folder of one, or nothing for the newest run.
         panels: plots side by side, 1 to 4.
     """
     try:
@@ -67,6 +71,8 @@ def _source(what) -> Source:
         return views.RunSource(what)
     if isinstance(what, Probe):
         return views.ProbeSource([what])
+    if isinstance(what, list | tuple):
+        return views.ProbeSource(list(what))
     path = Path(what).expanduser()
     return views.open_folder(path if path.is_absolute() or path.exists() else store.ROOT / path)
 
@@ -87,11 +93,14 @@ class Panel(widgets.VBox):
         self.moment = widgets.Dropdown(description=explorer.source.moment_name, **narrow)
         self.run = widgets.Dropdown(description="of", **narrow)
         self.scatter, self.title = None, widgets.HTML()
-        super().__init__([widgets.HBox([self.layer, self.space, self.moment, self.run]), self.title])
+        controls = [self.layer, self.space, self.moment]
+        if explorer.all_panels:  # the first plot's run is the explorer's: what is selected there is its instances
+            controls.append(self.run)
+        super().__init__([widgets.HBox(controls), self.title])
         self.add_class("clm-plot")
         self.fill()
         for control in (self.layer, self.space, self.moment):
-            control.observe(lambda _: self.explorer._safely(self.move), "value")
+            control.observe(lambda _: self.explorer._safely(lambda: self.explorer.move([self])), "value")
         self.run.observe(lambda _: self.explorer._safely(self.change_run), "value")
 
     @property
@@ -136,9 +145,14 @@ class Panel(widgets.VBox):
     def change_run(self) -> None:
         """Take the run chosen in this panel."""
         chosen = self.run.value
-        self.other = None if chosen in (SAME, None) else views.open_folder(Path(chosen))
-        self.fill()
-        self.draw()
+        with self.explorer.quietly():
+            try:
+                self.other = None if chosen in (SAME, None) else views.open_folder(Path(chosen))
+            except store.ArtefactError:
+                self.run.value = str(self.other.folder) if self.other else SAME
+                raise
+            self.fill()
+            self.draw()
         self.explorer.refresh()
 
     def draw(self) -> None:
@@ -165,7 +179,7 @@ class Panel(widgets.VBox):
         self.scatter.size = 8 if count < 1000 else 4 if count < 20_000 else 2
         known = [by for by in COLOURS if by in self.source.frame(self.split) or by in LABELS]
         self.always = groups([self.explorer.values(self, by) for by in known])
-        self.palette, self.grouped = {"groups": [], "codes": []}, True
+        self.palette, self.grouped = {"groups": [UNKNOWN] * (2 * self.always.max() + 2), "codes": []}, True
         points = np.zeros((count, 4), dtype=np.float32)
         self.wanted = {"points": points, "moved": False, "placed": False, "new": False}
 
@@ -211,7 +225,6 @@ class Panel(widgets.VBox):
         else:
             different, numbers = np.unique(colours, return_inverse=True)
             places, self.palette["codes"] = len(of_group) + numbers[codes], different.tolist()
-            self.palette["groups"] = self.palette["groups"] or [colours[0]] * len(of_group)
         self._give(places=places)
 
     def _groups_now(self) -> np.ndarray:
@@ -262,7 +275,7 @@ def groups(labels: list[np.ndarray]) -> np.ndarray:
     """
     found = np.zeros(len(labels[0]), dtype=int)
     for label in labels:
-        codes = pd.factorize(label)[0]
+        codes = pd.factorize(label, use_na_sentinel=False)[0]
         finer = pd.factorize(found * (codes.max() + 1) + codes)[0]
         if finer.max() < GROUPS:
             found = finer
@@ -285,12 +298,13 @@ class Explorer(widgets.VBox):
         self._quiet = False  # while one change makes others
         self._pool, self._turn = ThreadPoolExecutor(1), 0
         self._arranged: list[int] = []
+        self._offered: tuple = ()  # source and set whose number of tasks k was set to
         self._clusters: dict[tuple, np.ndarray] = {}  # of what the plots show now
         self._pacer, self._busy_until, self._lock, self._held = Pacer(), 0.0, threading.RLock(), 0
         self._pacer.observe(self._drawn, "drawn")
         self._make_controls(panels)
         self.panels: list[Panel] = []  # shown
-        self._all_panels: list[Panel] = []  # closed ones are kept, their widgets alive
+        self.all_panels: list[Panel] = []  # closed ones are kept, their widgets alive
         super().__init__()
         self.add_class("clm-explorer")
         self._watch()
@@ -342,10 +356,10 @@ class Explorer(widgets.VBox):
         self.reload.on_click(lambda _: self._safely(self._reload))
         self.split.observe(lambda _: self._safely(self._change_split), "value")
         self.count.observe(lambda _: self._safely(lambda: self.refresh(panels_too=True)), "value")
-        self.projection.observe(lambda _: self._safely(self._move_all), "value")
-        self.moment.observe(lambda _: self._safely(self._move_all), "value")
+        self.projection.observe(lambda _: self._safely(lambda: self.move(self.panels)), "value")
+        self.moment.observe(lambda _: self._safely(lambda: self.move(self.panels)), "value")
         self.colour.observe(lambda _: self._safely(self.paint), "value")
-        self.k.observe(lambda _: self._safely(self._recluster), "value")
+        self.k.observe(lambda _: self._safely(self._cluster_later), "value")
         self.search.observe(lambda c: self._safely(self._find), "value")
         self.legend.observe(lambda _: self._safely(self._from_legend), "chosen")
         for control in (self.label, self.score):
@@ -376,13 +390,10 @@ class Explorer(widgets.VBox):
 
     def refresh(self, panels_too: bool = False) -> None:
         """Show the source as it is now; with other panels if their number or instances changed."""
-        self._quiet = True
-        try:
+        with self.quietly():
             self._offer()
             if panels_too or len(self.panels) != self.count.value:
                 self._make_panels()
-        finally:
-            self._quiet = False
         self.select([])
         with self._at_once():
             for panel in self.panels:
@@ -407,15 +418,17 @@ class Explorer(widgets.VBox):
         self.play.disabled = self.moment.disabled = not several
         known = {*source.frame(self.split.value), "distribution_mapping", "cluster", "correct"}
         offer(self.colour, [(words, key) for key, words in COLOURS.items() if key in known])
-        self.k.value = len(np.unique(source.labels(self.split.value)["task"]))
+        if self._offered != (source.folder, self.split.value):
+            self._offered = source.folder, self.split.value
+            self.k.value = len(np.unique(source.labels(self.split.value)["task"]))
 
     def _make_panels(self) -> None:
         deep = self.source.layers - 1
         first = [round(deep * share) for share in ((2 / 3,), (1 / 3, 1), (0, 1 / 2, 1), (0, 1 / 3, 2 / 3, 1))[
             self.count.value - 1]]  # fmt: skip
-        while len(self._all_panels) < self.count.value:
-            self._all_panels.append(Panel(self, first[len(self._all_panels)]))
-        self.panels = self._all_panels[: self.count.value]
+        while len(self.all_panels) < self.count.value:
+            self.all_panels.append(Panel(self, first[len(self.all_panels)]))
+        self.panels = self.all_panels[: self.count.value]
         for panel in self.panels:
             panel.fill()
             panel.draw()
@@ -466,6 +479,15 @@ class Explorer(widgets.VBox):
 
     # What follows from a change.
 
+    @contextlib.contextmanager
+    def quietly(self):
+        """Controls that change meanwhile do nothing by themselves."""
+        before, self._quiet = self._quiet, True
+        try:
+            yield
+        finally:
+            self._quiet = before
+
     def _safely(self, action: Callable) -> None:
         """Do what a control asks for; what goes wrong is said in the widget."""
         if self._quiet:
@@ -480,11 +502,15 @@ class Explorer(widgets.VBox):
         self.status.value = box(text, wrong) if text else ""
 
     def _change_run(self) -> None:
-        self.source = views.open_folder(Path(self.run.value))
-        self._quiet = True
-        for panel in self._all_panels:
-            panel.other, panel.run.value = None, SAME
-        self._quiet = False
+        try:
+            self.source = views.open_folder(Path(self.run.value))
+        except store.ArtefactError:
+            with self.quietly():
+                self.run.value = str(self.source.folder)
+            raise
+        with self.quietly():
+            for panel in self.all_panels:
+                panel.other, panel.run.value = None, SAME
         self.refresh(panels_too=True)
 
     def _reload(self) -> None:
@@ -494,11 +520,12 @@ class Explorer(widgets.VBox):
     def _change_split(self) -> None:
         self.refresh(panels_too=True)
 
-    def _move_all(self) -> None:
+    def move(self, panels: "list[Panel]") -> None:
+        """Put the points of these plots where they are at the plots' moments."""
         with self._at_once():
-            for panel in self.panels:
+            for panel in panels:
                 panel.move()
-            if self.colour.value in ("correct", "cluster"):
+            if self.colour.value in MOMENTARY:
                 self.paint()
 
     def _moved(self, panel: Panel) -> None:
@@ -507,29 +534,34 @@ class Explorer(widgets.VBox):
             self._show_neighbours()
         self._cluster_later()
 
-    def _recluster(self) -> None:
-        self.paint()
-        self._cluster_later()
-
     def paint(self) -> None:
         """Colour every plot by what is chosen."""
-        items = None
+        codes, names = self._codes()
+        colours = figures.palette(len(names))
         with self._at_once():
-            for panel in self.panels:
-                values = self.values(panel, self.colour.value)
-                if values is None:
-                    continue  # clusters that are being computed
-                codes, names = pd.factorize(values, sort=True)
-                colours = figures.palette(len(names))
-                panel.paint(codes, colours)
-                if panel is self.panels[0]:
-                    counts = np.bincount(codes, minlength=len(names))
-                    items = [[str(n), c, int(k)] for n, c, k in zip(names, colours, counts, strict=True)]
-        if items is not None:
-            self._quiet = True
-            with self.legend.hold_sync():
-                self.legend.chosen, self.legend.items = [], items
-            self._quiet = False
+            for panel, own in zip(self.panels, codes, strict=True):
+                if own is not None:
+                    panel.paint(own, colours)
+        if codes[0] is None:
+            return
+        counts = np.bincount(codes[0], minlength=len(names))
+        items = [[str(n), c, int(k)] for n, c, k in zip(names, colours, counts, strict=True)]
+        with self.quietly(), self.legend.hold_sync():
+            if [item[:2] for item in items] != [item[:2] for item in self.legend.items]:
+                self.legend.chosen = []
+            self.legend.items = items
+
+    def _codes(self) -> tuple[list[np.ndarray | None], list]:
+        """What each plot's points are coloured by as numbers, None while it is being computed, and their names; a name
+        has the same number, and so the same colour, in every plot."""
+        by = self.colour.value
+        values = [self.values(panel, by) for panel in self.panels]
+        found = [None if v is None else pd.factorize(v, use_na_sentinel=False) for v in values]
+        own = [np.asarray(pair[1], dtype=object) for pair in found if pair is not None]
+        if by == "correct":
+            own = [np.array(["right", "wrong"], dtype=object)]  # both, also where one has none
+        names = pd.Index(pd.factorize(np.concatenate(own), sort=True, use_na_sentinel=False)[1] if own else [])
+        return [None if pair is None else names.get_indexer(pair[1])[pair[0]] for pair in found], list(names)
 
     def values(self, panel: Panel, by: str) -> np.ndarray | None:
         """What the points of a panel are coloured by, N of them; None while it is being computed.
@@ -580,9 +612,7 @@ class Explorer(widgets.VBox):
                 return None  # the slider has gone on
             found = {}
             for _, source, (split, moment, layer, space) in places:
-                clusters = source.clusters(split, moment, layer, space, k)
-                last = source.clusters(split, source.moments[-1], layer, space, k)
-                found[source, split, moment, layer, space, k] = views.same_numbers(clusters, last)
+                found[source, split, moment, layer, space, k] = source.numbered(split, moment, layer, space, k)
             return found
 
         def show(found: dict | None) -> None:
@@ -624,7 +654,9 @@ class Explorer(widgets.VBox):
             return table, source.curve(split, layer, space, label, score)
 
         def show(found: tuple[pd.DataFrame, pd.Series]) -> None:
-            if panel.at != (split, moment, layer, space) or self.label.value != label or self.score.value != score:
+            if panel.source is not source or panel.at != (split, moment, layer, space):
+                return
+            if (self.label.value, self.score.value) != (label, score):
                 return
             table, curve = found
             self.scores.value = f"KMeans at layer {layer}, {name} {moment}, {SPACES[space]}" + table_html(
@@ -652,11 +684,10 @@ class Explorer(widgets.VBox):
     def select(self, rows) -> None:
         """Select instances by their row numbers, in every linked plot."""
         self.rows = np.unique(np.asarray(rows, dtype=int))
-        self._quiet = True
-        for panel in self.panels:
-            if panel.linked and panel.scatter is not None:
-                panel.scatter.selection = self.rows.astype(np.uint32)
-        self._quiet = False
+        with self.quietly():
+            for panel in self.panels:
+                if panel.linked and panel.scatter is not None:
+                    panel.scatter.selection = self.rows.astype(np.uint32)
         self._show_selection()
         self._show_neighbours()
 
@@ -670,16 +701,14 @@ class Explorer(widgets.VBox):
     def _hovered_in(self, panel: Panel, row) -> None:
         if self._quiet or not panel.linked:
             return
-        self._quiet = True
-        for other in self.panels:
-            if other is not panel and other.linked:
-                other.scatter.hovering = -1 if row is None else row
-        self._quiet = False
+        with self.quietly():
+            for other in self.panels:
+                if other is not panel and other.linked:
+                    other.scatter.hovering = -1 if row is None else row
 
     def _from_legend(self) -> None:
-        values = self.values(self.panels[0], self.colour.value)
-        if values is not None:
-            codes = pd.factorize(values, sort=True)[0]
+        codes = self._codes()[0][0]
+        if codes is not None:
             self.select(np.flatnonzero(np.isin(codes, self.legend.chosen)))
 
     def _find(self) -> None:
@@ -734,16 +763,16 @@ class Explorer(widgets.VBox):
 
     def figure(self):
         """The plots as they are, as a matplotlib Figure: what the executed notebook and the report show."""
-        shown = []
-        for panel in self.panels:
-            values = self.values(panel, self.colour.value)
-            values = np.zeros(len(panel.points), dtype=int) if values is None else values
-            codes, names = pd.factorize(values, sort=True)
-            shown.append(
-                {"title": plain(panel.title.value), "points": panel.points, "codes": codes,
-                 "names": [str(n) for n in names], "colours": figures.palette(len(names)),
-                 "selected": self.rows if panel.linked else self.rows[:0]}
-            )  # fmt: skip
+        if self.colour.value == "cluster":
+            self.wait()
+        codes, names = self._codes()
+        names = [str(name) for name in names] or ["not known"]
+        shown = [
+            {"title": plain(panel.title.value), "points": panel.points, "names": names,
+             "codes": np.zeros(len(panel.points), dtype=int) if own is None else own,
+             "colours": figures.palette(len(names)), "selected": self.rows if panel.linked else self.rows[:0]}
+            for panel, own in zip(self.panels, codes, strict=True)
+        ]  # fmt: skip
         return figures.explorer(shown, f"coloured by {COLOURS[self.colour.value]}")
 
     def save(self, path: str | Path | None = None, suffix: str = "svg") -> Path:

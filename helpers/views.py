@@ -107,6 +107,11 @@ class Source:
         points = clustering.same_distances(self.states(split, moment, layer, space).astype(float))
         return clustering.kmeans(points, k, ClusteringSettings(n_init=self.restarts))
 
+    def numbered(self, split: str, moment, layer: int, space: str, k: int) -> np.ndarray:
+        """As `clusters`, each cluster with the number of the one at the last moment that it shares most with."""
+        last = self.clusters(split, self.moments[-1], layer, space, k)
+        return same_numbers(self.clusters(split, moment, layer, space, k), last)
+
     @functools.lru_cache(maxsize=4096)  # noqa: B019
     def scores(self, split: str, moment, layer: int, space: str, label: str) -> dict[str, float]:
         """F1, ARI and AMI of KMeans with as many clusters as there are labels; an analysis' own where there is one."""
@@ -160,7 +165,7 @@ class Source:
     def columns(self, split: str, moment, layer: int, space: str, k: int) -> pd.DataFrame:
         """Instances with what the model answers and the cluster they are in: the table behind hover and selection."""
         return self.frame(split).assign(
-            **self.answers(split, moment), cluster=self.clusters(split, moment, layer, space, k)
+            **self.answers(split, moment), cluster=self.numbered(split, moment, layer, space, k)
         )
 
 

@@ -1,7 +1,7 @@
 """How fast the explorer answers, in a browser: `make bench` runs it and writes data/laptop/tables/latency.csv.
 
-A change of a control begins the clock; the second frame after its points have come to the browser stops it. Points are
-made up; what is measured is the way from the control through the kernel to the screen. "nothing" moves a control
+A change of a control begins the clock; the second frame after what it changes has come to the browser stops it. Points
+are made up; what is measured is the way from the control through the kernel to the screen. "nothing" moves a control
 without telling anybody: the fourth frame after it is the first on which an answer from the kernel can be, since the
 control's own repainting takes the frames before.
 """
@@ -36,7 +36,8 @@ class MadeUp(views.Source):
         rng = np.random.default_rng(0)
         self.task = rng.integers(0, 16, count)
         self.base, self.noise = rng.normal(size=(16, 64)), rng.normal(size=(count, 64)).astype(np.float32)
-        self.table = pd.DataFrame({{"instruction": [f"instruction {{i}}" for i in range(count)], "input": rng.choice(list("abcdefg"), count),
+        inputs = rng.choice(list("abcdefg"), count)
+        self.table = pd.DataFrame({{"instruction": [f"instruction {{i}}" for i in range(count)], "input": inputs,
                                     "output": "y", "task": self.task, "distribution": self.task % 5, "mapping": 0}})
 
     def frame(self, split):

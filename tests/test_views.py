@@ -167,7 +167,7 @@ def test_a_probe_is_explored_like_a_run(probe):
     distance = np.linalg.norm(probe.states(1) - probe.states(1)[row], axis=1)
     distance[(probe.instances["instruction"] == probe.instances["instruction"].iloc[row]).to_numpy()] = np.inf
     np.testing.assert_allclose(near["distance"], np.sort(distance)[:3], rtol=1e-3)
-    shown = explorer.explore(source).wait()
+    shown = explorer.explore([probe]).wait()
     shown.show(colour="distribution", layers=(1, 2), spaces=("centred", "raw"))
     shown.select([row])
     assert "Nearest to" in shown.near.value
@@ -218,6 +218,62 @@ def test_every_point_has_the_colour_of_the_legend_however_it_is_sent(run):
                 np.testing.assert_array_equal(drawn(shown, number), wanted, err_msg=f"{by} at {moment}, plot {number}")
 
 
+def test_a_plot_with_its_own_epoch_is_painted_anew_where_the_colour_depends_on_it(run):
+    shown = explorer.explore(run).wait()
+    first, last = shown.source.moments[0], shown.source.moments[-1]
+    shown.show(moment=first, colour="correct")
+    drawn(shown)
+    shown.panels[1].moment.value = last
+    colours = {name: explorer.rgba(colour) for name, colour, _ in shown.legend.items}
+    assert list(colours) == ["right", "wrong"]
+    for number, moment in enumerate((first, last)):
+        correct = shown.source.answers("validation", moment)["correct"]
+        wanted = [colours["right" if c else "wrong"] for c in correct]
+        np.testing.assert_array_equal(drawn(shown, number), wanted)
+
+
+def test_points_have_no_wrong_colour_while_their_clusters_are_computed(run):
+    import threading
+
+    shown = explorer.explore(run).wait().show(colour="cluster")
+    drawn(shown)
+    holding = threading.Event()
+    shown._pool.submit(holding.wait)
+    shown.split.value = "subset"
+    assert {tuple(colour) for colour in drawn(shown)} == {tuple(explorer.rgba(explorer.UNKNOWN))}
+    holding.set()
+    shown.wait()
+    colours = {name: explorer.rgba(colour) for name, colour, _ in shown.legend.items}
+    wanted = [colours[str(c)] for c in shown.values(shown.panels[0], "cluster")]
+    np.testing.assert_array_equal(drawn(shown), wanted)
+
+
+def test_a_selection_has_the_clusters_that_the_plot_shows(run):
+    shown = explorer.explore(run).wait()
+    for moment in shown.source.moments:
+        shown.show(moment=moment)
+        shown.select(range(40))
+        assert shown.selection["cluster"].tolist() == shown.values(shown.panels[0], "cluster")[:40].tolist()
+
+
+def test_what_is_chosen_stays_and_a_run_that_cannot_be_opened_is_not_chosen(run):
+    shown = explorer.explore(run).wait().show(k=4, count=1, colour="task")
+    assert shown.k.value == 4
+    broken = run.folder.with_name("w16-s0-broken")
+    shutil.copytree(run.folder, broken, ignore=shutil.ignore_patterns("manifest.json"))
+    try:
+        shown.show(count=2)
+        assert shown.k.value == 4
+        shown._reload()
+        for control in (shown.run, shown.panels[1].run):
+            before = control.value
+            control.value = str(broken)
+            assert "no manifest.json" in shown.status.value
+            assert control.value == before
+    finally:
+        shutil.rmtree(broken)
+
+
 def test_points_are_not_sent_again_for_a_colour_that_their_groups_share(run):
     shown = explorer.explore(run).wait()
     for moment in (shown.source.moments[-1], shown.source.moments[0]):
@@ -235,6 +291,7 @@ def test_groups_keep_what_their_labels_tell_and_stay_few():
     few, names, many = rng.integers(0, 5, 900), rng.choice(["a", "b"], 900), np.arange(900)
     found = explorer.groups([few, many, names])
     assert len(np.unique(found)) == 10 == found.max() + 1
+    assert len(np.unique(explorer.groups([np.array(["a", "b", None, "a", None], dtype=object)]))) == 3
     for label in (few, names):
         assert all(len(np.unique(label[found == group])) == 1 for group in range(10))
 
@@ -261,6 +318,7 @@ def test_a_plot_can_show_another_run_linked_where_instances_are_the_same(run):
         panel.run.value = str(copy)
         assert panel.source is not shown.source
         assert panel.linked
+        assert shown.panels[0].run not in shown.panels[0].children[0].children  # its run is the explorer's
         shown.select([3])
         assert panel.scatter.selection.tolist() == [3]
         shown.run.value = str(copy)
