@@ -6,6 +6,7 @@ from browser import Notebook, browsing, jupyterlab
 from conftest import FAILED
 
 from helpers import explorer, views
+from helpers.panel import COLOURS
 
 OPEN = "from helpers.explorer import explore\nexplorer = explore({!r})\nexplorer"
 
@@ -191,10 +192,10 @@ def test_the_legend_and_the_search_select(opened):
     opened.until("len(explorer.rows) == 0")
 
 
-@pytest.mark.parametrize("by", list(explorer.COLOURS.values()))
+@pytest.mark.parametrize("by", list(COLOURS.values()))
 def test_every_colour_can_be_chosen(opened, by):
     choose(opened, "colour by", by)
-    key = {v: k for k, v in explorer.COLOURS.items()}[by]
+    key = {v: k for k, v in COLOURS.items()}[by]
     opened.until(f"explorer.wait().colour.value == {key!r}")
     opened.page.wait_for_timeout(200)
     items = opened.ask("explorer.legend.items")

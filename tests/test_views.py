@@ -6,6 +6,7 @@ import pytest
 from conftest import CPU32
 
 from helpers import clustering, explorer, figures, llm_states, neighbours, states, store, table1, views
+from helpers.panel import COLOURS, SAME, UNKNOWN, groups, rgba
 from helpers.settings import ClusteringSettings, TsneSettings
 
 
@@ -210,9 +211,9 @@ def test_every_point_has_the_colour_of_the_legend_however_it_is_sent(run):
     shown = explorer.explore(run).wait()
     for moment in (shown.source.moments[0], shown.source.moments[-1]):
         shown.show(moment=moment).wait()
-        for by in (*explorer.COLOURS, *explorer.COLOURS):
+        for by in (*COLOURS, *COLOURS):
             shown.show(colour=by).wait()
-            colours = {name: explorer.rgba(colour) for name, colour, _ in shown.legend.items}
+            colours = {name: rgba(colour) for name, colour, _ in shown.legend.items}
             for number, panel in enumerate(shown.panels):
                 wanted = [colours[str(value)] for value in shown.values(panel, by)]
                 np.testing.assert_array_equal(drawn(shown, number), wanted, err_msg=f"{by} at {moment}, plot {number}")
@@ -224,7 +225,7 @@ def test_a_plot_with_its_own_epoch_is_painted_anew_where_the_colour_depends_on_i
     shown.show(moment=first, colour="correct")
     drawn(shown)
     shown.panels[1].moment.value = last
-    colours = {name: explorer.rgba(colour) for name, colour, _ in shown.legend.items}
+    colours = {name: rgba(colour) for name, colour, _ in shown.legend.items}
     assert list(colours) == ["right", "wrong"]
     for number, moment in enumerate((first, last)):
         correct = shown.source.answers("validation", moment)["correct"]
@@ -240,10 +241,10 @@ def test_points_have_no_wrong_colour_while_their_clusters_are_computed(run):
     holding = threading.Event()
     shown._pool.submit(holding.wait)
     shown.split.value = "subset"
-    assert {tuple(colour) for colour in drawn(shown)} == {tuple(explorer.rgba(explorer.UNKNOWN))}
+    assert {tuple(colour) for colour in drawn(shown)} == {tuple(rgba(UNKNOWN))}
     holding.set()
     shown.wait()
-    colours = {name: explorer.rgba(colour) for name, colour, _ in shown.legend.items}
+    colours = {name: rgba(colour) for name, colour, _ in shown.legend.items}
     wanted = [colours[str(c)] for c in shown.values(shown.panels[0], "cluster")]
     np.testing.assert_array_equal(drawn(shown), wanted)
 
@@ -289,9 +290,9 @@ def test_points_are_not_sent_again_for_a_colour_that_their_groups_share(run):
 def test_groups_keep_what_their_labels_tell_and_stay_few():
     rng = np.random.default_rng(0)
     few, names, many = rng.integers(0, 5, 900), rng.choice(["a", "b"], 900), np.arange(900)
-    found = explorer.groups([few, many, names])
+    found = groups([few, many, names])
     assert len(np.unique(found)) == 10 == found.max() + 1
-    assert len(np.unique(explorer.groups([np.array(["a", "b", None, "a", None], dtype=object)]))) == 3
+    assert len(np.unique(groups([np.array(["a", "b", None, "a", None], dtype=object)]))) == 3
     for label in (few, names):
         assert all(len(np.unique(label[found == group])) == 1 for group in range(10))
 
@@ -322,7 +323,7 @@ def test_a_plot_can_show_another_run_linked_where_instances_are_the_same(run):
         shown.select([3])
         assert panel.scatter.selection.tolist() == [3]
         shown.run.value = str(copy)
-        assert panel.run.value == explorer.SAME
+        assert panel.run.value == SAME
         assert panel.source is shown.source
     finally:
         shutil.rmtree(copy)
