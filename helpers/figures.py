@@ -307,12 +307,12 @@ VERDICT_COLOURS = {
 }
 
 
-def claims(table: pd.DataFrame, rules: dict[str, tuple[str, float]], title: str) -> Figure:
+def claims(table: pd.DataFrame, rules: dict[str, tuple[float, float]], title: str) -> Figure:
     """Each claim's quantity with its 95% interval over seeds, one panel a claim, one row in it a width.
 
     Args:
         table: claims.csv; rows whose `claim` ends in `, width N`.
-        rules: claim -> (above or below, threshold); the side on which the claim holds is shaded.
+        rules: claim -> (above, below), the numbers between which it holds; that is shaded.
     """
     split = table["claim"].str.extract(r"^(?P<key>.*), width (?P<width>\d+)$")
     rows = table.join(split).dropna(subset=["key", "ours"]).astype({"width": int})
@@ -408,12 +408,12 @@ def causal(table: pd.DataFrame, width: int) -> Figure:
     return _titled(figure, f"Is the cluster used? Validation instances the model solves, width {width}")
 
 
-def multiverse(table: pd.DataFrame, rules: dict[str, tuple[str, float]]) -> Figure:
+def multiverse(table: pd.DataFrame, rules: dict[str, tuple[float, float]]) -> Figure:
     """Each claim's quantity under every variant of what the paper leaves open.
 
     Args:
         table: multiverse.csv; a dot is one run.
-        rules: claim -> (above or below, threshold); the side on which the claim holds is shaded.
+        rules: claim -> (above, below), the numbers between which it holds; that is shaded.
     """
     variants = list(dict.fromkeys(table["variant"]))
     plain = [re.sub(r"\b(training|model|data)\.|[\[\]']", "", v) for v in variants]
@@ -422,6 +422,7 @@ def multiverse(table: pd.DataFrame, rules: dict[str, tuple[str, float]]) -> Figu
     looks = {
         "raw": ({"color": "#0072b2"}, "raw states"),
         "raw@peak": ({"mfc": "none", "mec": "#0072b2"}, "raw states, epoch where highest"),
+        "raw@distance": ({"mfc": "none", "mec": "#009e73"}, "raw states, by distance"),
         "centred": ({"color": "#e69f00"}, "input-centred states"), "all": ({"color": "0.3"}, "no view of the states"),
     }  # fmt: skip
     columns = 6
@@ -566,11 +567,13 @@ def _by_layer(ax, part: pd.DataFrame, column: str, best: dict[int, int], x: str 
     _mark(ax, best)
 
 
-def _shade(ax, side: str, threshold: float) -> None:
+def _shade(ax, above: float, below: float) -> None:
     """Where a claim holds."""
-    ax.axvline(threshold, color="0.3", lw=0.9, ls="--")
+    for number in (above, below):
+        if np.isfinite(number):
+            ax.axvline(number, color="0.3", lw=0.9, ls="--")
     low, high = ax.get_xlim()
-    ax.axvspan(*((threshold, high) if side == "above" else (low, threshold)), color="#0072b2", alpha=0.07, lw=0)
+    ax.axvspan(max(low, above), min(high, below), color="#0072b2", alpha=0.07, lw=0)
     ax.set_xlim(low, high)
 
 

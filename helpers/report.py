@@ -14,9 +14,10 @@ import jinja2
 import pandas as pd
 
 from helpers import llms, natural, search, settings, store
+from helpers.claims import AT_PEAK, CENTRED, CLAIMS, OURS
 from helpers.figures import SPACE_TITLES
 from helpers.table1 import LABELS
-from helpers.verdict import AT_PEAK, CENTRED, CLAIMS, CONDITION, FAILS, HOLDS, OURS, UNTESTED, WIDTHS
+from helpers.verdict import CONDITION, FAILS, HOLDS, UNTESTED, WIDTHS
 
 MARKS = ("<!-- made from committed tables by `python -m helpers.report --readme` -->", "<!-- end of results -->")
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -189,11 +190,14 @@ def _findings(tables: Path) -> str:
         return f"{best.iloc[0]:.2f}, {best.max():.2f} (epoch {best.idxmax()}), {best.iloc[-1]:.2f}"
 
     near = near[near["k"] == 10].pivot(index="epoch", columns="layer", values="same_task")
-    hard = pd.read_csv(tables / "hard.csv").query("epoch == @end")
+    hard = pd.read_csv(tables / "hard.csv").query("epoch == @end and layer > 0 and space == 'raw'")
     causal = pd.read_csv(tables / "causal.csv").pivot(index="layer", columns="direction", values="became_other")
     causal = causal.iloc[:-1]  # at the last layer the answer is read off the state itself
     layer = causal["task_and_input"].idxmax()
     starts = pd.read_csv(tables / "table1_restarts.csv").query("label == 'task'")["f1"]
+    alone = (
+        pd.read_csv(tables / "llm_layers.csv").query("label == 'task' and space == 'raw' and layer == 0")["f1"].max()
+    )
     best = training["accuracy_validation"].idxmax()
     return "\n".join(
         [
@@ -204,13 +208,17 @@ def _findings(tables: Path) -> str:
             _searched(tables),
             f"- Neighbours share the task before training: {near.loc[0].max():.2f} of 10 untrained, "
             f"{near.loc[end].max():.2f} at the end, best layer each. What instructions look like is enough for that.",
-            f"- Hard examples are answered rightly {hard['accuracy_hard'].iloc[0]:.0%} of the time at epoch {end}, and "
-            f"{hard['nearer_own_task'].max():.0%} are nearer to their own task than to their original.",
-            f"- Clusters are used: moved to another task's mean for the same input at layer {layer}, "
-            f"{causal.loc[layer, 'task_and_input']:.0%} of answers become that task's; as far in a random direction, "
+            f"- Hard examples are answered rightly {hard['accuracy_hard'].iloc[0]:.0%} of the time at epoch {end}; in "
+            f"raw states at most {hard['pairs_separated'].max():.0%} are in another cluster than their original, and "
+            f"{hard['nearer_own_task'].max():.0%} are nearer to their own task than to it (best layer each).",
+            f"- Directions between tasks are used: moved along the difference of two tasks' means, at most "
+            f"{causal['task'].max():.0%} of answers become the other task's (layer {causal['task'].idxmax()}); moved to "
+            f"the other task's mean for this input, which also says the answer, "
+            f"{causal.loc[layer, 'task_and_input']:.0%} (layer {layer}); as far in a random direction, "
             f"{causal.loc[layer, 'random']:.0%}.",
             f"- Table 1's task F1 depends on KMeans' start: single starts at the same layer give {starts.min():.2f} to "
-            f"{starts.max():.2f}.",
+            f"{starts.max():.2f}, half of them at most {starts.median():.2f}. No input word occurs in two of its three "
+            f"kinds of task, and clusters of the input word alone (layer 0) have F1 {alone:.2f}.",
             *_varied(tables),
         ]
     )
@@ -218,29 +226,39 @@ def _findings(tables: Path) -> str:
 
 def _searched(tables: Path) -> str:
     """How far the search for raw task clusters went, over every run that was searched."""
-    found = [pd.read_csv(tables / "search.csv").assign(run="of this profile")]
+    found = [pd.read_csv(tables / "search.csv").assign(run="of this profile", grid="", variant="")]
     if (everywhere := tables / "search_grids.csv").exists():
         found.append(pd.read_csv(everywhere))
     found = pd.concat(found, ignore_index=True)
-    runs = len(found.drop_duplicates(["run", "width", "seed"]))
-    ways = len(found[found["view"] != "centred"].drop_duplicates(list(search.PAPER)))
+    found = found[~found["variant"].astype(str).str.contains("shuffled_outputs")]  # a control: nothing to learn
     raw = found[(found["view"] != "centred") & (found["clusters"] == 1) & (found["definition"] == "matched")]
+    runs, ways = (len(raw.drop_duplicates(by)) for by in (["run", "width", "seed"], list(search.PAPER)))
     best = raw.loc[raw.groupby("split")["f1"].idxmax()].set_index("split")
-    pure = found[(found["view"] == "raw") & (found["clusters"] == 5) & (found["definition"] == "majority")]
-    pure = pure.loc[pure[pure["split"] == "validation"]["f1"].idxmax()]
     own = raw[raw["view"].isin(("raw", "tsne")) & (raw["method"] == "kmeans")].groupby("split")["f1"].max()
+    whole = raw[~_on_outputs(raw) & (raw["split"] == "subset")]
+    paper = whole["view"].isin(("raw", "tsne")) & (whole["method"] == "kmeans")
     shown = [
         f"{best.loc[split, 'f1']:.2f} on {title} ({best.loc[split, 'view'].replace('_', ' ')}, "
         f"{best.loc[split, 'method'].replace('_', ' ')}, width {best.loc[split, 'width']} at epoch "
-        f"{best.loc[split, 'epoch']})"
+        f"{best.loc[split, 'epoch']}{_loss(best.loc[split])})"
         for split, title in (("subset", "the training subset"), ("validation", "validation"))
     ]
     return (
         f"- A search over {runs} {'run' if runs == 1 else 'runs'}, up to three epochs of each and {ways} ways of "
         f"looking at raw states gives at most a matched F1 of {' and '.join(shown)}; KMeans on raw or t-SNE states, as "
-        f"in the paper, {own['subset']:.2f} and {own['validation']:.2f}. Five clusters a task, each called by its "
-        f"majority, have F1 {pure['f1']:.2f} on validation (labels permuted: {pure['chance']:.2f})."
+        f"in the paper, {own['subset']:.2f} and {own['validation']:.2f}. With the loss on the whole sequence, on the "
+        f"training subset: {whole['f1'].max():.2f}, and {whole[paper]['f1'].max():.2f} as in the paper."
     )
+
+
+def _loss(row: pd.Series) -> str:
+    """What a run's loss is on, if it is not on everything."""
+    return ", loss on outputs alone" if _on_outputs(row.to_frame().T).iloc[0] else ""
+
+
+def _on_outputs(rows: pd.DataFrame) -> pd.Series:
+    """Whether runs of the search have their loss on outputs alone."""
+    return (rows["grid"] == "outputs") | rows["variant"].astype(str).str.contains("loss_on=outputs")
 
 
 def _varied(tables: Path) -> list[str]:
@@ -251,7 +269,7 @@ def _varied(tables: Path) -> list[str]:
     runs = runs[~runs["variant"].str.contains("shuffled_outputs")]  # a control, not a choice
     values = runs.pivot(index="variant", columns="claim", values="value")
     words = {"task_subset": "task F1 of the training subset", "task_validation": "of unseen instances",
-             "hard_separate": "share of hard examples nearer to their own task"}  # fmt: skip
+             "hard_separate": "share of hard examples in another cluster than their original"}  # fmt: skip
     most = [
         f"{text} {values.loc['default', key]:.2f} to {values[key].max():.2f} ({values[key].idxmax()})"
         for key, text in words.items()
@@ -267,8 +285,10 @@ def _counted(claims: pd.DataFrame) -> str:
     paper = claims["width"].isna() | claims["width"].isin(WIDTHS)
 
     def counts(chosen: pd.Series) -> str:
-        found = claims[chosen & ~claims["key"].isin([c.key for c in OURS])]["verdict"].value_counts()
-        return ", ".join(f"{found[v]} {words}" for v, words in PLURAL.items() if v in found)
+        rows = claims[chosen & ~claims["key"].isin([c.key for c in OURS])]
+        found, undecided = rows["verdict"].value_counts(), (rows["verdict"].eq(UNTESTED) & rows["seeds"].gt(0)).sum()
+        text = ", ".join(f"{found[v]} {words}" for v, words in PLURAL.items() if v in found)
+        return text + (f" ({undecided} of them measured, but undecided)" if undecided else "")
 
     text = f"**The paper's statements, at its three widths and about pretrained models: {counts(paper)}.**"
     for width in claims.loc[~paper, "width"].unique():
@@ -301,11 +321,14 @@ def _cell(decided: pd.DataFrame, claim: str) -> str:
     row = decided.loc[claim]
     if not row["seeds"]:
         return UNTESTED
-    short = {CENTRED: "input-centred", AT_PEAK: "at its best epoch"}
+    short = {CENTRED: "input-centred", AT_PEAK: "at its best epoch", BY_DISTANCE: "by distance"}
     met = " or ".join(words for text, words in short.items() if text in str(row["condition"]))
     verdict = f"{HOLDS} {met}" if row["verdict"] == CONDITION else row["verdict"]
+    if row["condition"] == UNDECIDED:
+        verdict += ", undecided"
     between = "one seed" if row["seeds"] == 1 else f"{row['low']:.2f} to {row['high']:.2f}"
-    return f"**{verdict}**: {row['ours']:.2f} ({between})"
+    untrained = "" if np.isnan(row["untrained"]) else f"; untrained {row['untrained']:.2f}"
+    return f"**{verdict}**: {row['ours']:.2f} ({between}{untrained})"
 
 
 def _markdown(columns: list[str], rows: list[list[str]]) -> str:
@@ -336,7 +359,9 @@ def _claims(tables: Path) -> list[dict]:
 
 
 def _counts(tables: Path) -> dict[str, int]:
-    counts = pd.read_csv(tables / "claims.csv")["verdict"].value_counts()
+    claims = pd.read_csv(tables / "claims.csv")
+    ours = claims["claim"].str.partition(",")[0].isin([claim.key for claim in OURS])
+    counts = claims[~ours]["verdict"].value_counts()
     return {verdict: int(counts.get(verdict, 0)) for verdict in CLASSES}
 
 

@@ -1,20 +1,11 @@
-"""Every claim of the paper as a quantity, a rule and a verdict.
+"""The verdict on every claim of `helpers.claims`, and the runs behind it (make verdict).
 
-A claim's quantity is measured on the tables of one training run. Over runs that differ in their seed alone it gets a
-95% interval, and the rule is asked of the interval's both ends. Rules follow the paper's words. They were written when
-one seed of the main model had been looked at, and before any interval was; no threshold was changed since.
-
-A review then asked what a run must show before a quantity is measured at all, which can only leave a claim undecided:
-half of the schedule for statements about late training (`_late`), clusters for statements about clusters that last or
-saturate (`CLUSTERED`), enough epochs for the one about early stopping (`LATE_ENOUGH`). Gains of neighbours are now
-those of the layer that gains most (the best layer at the end was a matter of rounding), and both evaluation sets are
-judged where the paper speaks of both. That clusters by task were there at an earlier epoch is a condition (`AT_PEAK`).
+Over runs that differ in their seed alone a claim's quantity gets a 95% interval, and the claim's rule is asked of the
+interval's both ends.
 """
 
 import argparse
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,291 +13,13 @@ import pandas as pd
 from scipy import stats
 
 from helpers import store
+from helpers.claims import CLAIMS, NO_VIEW, OURS, PEAK, UNTRAINED, Claim, Rule, Tables, late
 from helpers.llms import PAPER_MODELS, is_instruction_tuned
 from helpers.workspace import TABLES
 
 HOLDS, CONDITION, FAILS, UNTESTED = "holds", "holds under a stated condition", "does not hold", "not tested"
-Tables = dict[str, pd.DataFrame]  # of one run: training, clustering, neighbours, hard, controls, causal
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What a quantity must be: above, or below, a threshold."""
-
-    side: str  # above or below
-    threshold: float
-
-    def __str__(self) -> str:
-        return f"{self.side} {self.threshold:g}"
-
-    def of(self, low: float, high: float) -> bool | None:
-        """True or False if the whole interval says so; None if it lies on both sides."""
-        ends = [end > self.threshold if self.side == "above" else end < self.threshold for end in (low, high)]
-        return ends[0] if ends[0] == ends[1] else None
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A statement of the paper, what decides it, and when.
-
-    Attributes:
-        key: short name, for tables.
-        statement: in our words.
-        where: section, figure or table.
-        quantity: what is measured, in words.
-        paper: the paper's number or word.
-        rule: asked of the quantity's interval.
-        measure: (tables of one run, space) -> the quantity; NaN where that run cannot tell.
-        spaces: the paper's own views of the states; the claim holds if it does in one of them.
-        conditions: views that the paper does not take -> the condition that they state.
-        widths: where it is asked; the paper's at all widths unless it names one.
-        late: whether it speaks of late training, so that a run must have half of its schedule behind it.
-        needs: what else a run must show for the quantity to be measured.
-    """
-
-    key: str
-    statement: str
-    where: str
-    quantity: str
-    paper: str
-    rule: Rule
-    measure: Callable[[Tables, str], float]
-    spaces: tuple[str, ...] = ("raw", "tsne")
-    conditions: dict[str, str] = field(default_factory=lambda: {"centred": CENTRED})
-    widths: tuple[int, ...] = ()
-    late: bool = True
-    needs: str = ""
-
-
-CENTRED, AT_PEAK = "after each input's mean state is subtracted", "at the epoch where it is highest, not late"
-PEAK = "@peak"
-PEAKS = {"centred": CENTRED, f"raw{PEAK}": AT_PEAK, f"tsne{PEAK}": AT_PEAK}
-CLUSTERED = 0.7  # F1 from which there are clusters that can last or saturate
-LATE_ENOUGH = 100  # epochs before it is asked which of them was the best
-LONG_AFTER = 20  # epochs after the best one for which clusters must last
-
-
-def _late(tables: Tables) -> bool:
-    """Whether half of the schedule is behind a run: cosine annealing has then halved the learning rate."""
-    rates = tables["training"].set_index("epoch")["learning_rate"]
-    return bool(rates.loc[rates.index.max()] <= 0.505 * rates.max())
-
-
-def f1(tables: Tables, space: str, label: str = "task", split: str = "subset") -> pd.DataFrame:
-    """F1 by epoch (rows) and layer (columns); empty where this view was not taken."""
-    table = tables["clustering"]
-    chosen = (table["space"] == space) & (table["label"] == label) & (table["split"] == split)
-    return table[chosen].pivot_table(index="epoch", columns="layer", values="f1")
-
-
-def _best_at_end(grid: pd.DataFrame) -> float:
-    """The best layer's score at the last epoch, layer 0 left out."""
-    return float(grid.iloc[-1, 1:].max()) if len(grid) else float("nan")
-
-
-def _score(label: str, split: str) -> Callable[[Tables, str], float]:
-    """The best layer's F1 at the last epoch; of a space with PEAK behind it, at the epoch where it is highest."""
-
-    def measure(tables: Tables, space: str) -> float:
-        grid = f1(tables, space.removesuffix(PEAK), label, split)
-        if space.endswith(PEAK):
-            return float(grid.iloc[:, 1:].max().max()) if len(grid) else float("nan")
-        return _best_at_end(grid)
-
-    return measure
-
-
-def _rise(split: str) -> Callable[[Tables, str], float]:
-    """How much the layer that is best at the end has gained since it was untrained."""
-
-    def measure(tables: Tables, space: str) -> float:
-        grid = f1(tables, space, split=split)
-        if len(grid) < 2 or grid.index[0] != 0:
-            return float("nan")
-        top = grid.iloc[-1, 1:].idxmax()
-        return float(grid[top].iloc[-1] - grid[top].iloc[0])
-
-    return measure
-
-
-def _order(values: pd.Series) -> float:
-    """Spearman's correlation of a score with the layer."""
-    if values.nunique() < 2:
-        return 0.0
-    return float(stats.spearmanr(values.index, values).statistic)
-
-
-def _deeper(tables: Tables, space: str) -> float:
-    grid = f1(tables, space)
-    return _order(grid.iloc[-1]) if len(grid) else float("nan")
-
-
-def _flat(tables: Tables, space: str) -> float:
-    """The largest distance of layer 0's score from what it was untrained."""
-    grid = f1(tables, space)
-    return float((grid[0] - grid[0].iloc[0]).abs().max()) if len(grid) > 1 else float("nan")
-
-
-def best_epoch(tables: Tables) -> int:
-    """First epoch with the highest validation accuracy."""
-    training = tables["training"].set_index("epoch")
-    return int(training["accuracy_validation"].idxmax())
-
-
-def _stop(tables: Tables, _space: str) -> float:
-    """The best epoch's distance from the paper's, of runs that might have had a later one."""
-    enough = tables["training"]["epoch"].max() >= LATE_ENOUGH
-    return float(abs(best_epoch(tables) - 51)) if enough else float("nan")
-
-
-def _persists(tables: Tables, space: str) -> float:
-    """Change, from the first logged epoch after the best one to the last, of the layer that was best at the first."""
-    grid = f1(tables, space)
-    after = grid.loc[best_epoch(tables) :]
-    if not len(after) or after.index[-1] - after.index[0] < LONG_AFTER or after.iloc[0, 1:].max() < CLUSTERED:
-        return float("nan")
-    top = after.iloc[0, 1:].idxmax()
-    return float(after[top].iloc[-1] - after[top].iloc[0])
-
-
-def _hard_nearer(tables: Tables, space: str) -> float:
-    table = tables["hard"]
-    at_end = table[(table["space"] == space) & (table["epoch"] == table["epoch"].max()) & (table["layer"] > 0)]
-    return float(at_end["nearer_own_task"].max()) if len(at_end) else float("nan")
-
-
-def _peak(tables: Tables, space: str) -> float:
-    """The highest score of unseen instances at any epoch less the last one's, best layer each."""
-    best = f1(tables, space, split="validation").iloc[:, 1:].max(axis=1)
-    return float(best.max() - best.iloc[-1]) if len(best) > 2 else float("nan")
-
-
-def _early_accuracy(tables: Tables, _space: str) -> float:
-    """Highest validation accuracy up to the epoch by which the loss has made a third of its way down."""
-    training = tables["training"].set_index("epoch")
-    loss = training["loss"]
-    fallen = (loss.iloc[0] - loss) / (loss.iloc[0] - loss.min())
-    return float(training["accuracy_validation"].loc[: (fallen >= 1 / 3).idxmax()].max())
-
-
-def _abruptness(tables: Tables, _space: str) -> float:
-    """Epochs from a fifth to four fifths of the highest validation accuracy, over those before it."""
-    accuracy = tables["training"].set_index("epoch")["accuracy_validation"]
-    if accuracy.max() < 0.5:
-        return float("nan")  # it never rose
-    start, end = ((accuracy >= share * accuracy.max()).idxmax() for share in (0.2, 0.8))
-    return float((end - start) / max(start, 1))
-
-
-def _saturate_together(tables: Tables, space: str) -> float:
-    """Distance between the epochs at which accuracy and the best layer's score reach 95% of their highest."""
-    grid = f1(tables, space, split="validation")
-    if len(grid) < 8:
-        return float("nan")  # too few logged epochs to place it
-    accuracy = tables["training"].set_index("epoch")["accuracy_validation"]
-    scores = grid[grid.iloc[-1, 1:].idxmax()]
-    if scores.max() < CLUSTERED:
-        return float("nan")
-    reached = [(s >= 0.95 * s.max()).idxmax() for s in (accuracy, scores)]
-    return float(abs(reached[0] - reached[1]) / accuracy.index.max())
-
-
-def _neighbours(tables: Tables, column: str, k: int = 10) -> pd.DataFrame:
-    table = tables["neighbours"]
-    k = k if (table["k"] == k).any() else table["k"].median()
-    return table[table["k"] == k].pivot_table(index="epoch", columns="layer", values=column)
-
-
-def _neighbour_rise(column: str) -> Callable[[Tables, str], float]:
-    def measure(tables: Tables, _space: str) -> float:
-        grid = _neighbours(tables, column)
-        return float((grid.iloc[-1, 1:] - grid.iloc[0, 1:]).max())
-
-    return measure
-
-
-def _neighbour_end(tables: Tables, _space: str) -> float:
-    return _best_at_end(_neighbours(tables, "accuracy"))
-
-
-def _neighbour_order(tables: Tables, _space: str) -> float:
-    return _order(_neighbours(tables, "accuracy").iloc[-1])
-
-
-def _causal(tables: Tables, _space: str) -> float:
-    """At the best layer below the last: how much oftener the task's direction flips the answer than a random one."""
-    table = tables.get("causal")
-    if table is None or not len(table):
-        return float("nan")
-    table = table[table["layer"] < table["layer"].max()]
-    wide = table.pivot_table(index="layer", columns="direction", values="became_other")
-    return float((wide["task"] - wide["random"]).max())
-
-
-NO_VIEW = ("all",)  # for claims that are not about a view of the states
-CLAIMS = (
-    Claim("task_subset", "Late in training, hidden states of the training subset cluster by task", "3.2, Fig. 1a",
-          "F1, best layer, last epoch", "over 0.9", Rule("above", 0.9), _score("task", "subset"),
-          conditions=PEAKS),
-    Claim("task_validation", "So do those of unseen instances", "3.2, Fig. 1b", "F1, best layer, last epoch", "high",
-          Rule("above", 0.8), _score("task", "validation"), conditions=PEAKS),
-    Claim("task_rises", "Clustering by task improves strongly over training", "3.2, Fig. 1a",
-          "gain in F1 over the untrained model, best layer", "a strong trend", Rule("above", 0.2), _rise("subset")),
-    Claim("task_rises_validation", "So does that of unseen instances", "3.2, Fig. 1b",
-          "gain in F1 over the untrained model, best layer", "a strong trend", Rule("above", 0.2), _rise("validation")),
-    Claim("deeper_is_better", "It tends to improve in higher layers", "3.2, Fig. 1",
-          "rank correlation of F1 with the layer, last epoch", "positive", Rule("above", 0.5), _deeper),
-    Claim("layer0_flat", "Layer 0, the baseline, does not change much", "3.2, Fig. 1",
-          "largest change of F1 at layer 0", "not much", Rule("below", 0.1), _flat, conditions={}, late=False),
-    Claim("persists", "Clusters persist, and improve, long after the early-stopping epoch", "3.2, Fig. 1",
-          "change of F1 after the best validation epoch", "0 or above", Rule("above", -0.05), _persists,
-          late=False, needs=f"clusters (F1 {CLUSTERED:g}) at its best epoch and {LONG_AFTER} epochs after it"),
-    Claim("stops_at_51", "The model stops early at epoch 51", "3.2, Fig. 2", "distance of the best epoch from 51",
-          "epoch 51", Rule("below", 15), _stop, NO_VIEW, {}, (768,), late=False,
-          needs=f"{LATE_ENOUGH} epochs"),
-    Claim("hard_separate", "Hard examples part from the examples that they were made from", "3.2",
-          "share of hard instances nearer to their own task than to their original, best layer",
-          "most (from F1 over 0.9)", Rule("above", 0.5), _hard_nearer, ("raw",), {}),
-    Claim("distribution", "Instances of the training subset cluster by distribution", "3.2, Fig. 1",
-          "F1 on the training subset, best layer", "high", Rule("above", 0.8), _score("distribution", "subset")),
-    Claim("distribution_mapping", "Those of the training subset cluster by distribution and mapping", "3.2, Fig. 1",
-          "F1 on the training subset, best layer", "high", Rule("above", 0.8),
-          _score("distribution_mapping", "subset")),
-    Claim("distribution_validation", "Unseen instances, too, cluster by distribution", "3.2, Fig. 1",
-          "F1 on the validation set, best layer", "high", Rule("above", 0.8), _score("distribution", "validation")),
-    Claim("distribution_mapping_validation", "And by distribution and mapping", "3.2, Fig. 1",
-          "F1 on the validation set, best layer", "high", Rule("above", 0.8),
-          _score("distribution_mapping", "validation")),
-    Claim("accuracy_late", "Accuracy stays near zero at first while the loss already falls", "3.1, Fig. 2",
-          "validation accuracy when the loss has made a third of its way", "near 0", Rule("below", 0.1),
-          _early_accuracy, NO_VIEW, {}, late=False),
-    Claim("accuracy_abrupt", "Then it rises abruptly", "3.1, Fig. 2",
-          "epochs from 20% to 80% of the highest accuracy, over the epochs before", "a jump", Rule("below", 1.0),
-          _abruptness, NO_VIEW, {}, late=False, needs="accuracy above a half"),
-    Claim("saturate_together", "Accuracy saturates close to when clustering does", "3.2, Fig. 2",
-          "distance of the two epochs, over all epochs", "close", Rule("below", 0.15), _saturate_together, ("raw",),
-          needs=f"clusters (F1 {CLUSTERED:g})"),
-    Claim("same_task_share", "The share of neighbours with the same task rises dramatically", "3.3, Fig. 3a",
-          "gain over the untrained model, layer that gains most, K = 10", "dramatic", Rule("above", 0.3),
-          _neighbour_rise("same_task"), NO_VIEW, {}),
-    Claim("knn_rises", "KNN accuracy rises over training", "3.3, Fig. 3b",
-          "gain over the untrained model, layer that gains most, K = 10", "until high", Rule("above", 0.2),
-          _neighbour_rise("accuracy"), NO_VIEW, {}),
-    Claim("knn_high", "KNN accuracy saturates high", "3.3, Fig. 3b", "best layer, last epoch, K = 10", "high",
-          Rule("above", 0.8), _neighbour_end, NO_VIEW, {}),
-    Claim("knn_deeper", "KNN accuracy rises from layer to layer", "3.3, Fig. 3b",
-          "rank correlation of accuracy with the layer, last epoch", "positive", Rule("above", 0.5),
-          _neighbour_order, NO_VIEW, {}),
-)  # fmt: skip
-# Ours, judged by the same machinery.
-OURS = (
-    Claim("causal", "A state moved by the difference of two tasks' means answers as the other task",
-          "not in the paper", "share of answers that follow, less that of a random direction, best layer but the last",
-          "no number", Rule("above", 0.2), _causal, NO_VIEW, {}, late=False),
-    Claim("peak", "Clusters by task of unseen instances fade again before training ends", "not in the paper",
-          "highest F1 at any epoch less that of the last, best layer each", "no number", Rule("above", 0.1), _peak),
-)  # fmt: skip
-NUMBERS = {"ours": float, "low": float, "high": float}  # columns of the verdict; NaN where there is none
+UNDECIDED = "the interval lies on both sides of the rule's number; more seeds would tell"
+NUMBERS = dict.fromkeys(("ours", "low", "high", "untrained"), float)  # columns of the verdict; NaN where there is none
 # Table -> grid file in data/grids.
 GRIDS = {"quantities": "seeds", "outputs": "outputs", "multiverse": "multiverse", "parts": "parts"}
 PARTS = {"data.seed": "data", "training.init_seed": "initialisation", "training.order_seed": "order"}
@@ -320,19 +33,24 @@ def quantities(tables: Tables) -> pd.DataFrame:
         tables: of notebooks 02 to 04 and of controls and causal, with columns width and seed.
 
     Returns:
-        run (of a sweep), width, seed, claim, space, value; without values that a run cannot tell.
+        run (of a sweep), width, seed, claim, space, value; without values that a run cannot tell. A space with
+        UNTRAINED behind it has what the untrained model gives.
     """
     by = [c for c in ("run", "width", "seed") if c in tables["training"]]
     rows = []
     for place, _ in tables["training"].groupby(by, sort=False):
         one = {n: t[(t[by] == pd.Series(place, by)).all(axis=1)] for n, t in tables.items() if set(by) <= set(t)}
-        late = _late(one)
+        half, known = late(one), dict(zip(by, place, strict=True))
+        start = {n: t[t["epoch"] == 0] for n, t in one.items() if "epoch" in t and n != "search"}
         for claim in (*CLAIMS, *OURS):
-            for space in (*claim.spaces, *claim.conditions):
-                asked = late or not claim.late or space.endswith(PEAK)
-                if asked and np.isfinite(value := claim.measure(one, space)):
-                    found = dict(zip(by, place, strict=True))
-                    rows.append(found | {"claim": claim.key, "space": space, "value": value})
+            values = {
+                space: claim.measure(one, space)
+                for space in (*claim.spaces, *claim.conditions)
+                if half or not claim.late or space.endswith(PEAK)
+            }
+            if claim.untrained:
+                values |= {f"{space}{UNTRAINED}": claim.untrained(start, space) for space in dict(values)}
+            rows += [known | {"claim": claim.key, "space": s, "value": v} for s, v in values.items() if np.isfinite(v)]
     return pd.DataFrame(rows, columns=[*by, "claim", "space", "value"])
 
 
@@ -357,7 +75,7 @@ def judge(measured: pd.DataFrame, widths: tuple[int, ...] = WIDTHS) -> pd.DataFr
         measured: from `quantities`.
 
     Returns:
-        claim, where, quantity, paper, ours, low, high, seeds, verdict, condition; one row a claim and width.
+        claim, where, quantity, paper, ours, low, high, seeds, verdict, condition, untrained; one row a claim and width.
     """
     rows = [_row(c, w, measured) for w in widths for c in (*CLAIMS, *OURS) if w in (c.widths or widths)]
     return pd.DataFrame(rows).astype(NUMBERS)
@@ -375,7 +93,9 @@ def _row(claim: Claim, width: int, measured: pd.DataFrame) -> dict:
     space, verdict, condition = _decide(claim, views)
     shown = views.get(space, {"ours": None, "low": None, "high": None, "seeds": 0})
     finite = {k: v if v is not None and np.isfinite(v) else None for k, v in shown.items() if k != "answer"}
-    named = f" ({space} states)" if space not in ("", *NO_VIEW) else ""
+    view, _, instead = space.partition("@")
+    named = f" ({view} states{f', {instead}' if instead else ''})" if space not in ("", *NO_VIEW) else ""
+    untrained = mine.loc[mine["space"] == f"{space}{UNTRAINED}", "value"]
     return {
         "claim": f"{claim.key}, width {width}",
         "where": claim.where,
@@ -384,6 +104,7 @@ def _row(claim: Claim, width: int, measured: pd.DataFrame) -> dict:
         **finite,
         "verdict": verdict,
         "condition": condition,
+        "untrained": untrained.mean() if len(untrained) else None,
     }
 
 
@@ -396,15 +117,15 @@ def _decide(claim: Claim, views: dict[str, dict]) -> tuple[str, str, str]:
     for space, view in own.items():
         if view["answer"]:
             return space, HOLDS, ""
+    best = min(own, key=lambda s: (own[s]["answer"] is False, claim.rule.short(own[s]["ours"])))
+    if max(view["seeds"] for view in own.values()) < 2:
+        return best, UNTESTED, "one seed has no interval; make verdict adds more"
     met = [space for space in claim.conditions if space in views and views[space]["answer"]]
     if met:
         return met[0], CONDITION, "; or ".join(dict.fromkeys(claim.conditions[space] for space in met))
-    best = max(own, key=lambda s: own[s]["ours"] * (1 if claim.rule.side == "above" else -1))
-    if max(view["seeds"] for view in views.values()) < 2:
-        return best, UNTESTED, "one seed has no interval; make verdict adds more"
     if all(view["answer"] is False for view in own.values()):
         return best, FAILS, ""
-    return best, UNTESTED, "the interval lies on both sides of the rule's number; more seeds would tell"
+    return best, UNTESTED, UNDECIDED
 
 
 def spread_by_part(table: pd.DataFrame) -> pd.DataFrame:
@@ -435,7 +156,7 @@ def carried(variants: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
         the other seeds that are there as well (NaN if there are none): where it is high, chance moves the claim too.
     """
     rules = {claim.key: claim.rule for claim in (*CLAIMS, *OURS)}
-    rows = []
+    variants, rows = variants[~variants["space"].str.endswith(UNTRAINED)], []
     for (key, space), part in variants.groupby(["claim", "space"], sort=False):
         values = part.set_index("variant")["value"].dropna()
         if "default" not in values:
@@ -478,6 +199,7 @@ def table1_rows(ours: pd.DataFrame) -> pd.DataFrame:
                 "condition": ""
                 if value is not None
                 else f"needs {model.gigabytes} GB: make probe MODEL={model.hub_id}",
+                "untrained": None,
             }
         )
     return pd.DataFrame(rows).astype(NUMBERS)
@@ -493,19 +215,19 @@ def tuned_rows(ours: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
         ours: table1.csv.
         intervals: table1_intervals.csv.
     """
-    rule, rows = Rule("above", round(min(m.task[0] for m in PAPER_MODELS) - 0.1, 3)), []
+    rule, rows = Rule(above=round(min(m.task[0] for m in PAPER_MODELS) - 0.1, 3)), []
     mine = ours[(ours["source"] == "ours") & (ours["label"] == "task")]
     spread = intervals[(intervals["label"] == "task") & (intervals["metric"] == "f1")]
     mine = mine.merge(spread[["model", "revision", "low", "high"]], on=["model", "revision"])
     for tuned, kind in ((False, "not instruction-tuned"), (True, "instruction-tuned")):
         some = mine[mine["model"].map(is_instruction_tuned) == tuned].sort_values("f1").head(1)
         named = " and ".join(m.hub_id for m in PAPER_MODELS if is_instruction_tuned(m.hub_id) == tuned)
-        row = {"ours": None, "low": None, "high": None, "seeds": 0, "verdict": UNTESTED,
+        row = {"ours": None, "low": None, "high": None, "seeds": 0, "verdict": UNTESTED, "untrained": None,
                "condition": f"no such model was probed; set probe.models to {named}, or to a smaller one"}  # fmt: skip
         for found in some.itertuples():
             verdict = {True: HOLDS, False: FAILS, None: UNTESTED}[rule.of(found.low, found.high)]
             row = {"ours": found.f1, "low": found.low, "high": found.high, "seeds": 1, "verdict": verdict,
-                   "condition": f"{found.model}; interval over instructions, not seeds"}  # fmt: skip
+                   "condition": f"{found.model}; interval over instructions, not seeds", "untrained": None}  # fmt: skip
         rows.append({"claim": f"pretrained, {kind}", "where": "3.4, Table 1",
                      "quantity": f"lowest task F1 of the models probed, best layer; rule: {rule}",
                      "paper": "both kinds cluster by task", **row})  # fmt: skip

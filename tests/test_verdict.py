@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import verdict
+from helpers import claims, verdict
 from helpers.llms import PAPER_MODELS
 from helpers.verdict import CONDITION, FAILS, HOLDS, UNTESTED
 from helpers.workspace import TABLES
 
 EPOCHS = list(range(0, 101, 5))
-EVERY = (*verdict.CLAIMS, *verdict.OURS)
+EVERY = (*claims.CLAIMS, *claims.OURS)
 
 
 def made_up(good: bool, seed: int = 0, width: int = 768) -> dict[str, pd.DataFrame]:
@@ -30,7 +30,8 @@ def made_up(good: bool, seed: int = 0, width: int = 768) -> dict[str, pd.DataFra
             accuracy = 0.1 + 0.6 * min(1, epoch / 20) - (0.001 * epoch if epoch > 20 else 0)
             loss = 4 - 3 * epoch / 100
         rate = 1e-4 * (1 + np.cos(np.pi * epoch / 100)) / 2
-        training.append(place | {"epoch": epoch, "loss": loss, "accuracy_validation": accuracy, "learning_rate": rate})
+        both = {"accuracy_validation": accuracy, "accuracy_subset": accuracy}
+        training.append(place | both | {"epoch": epoch, "loss": loss, "learning_rate": rate})
     for epoch in EPOCHS:
         grown = 1 / (1 + np.exp(-(epoch - 35) / 3)) if good else 1 - 0.8 * epoch / 100
         for layer in range(7):
@@ -51,6 +52,7 @@ def made_up(good: bool, seed: int = 0, width: int = 768) -> dict[str, pd.DataFra
                     "layer": layer,
                     "space": s,
                     "nearer_own_task": f1 if good else 0.1,
+                    "pairs_separated": f1 if good else 0.1,
                 }
                 for s in ("raw", "centred")
             ]
@@ -110,7 +112,7 @@ def test_a_claim_that_holds_on_centred_states_alone_holds_under_that_condition()
     mixed = pd.concat([both[both["space"] != "centred"], good[good["space"] == "centred"]])
     row = verdict.judge(mixed, (768,)).set_index("claim").loc["task_subset, width 768"]
     assert row["verdict"] == CONDITION
-    assert row["condition"] == verdict.CENTRED
+    assert row["condition"] == claims.CENTRED
     assert "centred states" in row["quantity"]
 
 
@@ -124,7 +126,7 @@ def test_clusters_that_were_there_at_an_earlier_epoch_are_a_condition():
 
     found = verdict.judge(pd.concat([faded(seed) for seed in range(4)]), (768,)).set_index("claim")
     assert found.loc["task_subset, width 768", "verdict"] == CONDITION
-    assert found.loc["task_subset, width 768", "condition"] == verdict.AT_PEAK
+    assert found.loc["task_subset, width 768", "condition"] == claims.AT_PEAK
     assert found.loc["peak, width 768", "verdict"] == HOLDS
     assert found.loc["distribution, width 768", "verdict"] == FAILS
 
@@ -151,7 +153,7 @@ def test_what_a_run_cannot_tell_is_left_out_and_not_guessed():
     table = verdict.quantities(short)
     found = set(table["claim"])
     assert "stops_at_51" not in found, "its best epoch may lie ahead"
-    assert table.query("claim == 'task_subset'")["space"].str.endswith(verdict.PEAK).all(), (
+    assert table.query("claim == 'task_subset'")["space"].str.contains(claims.PEAK).all(), (
         "that is not late in training"
     )
     assert "causal" not in found
