@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+import numpy as np
 import pandas as pd
 
 from helpers import llms, natural, search, settings, store
-from helpers.claims import AT_PEAK, CENTRED, CLAIMS, OURS
+from helpers.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, OURS
 from helpers.figures import SPACE_TITLES
 from helpers.table1 import LABELS
-from helpers.verdict import CONDITION, FAILS, HOLDS, UNTESTED, WIDTHS
+from helpers.verdict import CONDITION, FAILS, HOLDS, UNDECIDED, UNTESTED, WIDTHS
 
 MARKS = ("<!-- made from committed tables by `python -m helpers.report --readme` -->", "<!-- end of results -->")
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -195,9 +196,7 @@ def _findings(tables: Path) -> str:
     causal = causal.iloc[:-1]  # at the last layer the answer is read off the state itself
     layer = causal["task_and_input"].idxmax()
     starts = pd.read_csv(tables / "table1_restarts.csv").query("label == 'task'")["f1"]
-    alone = (
-        pd.read_csv(tables / "llm_layers.csv").query("label == 'task' and space == 'raw' and layer == 0")["f1"].max()
-    )
+    words = pd.read_csv(tables / "llm_layers.csv").query("label == 'task' and space == 'raw' and layer == 0")["f1"]
     best = training["accuracy_validation"].idxmax()
     return "\n".join(
         [
@@ -212,13 +211,13 @@ def _findings(tables: Path) -> str:
             f"raw states at most {hard['pairs_separated'].max():.0%} are in another cluster than their original, and "
             f"{hard['nearer_own_task'].max():.0%} are nearer to their own task than to it (best layer each).",
             f"- Directions between tasks are used: moved along the difference of two tasks' means, at most "
-            f"{causal['task'].max():.0%} of answers become the other task's (layer {causal['task'].idxmax()}); moved to "
-            f"the other task's mean for this input, which also says the answer, "
+            f"{causal['task'].max():.0%} of answers become the other task's (layer {causal['task'].idxmax()}); moved "
+            f"to the other task's mean for this input, which also says the answer, "
             f"{causal.loc[layer, 'task_and_input']:.0%} (layer {layer}); as far in a random direction, "
             f"{causal.loc[layer, 'random']:.0%}.",
             f"- Table 1's task F1 depends on KMeans' start: single starts at the same layer give {starts.min():.2f} to "
             f"{starts.max():.2f}, half of them at most {starts.median():.2f}. No input word occurs in two of its three "
-            f"kinds of task, and clusters of the input word alone (layer 0) have F1 {alone:.2f}.",
+            f"kinds of task, and clusters of the input word alone (layer 0) have F1 {words.max():.2f}.",
             *_varied(tables),
         ]
     )
