@@ -256,3 +256,54 @@ def test_a_choice_carries_a_claim_if_it_alone_moves_it_over_its_number():
     assert found[["variant", "default", "value", "seeds"]].to_numpy().tolist() == [["slow", 0.9, 0.3, 0.5]]
     assert verdict.carried(variants, table())["seeds"].isna().all()
     assert verdict.carried(table(slow=0.3), table()).empty
+
+
+def test_a_rule_of_two_numbers_is_met_between_them_alone():
+    rule = claims.Rule(above=36, below=66)
+    assert str(rule) == "above 36 and below 66"
+    assert rule.of(40, 60) is True
+    assert rule.of(70, 90) is rule.of(1, 36) is False
+    assert rule.of(20, 50) is rule.of(20, 90) is None
+    assert (rule.short(30), rule.short(70)) == (6, 4)
+    assert rule.short(50) < 0
+
+
+def test_hard_examples_apart_by_distance_alone_are_a_condition():
+    together = []
+    for seed in range(3):
+        tables = made_up(True, seed)
+        tables["hard"]["pairs_separated"] = 0.0
+        together.append(verdict.quantities(tables))
+    row = verdict.judge(pd.concat(together), (768,)).set_index("claim").loc["hard_separate, width 768"]
+    assert (row["verdict"], row["condition"]) == (CONDITION, claims.BY_DISTANCE)
+
+
+def test_hard_examples_are_asked_at_the_layer_with_the_best_clusters():
+    tables = made_up(True)
+    tables["hard"]["pairs_separated"] = tables["hard"]["layer"].map({1: 0.9, 6: 0.3}).fillna(0)
+    found = verdict.quantities(tables).query("claim == 'hard_separate' and space == 'raw'")
+    assert found["value"].item() == 0.3, "random clusters, in a layer without others, would part most"
+
+
+def test_a_condition_needs_two_seeds_of_the_papers_own_view():
+    good, none = measured(True, range(3)), measured(False, range(3))
+    mixed = pd.concat([none[none["space"] == "raw"].query("seed == 0"), good[good["space"] == "centred"]])
+    row = verdict.judge(mixed, (768,)).set_index("claim").loc["task_subset, width 768"]
+    assert (row["verdict"], row["seeds"]) == (UNTESTED, 1)
+
+
+def test_the_untrained_model_stands_beside_each_score():
+    table = verdict.judge(measured(True), (768,)).set_index("claim")
+    assert table.loc["task_subset, width 768", "untrained"] == pytest.approx(0.2, abs=0.02)
+    assert np.isnan(table.loc["task_rises, width 768", "untrained"]), "a change from it is no score"
+
+
+def test_the_highest_of_tsne_states_is_also_looked_for_where_the_search_fitted_it():
+    tables = made_up(False)
+    tables["clustering"]["space"] = tables["clustering"]["space"].replace("centred", "tsne")
+    way = {"view": "tsne", "method": "kmeans", "clusters": 1, "definition": "matched", "width": 768, "seed": 0}
+    found = [way | {"split": "validation", "f1": 0.97}, way | {"split": "subset", "f1": 0.99, "method": "ward"}]
+    tables["search"] = pd.DataFrame(found)
+    highest = verdict.quantities(tables).query("space == 'tsne@peak'").set_index("claim")["value"]
+    assert highest["task_validation"] == 0.97
+    assert highest["task_subset"] < 0.95, "another way than the paper's does not count"
