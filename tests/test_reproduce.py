@@ -77,6 +77,8 @@ def test_the_report_is_whole_in_a_browser(smoke, width):
         for n in range(1, 8):
             assert any(h.startswith(f"Table {n}") for h in headings)
         assert page.pdf()[:4] == b"%PDF"
+        page.emulate_media(media="print")
+        assert page.locator(".claims tbody tr").last.is_visible(), "what is folded away is printed all the same"
 
 
 def test_the_readmes_results_are_those_of_the_committed_tables():
