@@ -229,17 +229,19 @@ def _searched(tables: Path) -> str:
     if (everywhere := tables / "search_grids.csv").exists():
         found.append(pd.read_csv(everywhere))
     found = pd.concat(found, ignore_index=True)
-    found = found[~found["variant"].astype(str).str.contains("shuffled_outputs")]  # a control: nothing to learn
+    variant = found["variant"].astype(str)
+    found["outputs"] = (found["grid"] == "outputs") | variant.str.contains("loss_on=outputs")  # the loss on them alone
+    found = found[~variant.str.contains("shuffled_outputs")]  # a control: nothing to learn
     raw = found[(found["view"] != "centred") & (found["clusters"] == 1) & (found["definition"] == "matched")]
     runs, ways = (len(raw.drop_duplicates(by)) for by in (["run", "width", "seed"], list(search.PAPER)))
     best = raw.loc[raw.groupby("split")["f1"].idxmax()].set_index("split")
     own = raw[raw["view"].isin(("raw", "tsne")) & (raw["method"] == "kmeans")].groupby("split")["f1"].max()
-    whole = raw[~_on_outputs(raw) & (raw["split"] == "subset")]
+    whole = raw[~raw["outputs"] & (raw["split"] == "subset")]
     paper = whole["view"].isin(("raw", "tsne")) & (whole["method"] == "kmeans")
     shown = [
         f"{best.loc[split, 'f1']:.2f} on {title} ({best.loc[split, 'view'].replace('_', ' ')}, "
         f"{best.loc[split, 'method'].replace('_', ' ')}, width {best.loc[split, 'width']} at epoch "
-        f"{best.loc[split, 'epoch']}{_loss(best.loc[split])})"
+        f"{best.loc[split, 'epoch']}{', loss on outputs alone' if best.loc[split, 'outputs'] else ''})"
         for split, title in (("subset", "the training subset"), ("validation", "validation"))
     ]
     return (
@@ -248,16 +250,6 @@ def _searched(tables: Path) -> str:
         f"in the paper, {own['subset']:.2f} and {own['validation']:.2f}. With the loss on the whole sequence, on the "
         f"training subset: {whole['f1'].max():.2f}, and {whole[paper]['f1'].max():.2f} as in the paper."
     )
-
-
-def _loss(row: pd.Series) -> str:
-    """What a run's loss is on, if it is not on everything."""
-    return ", loss on outputs alone" if _on_outputs(row.to_frame().T).iloc[0] else ""
-
-
-def _on_outputs(rows: pd.DataFrame) -> pd.Series:
-    """Whether runs of the search have their loss on outputs alone."""
-    return (rows["grid"] == "outputs") | rows["variant"].astype(str).str.contains("loss_on=outputs")
 
 
 def _varied(tables: Path) -> list[str]:
@@ -279,12 +271,17 @@ def _varied(tables: Path) -> list[str]:
     ]
 
 
+def _of_paper(claims: pd.DataFrame) -> pd.DataFrame:
+    """Rows of claims.csv without the claims that are not in the paper."""
+    return claims[~claims["claim"].str.partition(",")[0].isin([claim.key for claim in OURS])]
+
+
 def _counted(claims: pd.DataFrame) -> str:
     """How many of the paper's statements hold, at its own widths and models, and at others."""
     paper = claims["width"].isna() | claims["width"].isin(WIDTHS)
 
     def counts(chosen: pd.Series) -> str:
-        rows = claims[chosen & ~claims["key"].isin([c.key for c in OURS])]
+        rows = _of_paper(claims[chosen])
         found, undecided = rows["verdict"].value_counts(), (rows["verdict"].eq(UNTESTED) & rows["seeds"].gt(0)).sum()
         text = ", ".join(f"{found[v]} {words}" for v, words in PLURAL.items() if v in found)
         return text + (f" ({undecided} of them measured, but undecided)" if undecided else "")
@@ -358,9 +355,7 @@ def _claims(tables: Path) -> list[dict]:
 
 
 def _counts(tables: Path) -> dict[str, int]:
-    claims = pd.read_csv(tables / "claims.csv")
-    ours = claims["claim"].str.partition(",")[0].isin([claim.key for claim in OURS])
-    counts = claims[~ours]["verdict"].value_counts()
+    counts = _of_paper(pd.read_csv(tables / "claims.csv"))["verdict"].value_counts()
     return {verdict: int(counts.get(verdict, 0)) for verdict in CLASSES}
 
 
