@@ -35,7 +35,7 @@ $(READY): requirements.lock install.py
 	@touch $@
 
 reproduce: $(READY) ## the main job: notebooks, tables and figures of PROFILE
-	@$(PYTHON) -m helpers.reproduce --profile "$(PROFILE)" --set "$$SET"
+	@$(PYTHON) -m helpers.running.reproduce --profile "$(PROFILE)" --set "$$SET"
 
 test: $(READY) ## lint, and run all tests
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
@@ -49,20 +49,20 @@ lab: $(READY) ## open JupyterLab on the notebooks (localhost, with a token)
 	@$(PYTHON) -m jupyter lab --notebook-dir=notebooks
 
 probe: $(READY) ## cluster the states of MODEL (hub id, folder or .gguf file; default: offline) on 16 natural tasks
-	@$(PYTHON) -m helpers.probe $(MODEL) $(ARGS)
+	@$(PYTHON) -m helpers.pretrained.cli $(MODEL) $(ARGS)
 
 sweep: $(READY) ## train and analyse every run of a GRID file, on this machine or on a SCHEDULER
-	@$(PYTHON) -m helpers.sweep "$(GRID)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+	@$(PYTHON) -m helpers.running.sweep "$(GRID)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 verdict: $(READY) ## more seeds, other widths and variants for the verdict (hours on 2 cores; resumable)
-	@$(PYTHON) -m helpers.verdict --profile "$(PROFILE)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+	@$(PYTHON) -m helpers.running.verdict_grids --profile "$(PROFILE)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 report: $(READY) ## data/<profile>/report.html from the tables and figures that are there
-	@$(PYTHON) -m helpers.report --profile "$(PROFILE)" --set "$$SET"
+	@$(PYTHON) -m helpers.verdict.page --profile "$(PROFILE)" --set "$$SET"
 
 bench: $(READY) ## speed and memory against named baselines, and how fast the explorer answers -> data/laptop/tables
-	@$(PYTHON) -m helpers.bench
-	@$(PYTHON) tests/latency.py
+	@$(PYTHON) -m helpers.benchmarks.speed
+	@$(PYTHON) tests/explorer/latency.py
 
 clean: ## remove what reproduce generated, but for committed tables and figures
 	rm -rf data/datasets data/runs data/models data/probes data/sweeps data/*/logs data/*/notebooks data/smoke data/*--* figures/smoke figures/*--*

@@ -15,8 +15,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from helpers.errors import Refused
 
-class SettingsError(ValueError):
+
+class SettingsError(Refused):
     """A setting that does not exist or cannot hold; the message names it and the remedy."""
 
 

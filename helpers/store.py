@@ -17,18 +17,21 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from helpers.errors import Failed
+
 try:
     import fcntl
 except ImportError:  # Windows has no such locks
     fcntl = None
 
-ROOT = Path(os.environ.get("CLM_ROOT", Path(__file__).resolve().parent.parent))
+REPOSITORY = Path(__file__).resolve().parent.parent
+ROOT = Path(os.environ.get("CLM_ROOT", REPOSITORY))
 DATA = ROOT / "data"
 FIGURES = ROOT / "figures"
-NATURAL = Path(__file__).resolve().parent.parent / "data" / "natural"  # committed, so beside the code
+NATURAL = REPOSITORY / "data" / "natural"  # committed, so beside the code
 
 
-class ArtefactError(RuntimeError):
+class ArtefactError(Failed):
     """A missing, altered or unwritable artefact; the message names the file and the remedy."""
 
 
@@ -172,9 +175,8 @@ def commit() -> str:
 
 
 def _git(*arguments: str) -> str:
-    folder = Path(__file__).resolve().parent.parent
     return subprocess.run(
-        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+        ["git", *arguments], cwd=REPOSITORY, check=True, capture_output=True, text=True
     ).stdout.strip()  # fmt: skip
 
 

@@ -10,9 +10,11 @@ import pytest
 import torch
 from tiny_models import KINDS, make
 
-from helpers import natural, synthetic, train
 from helpers.device import Device
+from helpers.gpt import train
+from helpers.pretrained import natural
 from helpers.settings import resolve
+from helpers.task import synthetic
 
 CPU32 = Device(torch.device("cpu"), "float32", "tests compare bits")
 TINY = (

@@ -2,8 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import clustering, figures, neighbours, synthetic
-from helpers.runs import histories
+from helpers import figures
+from helpers.analysis import clustering, neighbours
+from helpers.gpt.runs import histories
+from helpers.task import synthetic
 
 
 @pytest.fixture(scope="module")

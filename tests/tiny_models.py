@@ -14,7 +14,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from helpers import natural
+from helpers.pretrained import natural
 
 TEXTS = [line for task in natural.load() for line in (*task.instructions, *task.pairs)]
 

@@ -1,0 +1,181 @@
+"""The search for clusters by task in raw states: other views of them, other ways to cluster, more clusters, other
+definitions of F1. The paper's choice is one of them; the rest change one thing, or a view and a way together.
+
+Scores are those of the best layer, so they flatter: the more is tried, the higher the best of it.
+"""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.cluster import AgglomerativeClustering, SpectralClustering
+from sklearn.decomposition import PCA
+from sklearn.metrics import f1_score
+from sklearn.metrics.cluster import contingency_matrix, pair_confusion_matrix
+from sklearn.preprocessing import StandardScaler, normalize
+from threadpoolctl import threadpool_limits
+
+from helpers.analysis import clustering
+from helpers.device import cores
+from helpers.gpt.runs import Run
+from helpers.settings import ClusteringSettings, TsneSettings
+from helpers.tables import SPLITS
+
+PAPER = {"view": "raw", "method": "kmeans", "clusters": 1, "definition": "matched"}
+STARTS = 20  # single starts of KMeans, of which the labels choose the best
+PERMUTATIONS = 5
+MULTIPLES = (1, 2, 5)  # clusters for each task; a task has five input-output pairs
+
+
+def of_run(
+    run: Run, scores: pd.DataFrame, settings: ClusteringSettings, tsne_settings: TsneSettings, jobs: int | None = None
+) -> pd.DataFrame:
+    """Task F1 in every way tried, at the best of some epochs and of all layers above the embeddings.
+
+    The epochs are the last, and those at which the paper's own way gives most on either evaluation set.
+
+    Args:
+        run: a finished run.
+        scores: its clustering.csv, where those epochs are looked up.
+        settings: of KMeans.
+        tsne_settings: of the view tsne.
+        jobs: layers at once; all cores if None.
+
+    Returns:
+        width, seed, split, view, method, clusters (for each task), definition, epoch, layer, f1, chance (the same score
+        with permuted labels, at the layer where that is highest).
+    """
+    layers = range(1, run.record(run.logged_epochs[-1]).states("validation").shape[0])
+    places = [(epoch, split, n) for epoch in epochs(run, scores) for split in SPLITS for n in layers]
+    work = [delayed(_of_layer)(run, *place, settings, tsne_settings) for place in places]
+    rows = [row for rows in Parallel(n_jobs=jobs or cores(), inner_max_num_threads=1)(work) for row in rows]
+    table = pd.DataFrame(rows)
+    ways = table.groupby(["split", *PAPER], sort=False)
+    table["chance"] = ways["chance"].transform("max")
+    return table.loc[ways["f1"].idxmax()].assign(**run.point).reset_index(drop=True)
+
+
+def epochs(run: Run, scores: pd.DataFrame) -> list[int]:
+    """The last recorded epoch, and those with the highest F1 by task of raw states on either evaluation set."""
+    mine = (scores[list(run.point)] == pd.Series(run.point)).all(axis=1)
+    task = scores[mine & (scores["space"] == "raw") & (scores["label"] == "task") & (scores["layer"] > 0)]
+    peaks = task.loc[task.groupby("split")["f1"].idxmax(), "epoch"]
+    return sorted({*map(int, peaks), run.logged_epochs[-1]})
+
+
+def views(states: np.ndarray, centred: np.ndarray, settings: TsneSettings, seed: int) -> dict[str, np.ndarray]:
+    """What may be done to states (N, D) before they are clustered, none of it with labels.
+
+    Args:
+        centred: (N, D) states less their input's mean; not raw, to compare with.
+        settings, seed: of t-SNE.
+
+    Returns:
+        name -> (N, at most N); `raw` and what is made of it, then `centred`.
+    """
+    tsne = clustering.tsne(states, settings, seed)
+    states = states.astype(float)  # rounding must not decide which of two points KMeans draws
+    points = clustering.same_distances(states)
+    components = PCA(min(len(points), points.shape[1])).fit_transform(points)
+    last = components.shape[1] - 1
+    found = {
+        "raw": points,
+        "tsne": tsne,
+        "layer_normed": (states - states.mean(1, keepdims=True)) / np.maximum(states.std(1, keepdims=True), 1e-9),
+        "unit_length": normalize(states),
+        "standardised": StandardScaler().fit_transform(states),
+        "whitened": PCA(min(50, *points.shape), whiten=True).fit_transform(points),
+        "without_first_2": components[:, min(2, last) :],
+        "without_first_10": components[:, min(10, last) :],
+        "centred": centred.astype(float),
+    }
+    return {name: clustering.same_distances(view) for name, view in found.items()}
+
+
+def methods(points: np.ndarray, k: int, settings: ClusteringSettings) -> dict[str, list[np.ndarray]]:
+    """Clusterings of points (N, D): one a method, or several of which the labels may choose the best."""
+    nearest = min(10, len(points) - 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a neighbour graph in several parts is a finding here, not a fault
+        spectral = SpectralClustering(k, affinity="nearest_neighbors", n_neighbors=nearest, random_state=settings.seed)
+        return {
+            "kmeans": [clustering.kmeans(points, k, settings)],
+            "kmeans_best_start": [
+                clustering.kmeans(points, k, settings.model_copy(update={"n_init": 1, "seed": start}))
+                for start in range(STARTS)
+            ],
+            "ward": [AgglomerativeClustering(k).fit_predict(points)],
+            "average_linkage": [AgglomerativeClustering(k, linkage="average").fit_predict(points)],
+            "spectral": [spectral.fit_predict(points)],
+        }
+
+
+def _of_layer(run, epoch: int, split: str, layer: int, settings, tsne_settings) -> list[dict]:
+    record, frame = run.record(epoch), run.dataset.split(split)
+    inputs = frame["input"].map({s: i for i, s in enumerate(run.dataset.vocabulary)}).to_numpy()
+    raw, centred = record.states(split)[layer], record.centred(split, inputs)[layer]
+    truth, rows = frame["task"].to_numpy(), []
+    tasks = len(np.unique(truth))
+
+    def score(view: str, method: str, clusters: int, definition: str, found: list[np.ndarray]) -> None:
+        rng, measure = np.random.default_rng(0), DEFINITIONS[definition]
+        best = max(found, key=lambda one: measure(truth, one))
+        chance = np.mean([measure(rng.permutation(truth), best) for _ in range(PERMUTATIONS)])
+        way = {"view": view, "method": method, "clusters": clusters, "definition": definition}
+        rows.append(
+            {"split": split, **way, "epoch": epoch, "layer": layer, "f1": measure(truth, best), "chance": chance}
+        )
+
+    with threadpool_limits(1):
+        for view, points in views(raw, centred, tsne_settings, settings.seed).items():
+            for method, found in methods(points, tasks, settings).items():
+                score(view, method, 1, "matched", found)
+            for multiple in MULTIPLES if view in ("raw", "tsne") else ():
+                found = [clustering.kmeans(points, min(multiple * tasks, len(points)), settings)]
+                for definition in DEFINITIONS:
+                    if (multiple, definition) != (1, "matched"):
+                        score(view, "kmeans", multiple, definition, found)
+    return rows
+
+
+def _each_f1(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """F1 of every label against every cluster, (labels, clusters)."""
+    table = contingency_matrix(labels, clusters)
+    return 2 * table / (table.sum(1, keepdims=True) + table.sum(0))
+
+
+def best_cluster_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
+    """F1 of each label with whichever cluster fits it best, weighted by size; several labels may share a cluster."""
+    sizes = np.unique(labels, return_counts=True)[1]
+    return float(np.average(_each_f1(labels, clusters).max(1), weights=sizes))
+
+
+def majority_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
+    """F1 of calling every point what most of its cluster is, weighted by size; rewards many clusters."""
+    names = np.unique(labels)
+    named = names[contingency_matrix(labels, clusters).argmax(0)]  # of each cluster
+    return float(f1_score(labels, named[np.unique(clusters, return_inverse=True)[1]], average="weighted"))
+
+
+def pairwise_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
+    """F1 over pairs of points: same label predicted by same cluster."""
+    (_, false_positive), (false_negative, true_positive) = pair_confusion_matrix(labels, clusters)
+    return float(2 * true_positive / (2 * true_positive + false_positive + false_negative))
+
+
+def bcubed_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
+    """B-cubed F1: precision and recall of each point's cluster, averaged over points."""
+    table = contingency_matrix(labels, clusters).astype(float)
+    precision = (table**2 / table.sum(0)).sum() / table.sum()
+    recall = (table**2 / table.sum(1, keepdims=True)).sum() / table.sum()
+    return float(2 * precision * recall / (precision + recall))
+
+
+DEFINITIONS = {
+    "matched": clustering.matched_f1,
+    "pairwise": pairwise_f1,
+    "bcubed": bcubed_f1,
+    "best_cluster": best_cluster_f1,
+    "majority": majority_f1,
+}

@@ -1,0 +1,278 @@
+"""Layer-wise clustering of hidden states and its extrinsic scores (section 3.2, appendix B).
+
+KMeans with as many clusters as labels, on raw states, on t-SNE (Table 5) and on input-centred states.
+Scores: F1 after matching clusters to labels one-to-one, adjusted Rand index, adjusted mutual information.
+"""
+
+import itertools
+import warnings
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.manifold import TSNE
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+from sklearn.metrics.cluster import contingency_matrix
+from sklearn.metrics.pairwise import euclidean_distances
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from helpers import fingerprint, store
+from helpers.device import cores
+from helpers.gpt.records import EpochRecord
+from helpers.gpt.runs import Run
+from helpers.settings import ClusteringSettings, TsneSettings, digest
+from helpers.tables import SPLITS
+
+FACTORS = ("input", "task", "distribution", "output")
+MOST_DISTANCES = 4000  # points whose distances to one another are kept in memory, 128 MB
+
+
+def matched_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
+    """F1 after matching clusters to labels one-to-one, averaged over labels by size (appendix B).
+
+    The matching maximises the number of points on which both agree (Hungarian algorithm). A label that
+    no cluster is matched to scores 0.
+
+    Args:
+        labels, clusters: (N,) any hashable numbers.
+    """
+    table = contingency_matrix(labels, clusters)  # (labels, clusters)
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    sizes = table.sum(1)
+    f1 = 2 * table[rows, columns] / (sizes[rows] + table.sum(0)[columns])
+    return float((f1 * sizes[rows]).sum() / sizes.sum())
+
+
+def scores(labels: np.ndarray, clusters: np.ndarray) -> dict[str, float]:
+    """Matched F1, ARI and AMI of a clustering against labels, both (N,)."""
+    return {
+        "f1": matched_f1(labels, clusters),
+        "ari": float(adjusted_rand_score(labels, clusters)),
+        "ami": float(adjusted_mutual_info_score(labels, clusters)),
+    }
+
+
+def same_distances(points: np.ndarray) -> np.ndarray:
+    """The points (N, D) turned into (N, min(N, D)) coordinates with the same distances, exactly.
+
+    N points span at most N dimensions, whatever D is: the triangular factor of a QR decomposition is
+    a rotation of them, and KMeans sees only distances.
+    """
+    n, d = points.shape
+    return np.linalg.qr(points.T, mode="r").T if d > n else points
+
+
+def kmeans(points: np.ndarray, k: int, settings: ClusteringSettings) -> np.ndarray:
+    """Cluster number (N,) of each point (N, D); k is cut to the number of distinct points."""
+    k = min(k, len(np.unique(points, axis=0)))
+    init = seeds_from(points) if len(points) <= MOST_DISTANCES else "k-means++"
+    model = KMeans(k, init=init, n_init=settings.n_init, max_iter=settings.max_iterations, random_state=settings.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters, up to rounding
+        return model.fit_predict(points)
+
+
+def seeds_from(points: np.ndarray):
+    """The `init` for KMeans that draws scikit-learn's own k-means++ seeds, from distances computed once.
+
+    Most of KMeans on a few hundred points is spent computing the distances to each candidate anew, for every
+    restart. Same draws and same greedy choice; where two candidates are exactly as good, rounding decides, as it
+    does there.
+
+    Args:
+        points: (N, D).
+
+    Returns:
+        A function (points, k, random_state) -> (k, D) seeds.
+    """
+    squared = euclidean_distances(points, squared=True)
+
+    def seeds(centred: np.ndarray, k: int, random_state: np.random.RandomState) -> np.ndarray:
+        n = len(squared)
+        chosen = [random_state.choice(n, p=np.full(n, 1.0) / n)]
+        nearest = squared[chosen[0]]
+        for _ in range(1, k):
+            draws = random_state.uniform(size=2 + int(np.log(k))) * nearest.sum()
+            candidates = np.searchsorted(np.cumsum(nearest), draws).clip(max=n - 1)
+            after = np.minimum(nearest, squared[candidates])  # (candidates, N)
+            best = after.sum(1).argmin()
+            chosen.append(candidates[best])
+            nearest = after[best]
+        return centred[chosen]
+
+    return seeds
+
+
+def tsne(points: np.ndarray, settings: TsneSettings, seed: int) -> np.ndarray:
+    """t-SNE (N, D) -> (N, components) with the settings of Table 5.
+
+    Raises:
+        ValueError: perplexity is not below the number of points.
+    """
+    if settings.perplexity >= len(points):
+        raise ValueError(f"tsne.perplexity={settings.perplexity:g} must be below the {len(points)} points; lower it")
+    reduced = same_distances(points - points.mean(0))
+    if settings.initialization_method == "pca" and np.ptp(reduced, axis=0).max() == 0:
+        return np.zeros((len(points), settings.number_of_components), dtype=np.float32)
+    model = TSNE(
+        n_components=settings.number_of_components,
+        perplexity=settings.perplexity,
+        max_iter=settings.number_of_iterations,
+        metric=settings.metric,
+        init=settings.initialization_method,
+        random_state=seed,
+        n_jobs=1,
+    )
+    return model.fit_transform(reduced.astype(np.float32))
+
+
+def labels_of(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Label numbers (N,) of the instances by task, distribution and distribution with mapping."""
+    pairs = frame.groupby(["distribution", "mapping"]).ngroup().to_numpy()
+    return {
+        "task": frame["task"].to_numpy(),
+        "distribution": frame["distribution"].to_numpy(),
+        "distribution_mapping": pairs,
+    }
+
+
+def explained(states: np.ndarray, factor: np.ndarray) -> float:
+    """Share of the variance of states (N, D) that lies between the groups of `factor` (N,): eta squared."""
+    centred = states - states.mean(0)
+    total = float((centred**2).sum())
+    if total == 0:
+        return 0.0
+    groups = np.unique(factor, return_inverse=True)[1]
+    sums = (groups == np.arange(groups.max() + 1)[:, None]).astype(centred.dtype) @ centred  # (groups, D)
+    return float(((sums**2).sum(1) / np.bincount(groups)).sum()) / total
+
+
+def within_input_separation(states: np.ndarray, frame: pd.DataFrame) -> float:
+    """Share of hard instances nearer to their own task than to the instance they were made from.
+
+    All compared instances share the input, so that only the instruction differs. Nearer means: the mean
+    distance to the other instances of its task is below the distance to its original. By the instruction's
+    symbols alone, a hard instance is nearer to its original; NaN where no task has two hard instructions.
+
+    Args:
+        states: (N, D) of the training subset.
+        frame: its N instances.
+    """
+    nearer = []
+    place = {key: i for i, key in enumerate(zip(frame["instruction_id"], frame["input"], strict=True))}
+    for i, row in enumerate(frame.itertuples()):
+        if row.hard:
+            own = (frame["task"] == row.task) & (frame["input"] == row.input)
+            own.iloc[i] = False
+            mates = np.flatnonzero(own)
+            if not len(mates):
+                continue
+            twin = place[row.original, row.input]
+            to_mates = np.linalg.norm(states[mates] - states[i], axis=1).mean()
+            nearer.append(to_mates < np.linalg.norm(states[twin] - states[i]))
+    return float(np.mean(nearer)) if nearer else float("nan")
+
+
+def pair_separation(clusters: np.ndarray, frame: pd.DataFrame) -> float:
+    """Share of hard instances that lie in another cluster than the instance they were made from."""
+    place = {key: i for i, key in enumerate(zip(frame["instruction_id"], frame["input"], strict=True))}
+    hard = frame[frame["hard"]]
+    twins = [place[key] for key in zip(hard["original"], hard["input"], strict=True)]
+    return float((clusters[hard.index] != clusters[twins]).mean())
+
+
+def tsne_epochs(logged: list[int], count: int | None) -> list[int]:
+    """Which of the logged epochs t-SNE is fitted at: `count` of them, evenly spread, first and last included."""
+    if count is None or count >= len(logged):
+        return logged
+    return sorted({logged[round(i)] for i in np.linspace(0, len(logged) - 1, count)})
+
+
+def analyse(
+    run: Run, clustering: ClusteringSettings, tsne_settings: TsneSettings, jobs: int | None = None
+) -> dict[str, pd.DataFrame]:
+    """Every score of every logged epoch of a run, as tidy tables: clustering, variance and hard.
+
+    Epochs are analysed in parallel, one thread each, and cached as they finish; an interrupted analysis
+    continues. Columns are those of tables.TABLES.
+    """
+    logged = run.logged_epochs
+    with_tsne = set(tsne_epochs(logged, tsne_settings.epochs)) if "tsne" in clustering.spaces else set()
+    code = fingerprint.of_code("analysis.clustering")
+    key = digest([clustering.model_dump(mode="json"), tsne_settings.model_dump(mode="json", exclude={"epochs"}), code])
+    folder = run.folder / "clustering" / key
+    paths = {e: folder / f"{e:04d}{'-tsne' if e in with_tsne else ''}.json" for e in logged}
+    found = {e: store.known_json(path) for e, path in paths.items()}
+    missing = sorted((e for e in logged if found[e] is None), key=lambda e: (e not in with_tsne, e))
+    work = (delayed(_analyse_epoch)(run, e, clustering, tsne_settings, e in with_tsne, paths[e]) for e in missing)
+    done = Parallel(n_jobs=jobs or cores(), return_as="generator_unordered", inner_max_num_threads=1)(work)
+    for _ in tqdm(done, total=len(missing), desc=f"clustering {run.name}", unit="epoch") if missing else done:
+        pass
+    results = [found[e] or store.read_json(paths[e], "run notebook 03 again") for e in logged]
+    tables = {}
+    for name in ("clustering", "variance", "hard"):
+        rows = list(itertools.chain.from_iterable(r[name] for r in results))
+        tables[name] = pd.DataFrame([run.point | row for row in rows])
+    return tables
+
+
+def _analyse_epoch(run, epoch: int, clustering, tsne_settings, with_tsne: bool, path) -> None:
+    record = run.record(epoch)
+    tables = {"clustering": [], "variance": [], "hard": []}
+    with threadpool_limits(1):
+        for split in SPLITS:
+            frame = run.dataset.split(split)
+            labels = labels_of(frame)
+            for layer, spaces in _spaces(run, record, split, frame, clustering, tsne_settings, with_tsne):
+                place = {"epoch": epoch, "layer": layer, "split": split}
+                factors = {**labels, "input": frame["input"].to_numpy(), "output": frame["output"].to_numpy()}
+                tables["variance"] += [
+                    place | {"factor": f, "explained": explained(spaces["raw"], factors[f])} for f in FACTORS
+                ]
+                for space, points in spaces.items():
+                    if space not in clustering.spaces:
+                        continue
+                    rows, by_task = _scored(points, labels, clustering)
+                    tables["clustering"] += [place | {"space": space} | row for row in rows]
+                    if split == "subset":
+                        tables["hard"].append(_hard_row(place, space, points, by_task, frame, record))
+    store.write_json(path, tables)
+
+
+def _spaces(run, record: EpochRecord, split, frame, clustering, tsne_settings, with_tsne):
+    """For each layer, the points of each space, in as few dimensions as hold them."""
+    inputs = frame["input"].map({s: i for i, s in enumerate(run.dataset.vocabulary)}).to_numpy()
+    raw, centred = record.states(split), record.centred(split, inputs)
+    for layer in range(len(raw)):
+        # float64: rounding must not decide which of two points KMeans draws
+        spaces = {n: same_distances(s[layer].astype(float)) for n, s in (("raw", raw), ("centred", centred))}
+        if with_tsne:
+            spaces["tsne"] = tsne(raw[layer], tsne_settings, clustering.seed)
+        yield layer, spaces
+
+
+def _scored(points, labels, clustering) -> tuple[list[dict], np.ndarray]:
+    rows, by_task = [], None
+    for name, truth in labels.items():
+        k = len(np.unique(truth))
+        clusters = kmeans(points, k, clustering)
+        by_task = clusters if name == "task" else by_task
+        rows.append({"label": name, "k": k, **scores(truth, clusters)})
+    return rows, by_task
+
+
+def _hard_row(place, space, points, by_task, frame, record: EpochRecord) -> dict:
+    hard = frame["hard"].to_numpy()
+    return {
+        "epoch": place["epoch"],
+        "layer": place["layer"],
+        "space": space,
+        "pairs_separated": pair_separation(by_task, frame),
+        "nearer_own_task": within_input_separation(points, frame),
+        "accuracy_hard": float(record.subset.correct[hard].mean()),
+        "accuracy_original": float(record.subset.correct[~hard].mean()),
+    }

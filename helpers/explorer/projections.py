@@ -1,0 +1,109 @@
+"""Two-dimensional pictures of hidden states that can be followed through training.
+
+A projection made anew for each epoch turns, mirrors and swaps clusters at will, so that motion between two of them
+means nothing. Both kinds here are tied together over epochs:
+
+- `pca`: one plane a layer for all epochs, the two principal axes of the states of all of them, each epoch centred and
+  scaled to the same spread (states grow in training; that alone would fill the picture). A point moves only because its
+  state does, seen from the others.
+- `tsne`: the last epoch is fitted from its PCA; every earlier one starts from the one after it and is then turned or
+  mirrored onto it, without scaling. Instances that stay neighbours stay where they are; distances far apart, as always
+  with t-SNE, mean little.
+"""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from scipy.linalg import orthogonal_procrustes
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+from helpers.analysis.clustering import same_distances
+
+METHODS = {"pca": "PCA", "tsne": "t-SNE"}
+PERPLEXITY = 10  # Table 5's
+FIRST_ITERATIONS, ITERATIONS = 1000, 300  # from PCA, and from the epoch after it
+Epochs = Callable[[], Iterable[np.ndarray]]  # states (N, D) of each epoch in turn, as often as asked
+
+
+def pca(epochs: Epochs) -> np.ndarray:
+    """One plane for all epochs.
+
+    Args:
+        epochs: gives the states (N, D) of each epoch, read twice so that one epoch at a time is in memory.
+
+    Returns:
+        (epochs, N, 2) float32; the axes' signs are such that the largest coordinate of each axis is positive.
+    """
+    covariance = sum(scaled.T @ scaled for scaled in map(_scaled, epochs()))
+    axes = np.linalg.eigh(covariance)[1][:, ::-1][:, :2]
+    if axes.shape[1] < 2:
+        axes = np.hstack([axes, np.zeros_like(axes)])
+    axes *= np.where(axes[np.abs(axes).argmax(0), [0, 1]] < 0, -1, 1)
+    return np.stack([_scaled(s) @ axes for s in epochs()]).astype(np.float32)
+
+
+def _scaled(states: np.ndarray) -> np.ndarray:
+    """Centred, and with a mean squared length of 1; a single point stays one."""
+    centred = (states - states.mean(0)).astype(float)
+    spread = np.sqrt((centred**2).sum(1).mean())
+    return centred / (spread if spread > 0 else 1)
+
+
+def tsne(epochs: Iterable[np.ndarray], seed: int = 0, progress: Callable[[int], None] = lambda done: None):
+    """t-SNE of each epoch, each starting from the one after it.
+
+    Args:
+        epochs: states (N, D) of each epoch, the last one first.
+        progress: told how many epochs are done.
+
+    Returns:
+        (epochs, N, 2) float32, the last one first.
+    """
+    found: list[np.ndarray] = []
+    with threadpool_limits(1):
+        for states in epochs:
+            points = same_distances(states - states.mean(0)).astype(np.float32)
+            found.append(_tsne_from(points, found[-1] if found else None, seed))
+            progress(len(found))
+    return np.stack(found)
+
+
+def _tsne_from(points: np.ndarray, start: np.ndarray | None, seed: int) -> np.ndarray:
+    if len(points) < 4 or np.ptp(points, axis=0).max() == 0:
+        return np.zeros((len(points), 2), dtype=np.float32)
+    first = start is None or np.ptp(start) == 0
+    if first:
+        init = PCA(min(2, *points.shape), random_state=seed).fit_transform(points)
+        init = 1e-4 * init / max(init[:, 0].std(), 1e-12)  # as scikit-learn scales it
+        if init.shape[1] < 2:
+            init = np.hstack([init, np.zeros_like(init)])
+    else:
+        init = start
+    model = TSNE(
+        n_components=2,
+        perplexity=min(PERPLEXITY, (len(points) - 1) / 3),
+        init=init.astype(np.float32),
+        early_exaggeration=12.0 if first else 1.0,  # exaggeration would tear the start apart again
+        max_iter=FIRST_ITERATIONS if first else ITERATIONS,
+        random_state=seed,
+        n_jobs=1,
+    )
+    embedded = model.fit_transform(points)
+    return embedded - embedded.mean(0) if first else turned_onto(embedded, start)
+
+
+def turned_onto(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Points (N, 2), centred, and rotated or mirrored, not scaled, to lie as near to `target` (N, 2) as they can."""
+    centred = points - points.mean(0)
+    rotation, _ = orthogonal_procrustes(centred, target - target.mean(0))
+    return (centred @ rotation).astype(np.float32)
+
+
+def to_square(points: np.ndarray, margin: float = 0.05) -> np.ndarray:
+    """Points (..., 2) in the square from -1 to 1, with one scale and one origin for all of them."""
+    flat = points.reshape(-1, 2)
+    low, high = flat.min(0), flat.max(0)
+    half = (high - low).max() / 2
+    return ((points - (low + high) / 2) / (half if half > 0 else 1) * (1 - margin)).astype(np.float32)

@@ -1,0 +1,39 @@
+"""One function a figure: tidy table in, matplotlib Figure out.
+
+Every figure can be redrawn from the tables alone. Layers keep one colour throughout, from dark (0, the embedding) to
+light, in a map that colour-blind readers can order; with several seeds a line is their mean and a band their 95%
+interval.
+"""
+
+from helpers.figures.explorer import explorer
+from helpers.figures.paper import (
+    clustering,
+    hard_examples,
+    lengths_and_overlap,
+    neighbour_sensitivity,
+    neighbours,
+    training,
+    variance,
+)
+from helpers.figures.pretrained import llm_layers, llm_map, llm_neighbours, llm_revisions
+from helpers.figures.verdict import causal, claims, controls, multiverse, search
+
+__all__ = [
+    "causal",
+    "claims",
+    "clustering",
+    "controls",
+    "explorer",
+    "hard_examples",
+    "lengths_and_overlap",
+    "llm_layers",
+    "llm_map",
+    "llm_neighbours",
+    "llm_revisions",
+    "multiverse",
+    "neighbour_sensitivity",
+    "neighbours",
+    "search",
+    "training",
+    "variance",
+]

@@ -1,0 +1,233 @@
+"""The verdict in pictures: claims, controls, moved states, other readings, other ways to cluster."""
+
+import re
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from helpers.figures.style import SPLIT_TITLES, grid_of, titled
+
+VERDICT_COLOURS = {
+    "holds": "#0072b2",
+    "holds under a stated condition": "#56b4e9",
+    "does not hold": "#d55e00",
+    "not tested": "0.6",
+}
+
+
+def claims(table: pd.DataFrame, rules: dict[str, tuple[float, float]], title: str) -> Figure:
+    """Each claim's quantity with its 95% interval over seeds, one panel a claim, one row in it a width.
+
+    Args:
+        table: claims.csv; rows whose `claim` ends in `, width N`.
+        rules: claim -> (above, below), the numbers between which it holds; that is shaded.
+    """
+    split = table["claim"].str.extract(r"^(?P<key>.*), width (?P<width>\d+)$")
+    rows = table.join(split).dropna(subset=["key", "ours"]).astype({"width": int})
+    widths = sorted(rows["width"].unique())
+    keys = [key for key in rules if key in set(rows["key"])]
+    columns = 4
+    figure, axes = grid_of(
+        max(1, -(-len(keys) // columns)), columns, height=0.75 + 0.28 * max(1, len(widths)), panel=2.7
+    )
+    for key, ax in zip(keys, axes.ravel(), strict=False):
+        for row in rows[rows["key"] == key].itertuples():
+            y, colour = widths.index(row.width), VERDICT_COLOURS[row.verdict]
+            if np.isfinite(row.low):
+                ax.plot([row.low, row.high], [y, y], color=colour, lw=2, solid_capstyle="round")
+            ax.plot(row.ours, y, "o", ms=5, color=colour)
+        _shade(ax, *rules[key])
+        ax.set(ylim=(len(widths) - 0.5, -0.5), title=key.replace("_", " "))
+        ax.set_yticks(range(len(widths)), widths)
+        ax.grid(axis="y", visible=False)
+    for ax in axes.ravel()[len(keys) :]:
+        ax.set_visible(False)
+    handles = [mpl.lines.Line2D([], [], color=c, marker="o", lw=2, label=v) for v, c in VERDICT_COLOURS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncol=4)
+    return titled(figure, title)
+
+
+CONTROL_TITLES = {
+    "linear_probe": "linear probe (accuracy)",
+    "within_input_f1": "F1 within one input",
+    "within_input_chance": "F1 within one input, permuted",
+    "layer_normed_f1": "F1, layer-normed states",
+    "raw": "F1, raw states",
+    "centred": "F1, input-centred states",
+    "permuted_f1": "F1, labels permuted (chance)",
+}
+
+
+def controls(table: pd.DataFrame, scores: pd.DataFrame, surface: pd.DataFrame, width: int) -> Figure:
+    """Task scores of the last logged epoch beside their controls, by layer.
+
+    Args:
+        table: controls.csv.
+        scores: clustering.csv.
+        surface: surface.csv, whose F1s are drawn as levels.
+        width: hidden dimension to show.
+    """
+    figure, (axes,) = grid_of(1, 2, height=3.6, panel=4.2)
+    colours = dict(zip(CONTROL_TITLES, sns.color_palette("colorblind"), strict=False))
+    levels = {"input": ":", "bag_of_symbols": "--", "edit_distance": "-."}
+    for split, ax in zip(SPLIT_TITLES, axes, strict=True):
+        at = table[(table["width"] == width) & (table["split"] == split)]
+        at = at[at["epoch"] == at["epoch"].max()]
+        task = scores[(scores["width"] == width) & (scores["split"] == split) & (scores["label"] == "task")]
+        task = task[task["epoch"] == task["epoch"].max()]
+        for name, title in CONTROL_TITLES.items():
+            chosen = at[at["control"] == name].rename(columns={"value": "f1"})
+            line = (chosen if len(chosen) else task[task["space"] == name]).groupby("layer")["f1"].mean()
+            ax.plot(line.index, line, "o-", ms=4, color=colours[name], label=title if ax is axes[0] else None)
+        chosen = surface[(surface["split"] == split) & (surface["label"] == "task")]
+        for name, style in levels.items():
+            level = chosen.loc[chosen["control"] == name, "f1"].mean()
+            label = f"F1, {name.replace('_', ' ')} alone" if ax is axes[0] else None
+            ax.axhline(level, color="0.4", ls=style, lw=1, label=label)
+        ax.set(ylim=(-0.03, 1.03), xlabel="layer", title=SPLIT_TITLES[split])
+    figure.legend(loc="outside right center")
+    return titled(figure, f"Clusters by task beside their controls, width {width}")
+
+
+def causal(table: pd.DataFrame, width: int) -> Figure:
+    """Answers that follow a moved state, and answers that stay, by layer and direction.
+
+    Args:
+        table: causal.csv.
+        width: hidden dimension to show.
+    """
+    titles = {
+        "task_and_input": "to the other task's mean for this input",
+        "task": "along the difference of task means (inputs removed)",
+        "random": "as far in a random direction",
+    }
+    figure, (axes,) = grid_of(1, 2, height=3.2, panel=3.8)
+    chosen = table[table["width"] == width]
+    for column, title, ax in (
+        ("became_other", "Answer becomes the other task's", axes[0]),
+        ("stayed", "Answer stays", axes[1]),
+    ):
+        for (direction, label), colour in zip(titles.items(), ("#0072b2", "#009e73", "0.5"), strict=True):
+            part = chosen[chosen["direction"] == direction].groupby("layer")[column]
+            mean = part.mean()
+            ax.plot(mean.index, mean, "o-", ms=4, color=colour, label=label if ax is axes[0] else None)
+            if chosen["seed"].nunique() > 1:
+                ax.fill_between(mean.index, part.min(), part.max(), color=colour, alpha=0.15, lw=0)
+        ax.set(ylim=(-0.03, 1.03), xlabel="layer at which the state is moved", title=title)
+    figure.legend(loc="outside lower center", ncol=1)
+    return titled(figure, f"Is the cluster used? Validation instances the model solves, width {width}")
+
+
+def multiverse(table: pd.DataFrame, rules: dict[str, tuple[float, float]]) -> Figure:
+    """Each claim's quantity under every variant of what the paper leaves open.
+
+    Args:
+        table: multiverse.csv; a dot is one run.
+        rules: claim -> (above, below), the numbers between which it holds; that is shaded.
+    """
+    variants = list(dict.fromkeys(table["variant"]))
+    plain = [re.sub(r"\b(training|model|data)\.|[\[\]']", "", v) for v in variants]
+    names = [v.replace(", ", ",").replace(" ", "\n") for v in plain]
+    keys = [key for key in rules if key in set(table["claim"])]
+    looks = {
+        "raw": ({"color": "#0072b2"}, "raw states"),
+        "raw@peak": ({"mfc": "none", "mec": "#0072b2"}, "raw states, epoch where highest"),
+        "raw@distance": ({"mfc": "none", "mec": "#009e73"}, "raw states, by distance"),
+        "centred": ({"color": "#e69f00"}, "input-centred states"), "all": ({"color": "0.3"}, "no view of the states"),
+    }  # fmt: skip
+    columns = 6
+    figure, axes = grid_of(-(-len(keys) // columns), columns, height=0.9 + 0.26 * len(variants), panel=1.7)
+    for i, (key, ax) in enumerate(zip(keys, axes.ravel(), strict=False)):
+        part = table[table["claim"] == key]
+        for space, (look, _) in looks.items():
+            dots = part[part["space"] == space]
+            ax.plot(dots["value"], dots["variant"].map(variants.index), "o", ms=4, alpha=0.7, **look)
+        _shade(ax, *rules[key])
+        ax.set(ylim=(len(variants) - 0.5, -0.5), title=key.replace("_", " ").replace(" validation", "\nvalidation"))
+        ax.set_yticks(range(len(variants)), names if i % columns == 0 else [""] * len(variants))
+    for ax in axes.ravel()[len(keys) :]:
+        ax.set_visible(False)
+    shown = [look for space, look in looks.items() if space in set(table["space"])]
+    handles = [mpl.lines.Line2D([], [], marker="o", ls="", label=label, **look) for look, label in shown]
+    figure.legend(handles=handles, loc="outside lower center", ncol=4)
+    return titled(figure, "What the paper leaves open, one change at a time (shaded: where the claim holds)")
+
+
+VIEW_TITLES = {
+    "raw": "raw states",
+    "tsne": "t-SNE (Table 5)",
+    "layer_normed": "layer-normed",
+    "unit_length": "unit length",
+    "standardised": "standardised",
+    "whitened": "whitened, 50 components",
+    "without_first_2": "without first 2 components",
+    "without_first_10": "without first 10 components",
+    "centred": "input-centred (not raw)",
+}
+METHOD_TITLES = {
+    "kmeans": "KMeans",
+    "kmeans_best_start": "KMeans, start\nchosen by labels",
+    "ward": "Ward\nlinkage",
+    "average_linkage": "average\nlinkage",
+    "spectral": "spectral",
+}
+DEFINITION_TITLES = {
+    "matched": "matched one\nto one (paper)",
+    "pairwise": "pairs",
+    "bcubed": "B-cubed",
+    "best_cluster": "best cluster\nof a label",
+    "majority": "majority label\nof a cluster",
+}
+
+
+def search(table: pd.DataFrame, title: str) -> Figure:
+    """The highest F1 by task that any run of a table reaches, by view and method, and by definition and clusters.
+
+    Args:
+        table: search.csv, or search_grids.csv.
+        title: says which runs these are.
+    """
+    figure, axes = grid_of(2, 2, height=3.6, panel=5.4)
+    for row, split in zip(axes, SPLIT_TITLES, strict=True):
+        part = table[table["split"] == split]
+        ways = part[(part["clusters"] == 1) & (part["definition"] == "matched")]
+        _heat(row[0], ways, "view", "method", VIEW_TITLES, METHOD_TITLES)
+        row[0].set(title=f"{SPLIT_TITLES[split]}: view and method")
+        part = part[(part["method"] == "kmeans") & part["view"].isin(("raw", "tsne"))]
+        part = part.assign(way=part["view"] + part["clusters"].astype(str))
+        titles = {
+            f"{view}{n}": f"{VIEW_TITLES[view]}, {n} {'cluster' if n == 1 else 'clusters'} a task"
+            for view in ("raw", "tsne")
+            for n in sorted(part["clusters"].unique())
+        }
+        _heat(row[1], part, "way", "definition", titles, DEFINITION_TITLES)
+        row[1].set(title=f"{SPLIT_TITLES[split]}: clusters and definition of F1, KMeans")
+    return titled(figure, title)
+
+
+def _heat(ax, part: pd.DataFrame, rows: str, columns: str, row_titles: dict, column_titles: dict) -> None:
+    """Highest F1 of each pair, with the chance level of that same row beneath it."""
+    best = part.loc[part.groupby([rows, columns])["f1"].idxmax()]
+    values, chance = (
+        best.pivot(index=rows, columns=columns, values=v).reindex(index=list(row_titles), columns=list(column_titles))
+        for v in ("f1", "chance")
+    )
+    words = values.map("{:.2f}".format) + chance.map(" ({:.2f})".format)
+    ax.grid(False)
+    sns.heatmap(values, vmin=0, vmax=1, cmap="cividis", annot=words, fmt="", annot_kws={"size": 7}, cbar=False, ax=ax)
+    ax.set_xticks(ax.get_xticks(), list(column_titles.values()), rotation=0, fontsize=7)
+    ax.set_yticks(ax.get_yticks(), list(row_titles.values()), rotation=0, fontsize=7)
+    ax.set(xlabel="", ylabel="")
+
+
+def _shade(ax, above: float, below: float) -> None:
+    """Where a claim holds."""
+    for number in (above, below):
+        if np.isfinite(number):
+            ax.axvline(number, color="0.3", lw=0.9, ls="--")
+    low, high = ax.get_xlim()
+    ax.axvspan(max(low, above), min(high, below), color="#0072b2", alpha=0.07, lw=0)
+    ax.set_xlim(low, high)

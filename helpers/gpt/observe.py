@@ -1,0 +1,67 @@
+"""Hidden states at the input token, all layers, and the model's answers (section 3.2).
+
+The position is that of x, the last token before the output. Layer 0 is the embedding output, layers 1..n
+are block outputs, the last after the final layer norm, as `output_hidden_states` returns them.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from helpers.device import Device
+from helpers.gpt import model as gpt
+from helpers.gpt.batches import Rows
+
+ROWS_PER_BATCH = 32
+
+
+class Observation(NamedTuple):
+    """What a model does on a set of K instances."""
+
+    states: np.ndarray  # (layers, K, D) float32
+    predictions: np.ndarray  # (K,) most probable next symbol at the input
+    correct: np.ndarray  # (K,) bool
+
+
+def observe(model, rows: Rows, where: Device, half: gpt.HalfWeights | None = None, part=None) -> Observation:
+    """Hidden states and answers for every instance of `rows`, in the order of the frame behind it.
+
+    Args:
+        model: on `where.device`; dropout is off during the call.
+        rows: the instances.
+        where: device and precision; float32 on CUDA means no autocast.
+        half: see `model.HalfWeights`.
+        part: instruction numbers to observe instead of all; instances are then in the order of these.
+    """
+    order = np.arange(len(rows)) if part is None else np.asarray(part)
+    states, answers = [], []
+    training = model.training
+    model.eval()
+    by_length = order[np.argsort(rows.lengths[order], kind="stable")]  # little padding
+    with torch.no_grad(), autocast(where):
+        for start in range(0, len(by_length), ROWS_PER_BATCH):
+            batch = rows.batch(by_length[start : start + ROWS_PER_BATCH]).to(where.device)
+            output = gpt.forward(model, batch, layers=True, half=half)
+            states.append(torch.stack(output.layers).float().cpu())  # (layers, B, M, D)
+            answers.append(gpt.logits(model, output.hidden[batch.inputs]).argmax(-1).cpu())  # (B, M)
+    model.train(training)
+    stacked = torch.cat(states, 1)
+    layers, _, m, width = stacked.shape
+    place = np.argsort(np.argsort(rows.lengths[order], kind="stable"))
+    if part is None:  # back to the frame's order
+        flat = np.empty(rows.instance.size, dtype=np.int64)
+        flat[rows.instance.ravel()] = (place[:, None] * m + np.arange(m)).ravel()
+        truth = np.empty_like(flat)
+        truth[rows.instance.ravel()] = rows.outputs.ravel()
+    else:
+        flat = (place[:, None] * m + np.arange(m)).ravel()
+        truth = rows.outputs[order].ravel()
+    predictions = torch.cat(answers).reshape(-1).numpy()[flat]
+    return Observation(stacked.reshape(layers, -1, width).numpy()[:, flat], predictions, predictions == truth)
+
+
+def autocast(where: Device):
+    """Autocast to bfloat16 on CUDA; on the CPU `model.HalfWeights` does it."""
+    enabled = where.device.type == "cuda" and where.bfloat16
+    return torch.autocast(where.device.type, torch.bfloat16, enabled=enabled)

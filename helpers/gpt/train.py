@@ -1,0 +1,259 @@
+"""Training from scratch (section 3.1, Table 4), resumable to the bit, recording hidden states on the way.
+
+Every epoch ends by replacing `progress.json`, which names the files that belong to it; whatever a killed
+process left half-done is not named there and is overwritten. Dropout and order draw from generators seeded
+by (order_seed, epoch), so no random state needs saving.
+"""
+
+import contextlib
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from helpers import store
+from helpers.device import Device, choose, keep_freed_memory
+from helpers.errors import Failed
+from helpers.gpt import batches, observe, records
+from helpers.gpt import model as gpt
+from helpers.gpt.runs import Run, open_run
+from helpers.settings import RunSettings
+from helpers.task.synthetic import Dataset
+
+
+class TrainingError(Failed):
+    """A run that cannot start or go on; the message names the run, the cause and the remedy."""
+
+
+def train(settings: RunSettings, dataset: Dataset, where: Device | None = None, progress=tqdm) -> Run:
+    """Train until settings.training.last_epoch, from where an earlier call stopped.
+
+    Args:
+        where: device and precision; chosen by settings.training.precision if None.
+        progress: makes a progress bar over epochs, as tqdm does.
+
+    Raises:
+        TrainingError: the run's manifest tells of other settings than its name, or the loss diverged.
+        store.ArtefactError: an artefact is missing, changed or cannot be written.
+    """
+    run = open_run(settings, dataset)
+    if run.complete:
+        return run
+    with store.locked(run.folder):
+        _train(run, where or choose(settings.training.precision, settings.model.hidden_dimension), progress)
+    return run
+
+
+def _train(run: Run, where: Device, progress) -> None:
+    _begin(run, where)
+    keep_freed_memory()
+    trainer = _Trainer(run, where)
+    first = trainer.restore()
+    last = run.settings.training.last_epoch
+    bar = progress(range(first, last + 1), initial=first, total=last + 1, desc=f"training {run.name}", unit="epoch")
+    for epoch in bar:
+        row = trainer.epoch(epoch)
+        if hasattr(bar, "set_postfix_str"):
+            bar.set_postfix_str(f"loss {row['loss']:.3f}, validation accuracy {row['accuracy_validation']:.3f}")
+
+
+class _Trainer:
+    """Model, optimiser and the files of one run."""
+
+    def __init__(self, run: Run, where: Device) -> None:
+        self.run, self.where, self.settings = run, where, run.settings.training
+        self.vocabulary_size = len(run.dataset.vocabulary)
+        model = gpt.build(run.settings.model, self.vocabulary_size, self.settings.init_seed)
+        self.model = model.to(where.device).train()
+        s = self.settings
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=s.learning_rate,
+            betas=(s.beta1, s.beta2),
+            weight_decay=s.weight_decay,
+            fused=True,
+        )
+        self.half = gpt.HalfWeights(self.model) if where.bfloat16 and where.device.type == "cpu" else None
+        self.generator = torch.Generator(where.device)
+        self.steps = math.ceil(len(run.rows["train"]) / s.instructions_per_step)
+        self.saved = {"epoch": -1, "history": [], "logged": {}, "best": None, "last": None}
+
+    def restore(self) -> int:
+        """Load the last checkpoint, if there is one; returns the epoch to do next."""
+        if self.run.epoch < 0:
+            return 0
+        self.saved = self.run.progress
+        entry = self.saved["last"]
+        remedy = f"delete {self.run.folder} to train again from the start"
+        tensors = load_file(store.check_file(self.run.folder / entry["file"], entry["sha256"], remedy))
+        gpt.load_weights(self.model, tensors)
+        for name, parameter in self.model.named_parameters():
+            if f"exp_avg.{name}" in tensors:
+                self.optimizer.state[parameter] = {
+                    "step": tensors["step"].clone().to(parameter.device),  # each counts by itself
+                    "exp_avg": tensors[f"exp_avg.{name}"].to(parameter.device),
+                    "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter.device),
+                }
+        if self.half:
+            self.half.begin_step()
+        return self.saved["epoch"] + 1
+
+    def epoch(self, epoch: int) -> dict:
+        """One epoch (0: the untrained model is measured, not trained); returns its row of the history."""
+        start = time.perf_counter()
+        loss, output_loss = self._pass(epoch)
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"{self.run.name}: the loss diverged in epoch {epoch}; epochs up to {epoch - 1} are kept. "
+                f"Lower training.learning_rate={self.settings.learning_rate:g} or set training.precision=float32"
+            )
+        logged = None
+        if self.settings.is_logged(epoch):
+            record = records.record(
+                self.model, self.run.rows, self.settings.neighbours, self.vocabulary_size, self.where, self.half
+            )
+            records.save_record(self.run.record_path(epoch), record)
+            logged = store.sha256(self.run.record_path(epoch))
+            seen = {"subset": record.subset, "validation": record.validation}
+        else:
+            seen = {
+                name: observe.observe(self.model, self.run.rows[name], self.where, self.half)
+                for name in ("subset", "validation")
+            }
+        row = {
+            "epoch": epoch,
+            "loss": loss,
+            "output_loss": output_loss,
+            "accuracy_subset": float(seen["subset"].correct.mean()),
+            "accuracy_validation": float(seen["validation"].correct.mean()),
+            "learning_rate": self._learning_rate(epoch * self.steps),
+            "seconds": time.perf_counter() - start,
+        }
+        self._save(epoch, row, logged)
+        return row
+
+    def _pass(self, epoch: int) -> tuple[float, float]:
+        """Train for one epoch, or measure the loss at epoch 0; mean (loss, output loss) over its steps."""
+        rows = self.run.rows["train"]
+        self.generator.manual_seed(_seed(self.settings.order_seed, epoch))
+        order = batches.epoch_order(len(rows), self.settings.instructions_per_step, self.settings.order_seed, epoch)
+        totals = torch.zeros(2, device=self.where.device)
+        self.model.train(epoch > 0)
+        with torch.no_grad() if epoch == 0 else contextlib.nullcontext():
+            for i, part in enumerate(order):
+                batch = rows.batch(part)
+                if self.where.device.type == "cuda":
+                    batch = batch.pinned()
+                step = (epoch - 1) * self.steps + i
+                totals += len(part) * self._step(batch.to(self.where.device), step)
+        self.model.train()
+        if self.half:  # what is observed next sees the last update
+            self.half.begin_step()
+        loss, output_loss = (totals / len(rows)).tolist()
+        return loss, output_loss
+
+    def _step(self, batch: batches.Batch, step: int) -> torch.Tensor:
+        """Loss and output loss (2,) of a batch; in training mode, one update as well."""
+        if self.half:
+            self.half.begin_step()
+        else:
+            self.optimizer.zero_grad(set_to_none=True)
+        with observe.autocast(self.where):
+            output = gpt.forward(self.model, batch, self.generator, half=self.half)
+            logits = gpt.logits(self.model, output.hidden[batch.predictors])
+        loss, output_loss = losses(logits, batch)
+        if self.model.training:
+            (loss if self.settings.loss_on == "sequence" else output_loss).backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._learning_rate(step)
+            self.optimizer.step()
+        return torch.stack([loss.detach(), output_loss.detach()])
+
+    def _learning_rate(self, step: int) -> float:
+        """Cosine annealing from the learning rate to zero over all epochs, step by step (Table 4)."""
+        progress = min(step / (self.settings.number_of_epochs * self.steps), 1.0)
+        return 0.5 * self.settings.learning_rate * (1 + math.cos(math.pi * progress))
+
+    def _save(self, epoch: int, row: dict, logged: str | None) -> None:
+        """Checkpoint the epoch; `logged` is the hash of its record, if it has one."""
+        folder, old = self.run.folder, self.saved
+        weights = _weights(self.model)
+        moments = {}
+        for name, parameter in self.model.named_parameters():
+            if state := self.optimizer.state.get(parameter):
+                moments |= {
+                    "step": state["step"],
+                    f"exp_avg.{name}": state["exp_avg"],
+                    f"exp_avg_sq.{name}": state["exp_avg_sq"],
+                }
+        last = _save_tensors(folder, f"checkpoints/last-{epoch:04d}.safetensors", weights | moments)
+        best = old["best"]
+        if best is None or row["accuracy_validation"] > best["accuracy_validation"]:
+            best = _save_tensors(folder, f"checkpoints/best-{epoch:04d}.safetensors", weights)
+            best |= {"epoch": epoch, "accuracy_validation": row["accuracy_validation"]}
+        if logged and self.settings.keep_checkpoints:
+            _save_tensors(folder, f"checkpoints/epoch-{epoch:04d}.safetensors", weights)
+        self.saved = {
+            "epoch": epoch,
+            "history": [*old["history"], row],
+            "logged": old["logged"] | ({str(epoch): logged} if logged else {}),
+            "best": best,
+            "last": last,
+        }
+        store.write_json(folder / "progress.json", self.saved)
+        current = {last["file"], best["file"]}
+        for path in (folder / "checkpoints").glob("*.safetensors"):
+            if not path.name.startswith("epoch-") and f"checkpoints/{path.name}" not in current:
+                path.unlink()
+
+
+def losses(logits: torch.Tensor, batch: batches.Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """(loss over whole sequences, loss over outputs alone), as means over the instances' predicted tokens.
+
+    Args:
+        logits: (T, V) at `batch.predictors`.
+    """
+    each = F.cross_entropy(logits, batch.targets, reduction="none")  # (T,)
+    outputs = batch.outputs.numel()  # the last of the T predictions are those of the outputs
+    return (each * batch.weights).sum() / batch.weights.sum(), each[-outputs:].mean()
+
+
+def _begin(run: Run, where: Device) -> None:
+    """Write the run's manifest, or check that it was begun the same way."""
+    path = run.folder / "manifest.json"
+    settings = run.settings.model_dump(mode="json")
+    if not path.exists():
+        facts = {"settings": settings, "data": run.dataset.content, "precision": where.precision, "reason": str(where)}
+        store.write_json(path, facts | store.provenance())
+        return
+    begun = store.read_json(path, f"delete {run.folder} to train again")
+    if begun["precision"] != where.precision:
+        raise TrainingError(f"{run.folder} was begun in {begun['precision']} and cannot go on in {where.precision}")
+    for section in ("model", "training"):
+        for name, value in settings[section].items():
+            was = begun["settings"][section].get(name, value)
+            if was != value and name not in ("stop_epoch", "precision"):
+                raise TrainingError(
+                    f"{run.folder} was begun with {section}.{name}={was}, not {value}: "
+                    "its manifest was changed; restore it, or delete the folder to start again"
+                )
+
+
+def _weights(model) -> dict[str, torch.Tensor]:
+    return {name: p.detach() for name, p in model.named_parameters()}  # tied weights appear once
+
+
+def _save_tensors(folder: Path, name: str, tensors: dict[str, torch.Tensor]) -> dict:
+    with store.replacing(folder / name) as temporary:
+        save_file({k: t.cpu().contiguous() for k, t in tensors.items()}, temporary)
+    return {"file": name, "sha256": store.sha256(folder / name)}
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,0 +1,349 @@
+"""Many independent tasks at once, on this machine's cores or on a cluster, through Dask distributed.
+
+What is ours is small: how many workers this machine bears, one line of progress, and what a task may do from
+inside: report how far it is, notice that it was cancelled, and leave files with the scheduler for whoever takes
+the task over when its worker dies. Who runs what, and again after a failure, is Dask's business.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dask
+import psutil
+import yaml
+from distributed import Client, KilledWorker, LocalCluster, Variable, as_completed, get_worker
+from tqdm import tqdm
+
+from helpers.device import cores
+from helpers.errors import Failed
+
+TOPIC = "clm-progress"
+PREFIX = "run-"  # of the keys that Dask knows
+JOBQUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
+LONGEST_VALUE = 64 * 2**20  # bytes of a file that travel as one message
+
+
+class EngineError(Failed):
+    """The engine cannot start, or the scheduler went away; the message says what to do."""
+
+
+class Cancelled(RuntimeError):
+    """Raised inside a task that nobody waits for any more."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A call that a worker makes: function(*arguments).
+
+    Attributes:
+        key: identity; a task with the same key is not run twice at once.
+        name: for people.
+    """
+
+    key: str
+    name: str
+    function: Callable
+    arguments: tuple = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task: its value, or why it has none."""
+
+    task: Task
+    value: object = None
+    error: str = ""
+
+
+@contextlib.contextmanager
+def connect(
+    scheduler: str = "",
+    workers: int | None = None,
+    gigabytes: float = 2.0,
+    cluster_file: Path | None = None,
+    per_gpu: int = 1,
+) -> Iterator[Client]:
+    """A Dask client, and a cluster of its own where none is named.
+
+    Args:
+        scheduler: empty for a pool on this machine; an address such as tcp://host:8786; or a batch system
+            (slurm, pbs, lsf, sge), through dask-jobqueue.
+        workers: processes or jobs; by default as many as this machine's cores, memory or GPUs allow.
+        gigabytes: memory that one task needs; bounds the pool, so that it never swaps.
+        cluster_file: YAML with what dask-jobqueue's cluster takes (queue, cores, memory, walltime, ...).
+        per_gpu: tasks at once on a GPU.
+
+    Raises:
+        EngineError: the scheduler does not answer, or the batch system's settings are missing or wrong.
+    """
+    for name in ("distributed", *logging.root.manager.loggerDict):
+        if name.startswith("distributed"):  # each has a level of its own; what goes wrong is said here, once
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    with contextlib.ExitStack() as stack:
+        if scheduler in JOBQUEUES:
+            target = stack.enter_context(_jobqueue(scheduler, workers, cluster_file))
+        elif scheduler:
+            target = scheduler
+        else:
+            target = stack.enter_context(_local(workers, gigabytes, per_gpu))
+        try:
+            client = stack.enter_context(Client(target, timeout="15s"))
+        except (OSError, TimeoutError, ValueError) as error:
+            raise EngineError(
+                f"no scheduler answers at {scheduler}: start one with `dask scheduler`, or leave SCHEDULER out to use "
+                f"this machine ({type(error).__name__})"
+            ) from None
+        yield client
+
+
+def _local(workers: int | None, gigabytes: float, per_gpu: int) -> LocalCluster:
+    count = workers or pool_size(gigabytes, per_gpu)
+    memory = int(0.85 * psutil.virtual_memory().total / count)
+    threads = str(max(1, cores() // count))
+    begun_only = {"distributed.scheduler.worker-saturation": 1.0}  # no worker holds a task that it has not begun
+    with _interrupts_ignored(), dask.config.set(begun_only):
+        return LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            memory_limit=memory,
+            dashboard_address="127.0.0.1:0",
+            silence_logs="CRITICAL",
+            env=dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+            | {"TQDM_DISABLE": "1"},  # one line for all, and not one a task
+        )
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes started meanwhile ignore Ctrl-C, which a terminal sends them too: the client ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def pool_size(gigabytes: float, per_gpu: int = 1) -> int:
+    """Tasks that this machine can run at once: one a core, or some a GPU, as far as memory goes."""
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    wanted = gpus * per_gpu or cores()
+    return max(1, min(wanted, int(0.85 * psutil.virtual_memory().total / 2**30 / gigabytes)))
+
+
+def _jobqueue(system: str, workers: int | None, cluster_file: Path | None):
+    import dask_jobqueue
+
+    path = cluster_file or Path("cluster.yaml")
+    if not path.exists():
+        raise EngineError(
+            f"SCHEDULER={system} reads {path}, which does not exist; write there what dask-jobqueue's "
+            f"{JOBQUEUES[system]} takes, for example:\nqueue: gpu\ncores: 1\nmemory: 16GB\nwalltime: '04:00:00'"
+        )
+    try:
+        options = yaml.safe_load(path.read_text()) or {}
+        cluster = getattr(dask_jobqueue, JOBQUEUES[system])(**{"processes": 1, **options})
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise EngineError(f"{path}: {error}") from None
+    cluster.scale(jobs=workers or 4)
+    return cluster
+
+
+def run(client: Client, tasks: list[Task], label: str) -> Iterator[Outcome]:
+    """Outcomes of tasks in the order in which they end, behind one line of progress.
+
+    A task whose worker dies is begun again by Dask on another one, a few times. One that raises does not stop the
+    others. Leaving the loop early cancels what has not ended.
+
+    Raises:
+        EngineError: the scheduler went away; what had ended was yielded before.
+    """
+    # In the order of the list, which takes a priority for each, and a common prefix: tasks of one group wait with the
+    # scheduler, where others are dealt out to workers at once.
+    futures = {
+        client.submit(t.function, *t.arguments, key=PREFIX + t.key, pure=False, priority=-n): t
+        for n, t in enumerate(tasks)
+    }
+    line = _Line(tasks, label)
+    client.subscribe_topic(TOPIC, line.event)
+    try:
+        for future in as_completed(futures):
+            task = futures[future]
+            if future.status == "cancelled":
+                raise EngineError(
+                    f"the scheduler went away with {len(tasks) - line.ended} of {len(tasks)} tasks left; "
+                    "what ended is kept, and the same command goes on from there"
+                )
+            outcome = _outcome(task, future)
+            line.end(outcome)
+            yield outcome
+    finally:
+        line.close()
+        with contextlib.suppress(Exception):  # the scheduler may be gone
+            client.unsubscribe_topic(TOPIC)
+            client.cancel([f for f in futures if not f.done()])
+
+
+def _outcome(task: Task, future) -> Outcome:
+    error = future.exception()
+    if error is None:
+        return Outcome(task, future.result())
+    if isinstance(error, KilledWorker):
+        return Outcome(task, error="its worker died each time (killed, or out of memory)")
+    return Outcome(task, error=f"{type(error).__name__}: {error}")
+
+
+class _Line:
+    """One line: tasks done, failed, running, and the time left by the share of the work that is done."""
+
+    def __init__(self, tasks: list[Task], label: str) -> None:
+        self.done = self.failed = 0
+        self.shares: dict[str, float] = {t.key: 0.0 for t in tasks}
+        self.label = label
+        form = "{desc} |{bar:20}| {percentage:.0f}%, {elapsed} elapsed, {remaining} left"
+        self.bar = tqdm(total=len(tasks), bar_format=form)
+        self._show()
+
+    @property
+    def ended(self) -> int:
+        return self.done + self.failed
+
+    def event(self, event) -> None:
+        """A task says how far it is: (time, {"key": ..., "share": 0 to 1})."""
+        key, share = event[1]["key"], event[1]["share"]
+        if self.shares.get(key, 1.0) < 1:
+            self.shares[key] = min(share, 0.99)
+            self._show()
+
+    def end(self, outcome: Outcome) -> None:
+        self.shares[outcome.task.key] = 1.0
+        self.failed += bool(outcome.error)
+        self.done += not outcome.error
+        if outcome.error:
+            tqdm.write(f"failed: {outcome.task.name}: {outcome.error}")
+        self._show()
+
+    def _show(self) -> None:
+        self.bar.n = round(sum(self.shares.values()), 3)
+        running = sum(0 < s < 1 for s in self.shares.values())
+        self.bar.set_description_str(f"{self.label}: {self.done} done, {self.failed} failed, {running} running")
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+def report(share: float) -> None:
+    """From inside a task: say that this share of it (0 to 1) is done; raises Cancelled if nobody waits for it."""
+    with contextlib.suppress(ValueError):  # no worker: called directly
+        worker = get_worker()
+        key = worker.get_current_task()
+        worker.log_event(TOPIC, {"key": key.removeprefix(PREFIX), "share": share})
+        state = worker.state.tasks.get(key)
+        if state is not None and state.state == "cancelled":
+            raise Cancelled(f"{key} was cancelled")
+
+
+def task_key() -> str:
+    """From inside a task: its key."""
+    return get_worker().get_current_task().removeprefix(PREFIX)
+
+
+def worker_number() -> int:
+    """A number that tells apart the workers of a pool on one machine."""
+    try:
+        name = get_worker().name
+    except ValueError:
+        return 0
+    return name if isinstance(name, int) else abs(hash(name))
+
+
+class Mirror:
+    """A folder's files kept with the scheduler as well, for workers that share no folder with the client.
+
+    Args:
+        name: of the folder, the same on every machine.
+        folder: where it is here.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder = name, folder
+
+    def push(self) -> None:
+        """Send the files that are new or gone since the last push; a reader sees this state or the one before."""
+        with _client() as client:
+            known = self._index(client)
+            current = {
+                str(p.relative_to(self.folder)): [p.stat().st_mtime_ns, p.stat().st_size]
+                for p in sorted(self.folder.rglob("*"))
+                if p.is_file() and not p.name.startswith(".")
+            }
+            for path, stamp in current.items():
+                if known.get(path) != stamp:
+                    self._send(client, path)
+            Variable(f"{self.name}/index", client).set(current)
+            for path in known.keys() - current.keys():
+                self._forget(client, path, known[path])
+
+    def pull(self) -> None:
+        """Write here the files of the last push, where they differ; what was not pushed is removed."""
+        with _client() as client:
+            known = self._index(client)
+            if not known:
+                return
+            for path in [p for p in self.folder.rglob("*") if p.is_file() and not p.name.startswith(".")]:
+                if str(path.relative_to(self.folder)) not in known:
+                    path.unlink()
+            for path, (stamp, size) in known.items():
+                target = self.folder / path
+                if target.exists() and target.stat().st_mtime_ns == stamp and target.stat().st_size == size:
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with open(target, "wb") as file:
+                    for i in range(_messages(size)):
+                        file.write(Variable(f"{self.name}/{path}/{i}", client).get(timeout="60s"))
+                os.utime(target, ns=(stamp, stamp))
+
+    def drop(self) -> None:
+        """Have the scheduler forget all of it."""
+        with _client() as client:
+            for path, stamp in self._index(client).items():
+                self._forget(client, path, stamp)
+            Variable(f"{self.name}/index", client).delete()
+
+    def _index(self, client: Client) -> dict:
+        try:
+            return Variable(f"{self.name}/index", client).get(timeout="1s")
+        except TimeoutError:
+            return {}
+
+    def _send(self, client: Client, path: str) -> None:
+        content = (self.folder / path).read_bytes()
+        for i in range(_messages(len(content))):
+            Variable(f"{self.name}/{path}/{i}", client).set(content[i * LONGEST_VALUE : (i + 1) * LONGEST_VALUE])
+
+    def _forget(self, client: Client, path: str, stamp: list) -> None:
+        for i in range(_messages(stamp[1])):
+            Variable(f"{self.name}/{path}/{i}", client).delete()
+
+
+def _messages(size: int) -> int:
+    return max(1, -(-size // LONGEST_VALUE))
+
+
+@contextlib.contextmanager
+def _client() -> Iterator[Client]:
+    """The client of this process: the worker's, or the one that `connect` made."""
+    try:
+        yield get_worker()._get_client()
+    except ValueError:
+        yield Client.current()

@@ -1,0 +1,375 @@
+"""Many training runs, each trained and analysed once: `make sweep GRID=grids/example.yaml`, or `run` from a notebook.
+
+A grid file names a profile, settings that all runs share, lists of values to combine, and variants:
+
+    profile: laptop
+    set: training.stop_epoch=20 clustering.spaces=raw,centred
+    grid:
+      width: [32, 64]
+      seed: [0, 1, 2, 3, 4]
+    variants:            # optional: every combination once for each of these
+      - {}
+      - {training.loss_on: outputs}
+
+A run is named by the hash of all its settings and of the code that makes it. Its result lies under
+data/sweeps/results; whichever sweep needs it again finds it there.
+"""
+
+import argparse
+import itertools
+import json
+import shlex
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from helpers import fingerprint, store
+from helpers.analysis import alternatives, clustering, controls, interventions, neighbours
+from helpers.device import choose
+from helpers.errors import Refused, exit_status
+from helpers.gpt import model as gpt
+from helpers.gpt import runs, train
+from helpers.running import pool
+from helpers.settings import RunSettings, Settings, SettingsError, digest, resolve
+from helpers.task import synthetic
+
+TABLES = ("training", "clustering", "variance", "hard", "neighbours", "surface", "controls", "causal", "search")
+ANALYSIS = ("clustering", "tsne", "neighbours")  # the sections of the settings that the analysis reads
+ANALYSIS_CODE = (
+    *("task.grammar", "task.synthetic", "gpt.runs"),
+    *(f"analysis.{name}" for name in ("clustering", "neighbours", "controls", "interventions", "alternatives")),
+)
+EPOCHS_SHARE = 0.9  # of the work of a run, the rest being analysis
+
+
+class SweepError(Refused):
+    """A grid file that cannot be; the message names the file, the entry and the remedy."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep: the values that set it apart, the variant among them in words, and all its settings."""
+
+    values: dict
+    variant: str
+    settings: Settings
+    run: RunSettings
+
+    @property
+    def key(self) -> str:
+        """Hash of what fixes the run's tables: settings and code."""
+        analysis = {name: getattr(self.settings, name).model_dump(mode="json") for name in ANALYSIS}
+        return digest([self.run.model_dump(mode="json"), analysis, _code()], 16)
+
+    @property
+    def name(self) -> str:
+        """For people: the values that set it apart."""
+        return ", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in self.values.items())
+
+    @property
+    def folder(self) -> Path:
+        """Where its result lies, or will."""
+        return store.DATA / "sweeps" / "results" / self.key
+
+
+def _code() -> str:
+    return fingerprint.of_code(*runs.CODE, *ANALYSIS_CODE)
+
+
+def read_grid(path: Path) -> list[Point]:
+    """The runs that a grid file asks for, each once.
+
+    Raises:
+        SweepError: the file is missing or not of the form above, or a setting in it cannot be.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        raise SweepError(f"{path} does not exist; `make sweep GRID=...` names a grid file") from None
+    except yaml.YAMLError as error:
+        raise SweepError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict) or not set(content) <= {"profile", "set", "grid", "variants"}:
+        raise SweepError(f"{path} must be a mapping with profile, set, grid and variants, none of them needed")
+    try:
+        return points(**{"common" if k == "set" else k: v for k, v in content.items() if v is not None})
+    except (SettingsError, SweepError) as error:
+        raise SweepError(f"{path}: {error}") from None
+
+
+def points(profile: str = "laptop", common: str = "", grid: dict | None = None, variants: list | None = None):
+    """The runs of a grid: every combination of its values, for every variant.
+
+    Args:
+        profile: whose settings the rest starts from.
+        common: assignments that all runs share, as `make SET` takes them.
+        grid: setting -> list of values.
+        variants: settings to change together; [{}] if None.
+
+    Raises:
+        SweepError, SettingsError
+    """
+    grid, variants = grid or {}, variants or [{}]
+    for name, values in grid.items():
+        if not isinstance(values, list) or not values:
+            raise SweepError(f"grid: {name} must be a list of values, such as [0, 1, 2]")
+    if not all(isinstance(v, dict) for v in variants):
+        raise SweepError("variants must be a list of mappings from setting to value, such as - {seed: 3}")
+    found: dict[str, Point] = {}
+    for variant in variants:
+        for combination in itertools.product(*grid.values()):
+            values = dict(zip(grid, combination, strict=True)) | variant
+            settings = resolve(profile, f"{common} {' '.join(_assignment(*item) for item in values.items())}")
+            for run in settings.runs():
+                named = values if len(settings.runs()) == 1 else values | _place(run)
+                point = Point(named, " ".join(f"{k}={v}" for k, v in variant.items()), settings, run)
+                found.setdefault(point.key, point)
+    return list(found.values())
+
+
+def _place(run: RunSettings) -> dict:
+    return {"width": run.model.hidden_dimension, "seed": run.seed}
+
+
+def _assignment(name: str, value: object) -> str:
+    text = "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return shlex.quote(f"{name}={text}")
+
+
+def run(wanted: list[Point], label: str = "sweep", **connection) -> dict[str, pd.DataFrame]:
+    """Bring every run of a sweep to its end and return their tables.
+
+    What exists is not run again. A run that fails is a row with its error, and does not stop the others.
+
+    Args:
+        wanted: from `points` or `read_grid`.
+        label: for the line of progress.
+        connection: for engine.connect; unused where nothing is left to run.
+
+    Returns:
+        runs: one row a run (columns in data/README.md). training, clustering, variance, hard, neighbours: the tables of
+        the finished runs, with the column run in front.
+
+    Raises:
+        engine.EngineError: no scheduler, or it went away; finished runs are kept.
+    """
+    errors: dict[str, str] = {}
+    missing = [p for p in wanted if _result(p) is None]
+    if missing:
+        need = max(memory_needed(p.run) for p in missing)
+        with pool.connect(**{"gigabytes": need, **connection}) as client:
+            errors = _run_missing(client, missing, label)
+    return tables(wanted, errors)
+
+
+def _run_missing(client, missing: list[Point], label: str) -> dict[str, str]:
+    errors = {}
+    workers = len(client.scheduler_info(n_workers=-1)["workers"])
+    print(f"{len(missing)} runs on {workers} workers; dashboard: {client.dashboard_link}", flush=True)
+    token = _write_token()
+    by_key = {p.key: p for p in missing}
+    tasks = [
+        pool.Task(
+            p.key, p.name, train_and_analyse, (p.run, *(getattr(p.settings, s) for s in ANALYSIS), _code(), token)
+        )
+        for p in missing
+    ]
+    for outcome in pool.run(client, tasks, label):
+        point = by_key[outcome.task.key]
+        if outcome.error:
+            errors[point.key] = outcome.error
+            continue
+        facts, tables = outcome.value
+        if facts.pop("mirrored"):
+            mirror = pool.Mirror(point.key, store.DATA / facts["folder"])
+            mirror.pull()
+            mirror.drop()
+        for name, table in tables.items():
+            store.write_csv(point.folder / f"{name}.csv", table)
+        store.write_json(point.folder / "result.json", facts)  # last: it says that the rest is whole
+    return errors
+
+
+def train_and_analyse(
+    settings: RunSettings, clustering_settings, tsne, near, code: str, token: str
+) -> tuple[dict, dict]:
+    """What a worker does: train a run from where it stands, and analyse it.
+
+    Args:
+        settings: of the run.
+        clustering_settings, tsne, near: of the analysis.
+        code: hash of the code that the client has; a worker with another refuses.
+        token: what a worker that shares the client's folder finds there.
+
+    Returns:
+        Facts about the run, and its tables by name.
+
+    Raises:
+        SweepError: this worker's code is not the client's.
+    """
+    if code != _code():
+        raise SweepError(f"{socket.gethostname()} has other code ({store.commit()}): update its clone, start it again")
+    start = time.monotonic()
+    dataset = _dataset(settings)
+    where = _where(settings)
+    opened = runs.open_run(settings, dataset)
+    shared = _token_path().exists() and _token_path().read_text() == token
+    mirror = None if shared else pool.Mirror(pool.task_key(), opened.folder)
+    if mirror:
+        mirror.pull()
+
+    def epochs(numbers, initial: int, total: int, **_):
+        for n, number in enumerate(numbers, initial):
+            yield number
+            if mirror:
+                mirror.push()
+            pool.report(EPOCHS_SHARE * (n + 1) / total)
+
+    done = train.train(settings, dataset, where, progress=epochs)
+    tables = {"training": done.history.assign(**done.point)}
+    tables |= clustering.analyse(done, clustering_settings, tsne, jobs=1)
+    tables["neighbours"] = neighbours.analyse(done, tuple(sorted({near.k, *near.sensitivity})))
+    tables["surface"] = controls.surface(dataset, clustering_settings).assign(**done.point)
+    tables["controls"] = controls.of_states(done, clustering_settings)
+    tables["causal"] = interventions.moves(done)
+    tables["search"] = alternatives.of_run(done, tables["clustering"], clustering_settings, tsne, jobs=1)
+    if mirror:
+        mirror.push()
+    best = done.history.set_index("epoch").loc[done.best_epoch]
+    facts = {
+        "folder": str(done.folder.relative_to(store.DATA)),
+        "mirrored": mirror is not None,
+        "computed": str(where),
+        "epochs": done.settings.training.last_epoch,
+        "best_epoch": done.best_epoch,
+        "accuracy_validation": float(best["accuracy_validation"]),
+        "seconds": float(done.history["seconds"].sum()),
+        "seconds_here": time.monotonic() - start,
+        **store.provenance(),
+    }
+    return facts, tables
+
+
+def _dataset(settings: RunSettings) -> synthetic.Dataset:
+    """The data set, made here if it is not there; the same bytes on any machine."""
+    try:
+        return synthetic.load(settings.data)
+    except store.ArtefactError:
+        dataset = synthetic.generate(settings.data)
+        synthetic.save(dataset)
+        return dataset
+
+
+def _where(settings: RunSettings):
+    """Device and precision; with several GPUs, that of this worker."""
+    import torch
+
+    device = "auto"
+    if torch.cuda.is_available():
+        device = f"cuda:{pool.worker_number() % torch.cuda.device_count()}"
+    return choose(settings.training.precision, settings.model.hidden_dimension, device)
+
+
+def _token_path() -> Path:
+    return store.DATA / "sweeps" / "token"
+
+
+def _write_token() -> str:
+    """What a worker that shares this folder reads back; one that does not sends its files instead."""
+    path = _token_path()
+    if not path.exists():
+        store.write_bytes(path, digest([time.time_ns(), str(path)]).encode())
+    return path.read_text()
+
+
+def memory_needed(settings: RunSettings) -> float:
+    """GiB that a run takes at most: interpreter and batches, and per parameter weights, gradient and two moments
+    with their copies while a checkpoint is written."""
+    vocabulary = settings.data.task_vocabulary_size + settings.data.instruction_vocabulary_size
+    return 1.2 + 40 * gpt.parameter_count(settings.model, vocabulary) / 2**30
+
+
+def _result(point: Point) -> dict | None:
+    """The result of an earlier sweep, or None."""
+    return store.known_json(point.folder / "result.json")
+
+
+def tables(wanted: list[Point], errors: dict[str, str] | None = None) -> dict[str, pd.DataFrame]:
+    """What `run` returns, of the runs that are finished; nothing is run.
+
+    Args:
+        wanted: from `points` or `read_grid`.
+        errors: of runs that failed, by their keys.
+    """
+    errors = errors or {}
+    rows, frames = [], {name: [] for name in TABLES}
+    for point in wanted:
+        facts = _result(point)
+        status = "done" if facts else "failed" if point.key in errors else "not run"
+        measured = {k: (facts or {}).get(k) for k in ("epochs", "best_epoch", "accuracy_validation", "seconds")}
+        where = {k: (facts or {}).get(k) for k in ("folder", "computed", "commit")}
+        error = errors.get(point.key, "")
+        place = {"run": point.key, **_place(point.run), "variant": point.variant, **point.values}
+        rows.append(place | {"status": status, **measured, **where, "error": error})
+        for name in TABLES if facts else ():
+            frames[name].append(pd.read_csv(point.folder / f"{name}.csv").assign(run=point.key))
+    stacked = {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items() if parts}
+    return {"runs": pd.DataFrame(rows)} | {n: t[["run", *tables.TABLES[n].split()]] for n, t in stacked.items()}
+
+
+def save(tables: dict[str, pd.DataFrame], folder: Path) -> None:
+    """Write the tables of a sweep as CSV."""
+    for name, table in tables.items():
+        store.write_csv(folder / f"{name}.csv", table)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit status: 0 if every run is done, 1 if one failed, 2 if the grid cannot be."""
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.running.sweep",
+        description="Train and analyse every run of a grid; what exists is not run again.",
+        epilog=__doc__.partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("grid", type=Path, help="YAML file (its form is below)")
+    parser.add_argument(
+        "--scheduler",
+        default="",
+        help="tcp://host:port, or slurm, pbs, lsf, sge; default: this machine",
+    )
+    parser.add_argument("--workers", type=int, help="processes here, or jobs on a cluster (default: as many as fit)")
+    parser.add_argument("--per-gpu", type=int, default=1, help="runs at once on a GPU (default: %(default)s)")
+    parser.add_argument(
+        "--cluster-file",
+        type=Path,
+        default=Path("cluster.yaml"),
+        help="settings for dask-jobqueue (default: %(default)s)",
+    )
+    given = parser.parse_args(arguments)
+    return exit_status(lambda: _bring(given), "stopped; the same command goes on from the last finished epochs")
+
+
+def _bring(given: argparse.Namespace) -> int:
+    start = time.monotonic()
+    wanted = read_grid(given.grid)
+    before = sum(_result(p) is not None for p in wanted)
+    print(f"{given.grid}: {len(wanted)} runs, {before} of them done before", flush=True)
+    connection = {name: getattr(given, name) for name in ("scheduler", "workers", "per_gpu", "cluster_file")}
+    tables = run(wanted, given.grid.stem, **connection)
+    folder = store.DATA / "sweeps" / given.grid.stem
+    save(tables, folder)
+    counts = ", ".join(f"{n} {status}" for status, n in tables["runs"]["status"].value_counts().items())
+    print(f"{counts} in {time.monotonic() - start:.0f} s: tables in {folder}")
+    for row in tables["runs"].query("status == 'failed'").itertuples():
+        print(f"failed: {row.run}: {row.error}", file=sys.stderr)
+    return int(set(tables["runs"]["status"]) != {"done"})
+
+
+if __name__ == "__main__":
+    from helpers.running import sweep  # under its own name, by which workers find its functions
+
+    sys.exit(sweep.main())

@@ -1,0 +1,35 @@
+"""The columns of every table, and the short names that stand in them; data/README.md says what they hold."""
+
+LABELS = ("task", "distribution", "distribution_mapping")  # the identities that clusters are scored against
+SCORES = ("f1", "ari", "ami")
+SPLITS = ("subset", "validation")  # the sets whose states are recorded
+
+TABLES = {
+    "table2": "split instances paper",
+    "table6": "width parameters paper",
+    "grammar": "metacharacters matches_other_task nearest_has_task mean_length",
+    "training": "width seed epoch loss output_loss accuracy_subset accuracy_validation learning_rate seconds",
+    "clustering": "width seed epoch layer split label space k f1 ari ami",
+    "variance": "width seed epoch layer split factor explained",
+    "hard": "width seed epoch layer space pairs_separated nearer_own_task accuracy_hard accuracy_original",
+    "neighbours": "width seed epoch layer k same_task accuracy",
+    "surface": "width seed split control label f1 ari ami",
+    "controls": "width seed epoch layer split control value",
+    "search": "width seed split view method clusters definition epoch layer f1 chance",
+    "causal": "width seed layer direction became_other stayed instances",
+    "quantities": "width seed claim space value",
+    "outputs": "width seed claim space value",
+    "multiverse": "variant width seed claim space value",
+    "parts": "variant width seed claim space value",
+    "search_grids": "grid run variant width seed split view method clusters definition epoch layer f1 chance",
+    "claims": "claim where quantity paper ours low high seeds verdict condition untrained",
+    "claims_outputs": "claim where quantity paper ours low high seeds verdict condition untrained",
+    "table1": "model revision label layer f1 ari ami source",
+    "table1_intervals": "model revision label metric low high",
+    "table1_restarts": "model revision label start inertia f1",
+    "llm_layers": "model revision layer space label k f1 ari ami",
+    "llm_neighbours": "model revision layer k same_task same_category accuracy",
+    "llm_solved": "model revision category task solved",
+    "latency": "points plots action milliseconds slowest",
+    "bench": "name ours baseline baseline_name ratio unit",
+}

@@ -1,0 +1,379 @@
+"""Every claim of the paper as a quantity and a rule; `judge` judges them.
+
+A claim's quantity is measured on the tables of one training run. Over runs that differ in their seed alone it gets a
+95% interval, and the rule is asked of the interval's both ends. Rules follow the paper's words. They were written when
+one seed of the main model had been looked at, and before any interval was; no threshold was changed since.
+
+A review then asked what a run must show before a quantity is measured at all, which can only leave a claim undecided:
+half of the schedule for statements about late training (`late`), clusters for statements about clusters that last or
+saturate (`CLUSTERED`), enough epochs for the one about early stopping (`LATE_ENOUGH`). Gains of neighbours are now
+those of the layer that gains most (the best layer at the end was a matter of rounding), and both evaluation sets are
+judged where the paper speaks of both. That clusters by task were there at an earlier epoch is a condition (`AT_PEAK`).
+
+A second review, with intervals in sight, asked of each quantity whether it is what the paper says. Changed since:
+
+- `hard_separate` asks whether clusters part a hard instance from its original, as the paper puts it. By distance, with
+  the input held fixed, was too easy, and is a condition now (`BY_DISTANCE`).
+- `stop_near_saturation` is the paper's statement about the early-stopping epoch; `saturate_together`, about accuracy,
+  stood for both. `stops_at_51` shows that epoch itself, with the tolerance that it had.
+- That accuracy saturates high, on either set, and that deeper layers cluster unseen instances better, were not asked.
+- The highest F1 of t-SNE states also looks where the search fitted it: a run of few t-SNE epochs may have left out the
+  highest. This is the one change by which a statement can come to hold (under `AT_PEAK`).
+- A condition counts only if the paper's own view was measured on two seeds as well.
+- Beside each score stands that of the untrained model, which decides nothing (`untrained`).
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from helpers.analysis import alternatives
+
+Tables = dict[str, pd.DataFrame]  # of one run: training, clustering, neighbours, hard, controls, causal, search
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a quantity must be: above one number, below another."""
+
+    above: float = float("-inf")
+    below: float = float("inf")
+
+    def __str__(self) -> str:
+        named = (f"{name} {value:g}" for name, value in asdict(self).items() if np.isfinite(value))
+        return " and ".join(named)
+
+    def of(self, low: float, high: float) -> bool | None:
+        """True or False if the whole interval says so; None if it lies on both sides."""
+        if self.above < low and high < self.below:
+            return True
+        return False if high <= self.above or low >= self.below else None
+
+    def short(self, value: float) -> float:
+        """How far a value is from where the rule is met; negative where it is."""
+        return max(self.above - value, value - self.below)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of the paper, what decides it, and when.
+
+    Attributes:
+        key: short name, for tables.
+        statement: in our words.
+        where: section, figure or table.
+        quantity: what is measured, in words.
+        paper: the paper's number or word.
+        rule: asked of the quantity's interval.
+        measure: (tables of one run, space) -> the quantity; NaN where that run cannot tell.
+        spaces: the paper's own views of the states; the claim holds if it does in one of them.
+        conditions: views that the paper does not take -> the condition that they state.
+        widths: where it is asked; the paper's at all widths unless it names one.
+        late: whether it speaks of late training, so that a run must have half of its schedule behind it.
+        needs: what else a run must show for the quantity to be measured.
+        untrained: measured on the tables of epoch 0 alone, what the quantity is to be compared with; None if it is a
+            change, or not a score.
+    """
+
+    key: str
+    statement: str
+    where: str
+    quantity: str
+    paper: str
+    rule: Rule
+    measure: Callable[[Tables, str], float]
+    spaces: tuple[str, ...] = ("raw", "tsne")
+    conditions: dict[str, str] = field(default_factory=lambda: {"centred": CENTRED})
+    widths: tuple[int, ...] = ()
+    late: bool = True
+    needs: str = ""
+    untrained: Callable[[Tables, str], float] | None = None
+
+
+CENTRED, AT_PEAK = "after each input's mean state is subtracted", "at the epoch where it is highest, not late"
+BY_DISTANCE = "by distance with the input held fixed, not by clusters"
+PEAK, DISTANCE, UNTRAINED = "@peak", "@distance", "@untrained"  # behind the name of a space
+PEAKS = {"centred": CENTRED, f"raw{PEAK}": AT_PEAK, f"tsne{PEAK}": AT_PEAK}
+CLUSTERED = 0.7  # F1 from which there are clusters that can last or saturate
+LATE_ENOUGH = 100  # epochs before it is asked which of them was the best
+LONG_AFTER = 20  # epochs after the best one for which clusters must last
+
+
+def late(tables: Tables) -> bool:
+    """Whether half of the schedule is behind a run: cosine annealing has then halved the learning rate."""
+    rates = tables["training"].set_index("epoch")["learning_rate"]
+    return bool(rates.loc[rates.index.max()] <= 0.505 * rates.max())
+
+
+def f1(tables: Tables, space: str, label: str = "task", split: str = "subset") -> pd.DataFrame:
+    """F1 by epoch (rows) and layer (columns); empty where this view was not taken."""
+    table = tables["clustering"]
+    chosen = (table["space"] == space) & (table["label"] == label) & (table["split"] == split)
+    return table[chosen].pivot_table(index="epoch", columns="layer", values="f1")
+
+
+def _best_at_end(grid: pd.DataFrame) -> float:
+    """The best layer's score at the last epoch, layer 0 left out."""
+    return float(grid.iloc[-1, 1:].max()) if len(grid) else float("nan")
+
+
+def _score(label: str, split: str) -> Callable[[Tables, str], float]:
+    """The best layer's F1 at the last epoch; of a space with PEAK behind it, at the epoch where it is highest."""
+
+    def measure(tables: Tables, space: str) -> float:
+        if not space.endswith(PEAK):
+            return _best_at_end(f1(tables, space, label, split))
+        space = space.removesuffix(PEAK)
+        highest = f1(tables, space, label, split).iloc[:, 1:].max().max()
+        return float(max(highest, _searched(tables, space, split)) if label == "task" else highest)
+
+    return measure
+
+
+def _searched(tables: Tables, space: str, split: str) -> float:
+    """The paper's way of clustering a view by task, at the epochs where the search took it; -inf for none."""
+    if (table := tables.get("search")) is None:
+        return float("-inf")
+    way = (table[list(alternatives.PAPER)] == pd.Series(alternatives.PAPER | {"view": space})).all(axis=1)
+    return table[way & (table["split"] == split)]["f1"].max() if way.any() else float("-inf")
+
+
+def _rise(split: str) -> Callable[[Tables, str], float]:
+    """How much the layer that is best at the end has gained since it was untrained."""
+
+    def measure(tables: Tables, space: str) -> float:
+        grid = f1(tables, space, split=split)
+        if len(grid) < 2 or grid.index[0] != 0:
+            return float("nan")
+        top = grid.iloc[-1, 1:].idxmax()
+        return float(grid[top].iloc[-1] - grid[top].iloc[0])
+
+    return measure
+
+
+def _order(values: pd.Series) -> float:
+    """Spearman's correlation of a score with the layer."""
+    if values.nunique() < 2:
+        return 0.0
+    return float(stats.spearmanr(values.index, values).statistic)
+
+
+def _deeper(split: str) -> Callable[[Tables, str], float]:
+    def measure(tables: Tables, space: str) -> float:
+        grid = f1(tables, space, split=split)
+        return _order(grid.iloc[-1]) if len(grid) else float("nan")
+
+    return measure
+
+
+def _flat(tables: Tables, space: str) -> float:
+    """The largest distance of layer 0's score from what it was untrained."""
+    grid = f1(tables, space)
+    return float((grid[0] - grid[0].iloc[0]).abs().max()) if len(grid) > 1 else float("nan")
+
+
+def best_epoch(tables: Tables) -> int:
+    """First epoch with the highest validation accuracy."""
+    training = tables["training"].set_index("epoch")
+    return int(training["accuracy_validation"].idxmax())
+
+
+def _stop(tables: Tables, _space: str) -> float:
+    """The best epoch, of runs that might have had a later one."""
+    enough = tables["training"]["epoch"].max() >= LATE_ENOUGH
+    return float(best_epoch(tables)) if enough else float("nan")
+
+
+def _persists(tables: Tables, space: str) -> float:
+    """Change, from the first logged epoch after the best one to the last, of the layer that was best at the first."""
+    grid = f1(tables, space)
+    after = grid.loc[best_epoch(tables) :]
+    if not len(after) or after.index[-1] - after.index[0] < LONG_AFTER or after.iloc[0, 1:].max() < CLUSTERED:
+        return float("nan")
+    top = after.iloc[0, 1:].idxmax()
+    return float(after[top].iloc[-1] - after[top].iloc[0])
+
+
+def _hard_apart(tables: Tables, space: str) -> float:
+    """Share of hard instances in another cluster than their original at the layer with the best clusters by task.
+
+    With DISTANCE behind the space: share of them nearer to their own task, at the layer where that is highest.
+    """
+    table, of = tables["hard"], space.removesuffix(DISTANCE)
+    table = table[(table["space"] == of) & (table["layer"] > 0)]
+    at_end = table[table["epoch"] == table["epoch"].max()].set_index("layer")
+    grid = f1(tables, of)
+    if not len(at_end) or not len(grid):
+        return float("nan")
+    if space.endswith(DISTANCE):
+        return float(at_end["nearer_own_task"].max())
+    return float(at_end.loc[grid.iloc[-1, 1:].idxmax(), "pairs_separated"])
+
+
+def _accuracy(split: str) -> Callable[[Tables, str], float]:
+    def measure(tables: Tables, _space: str) -> float:
+        return float(tables["training"].set_index("epoch")[f"accuracy_{split}"].sort_index().iloc[-1])
+
+    return measure
+
+
+def _peak(tables: Tables, space: str) -> float:
+    """The highest score of unseen instances at any epoch less the last one's, best layer each."""
+    best = f1(tables, space, split="validation").iloc[:, 1:].max(axis=1)
+    return float(best.max() - best.iloc[-1]) if len(best) > 2 else float("nan")
+
+
+def _early_accuracy(tables: Tables, _space: str) -> float:
+    """Highest validation accuracy up to the epoch by which the loss has made a third of its way down."""
+    training = tables["training"].set_index("epoch")
+    loss = training["loss"]
+    fallen = (loss.iloc[0] - loss) / (loss.iloc[0] - loss.min())
+    return float(training["accuracy_validation"].loc[: (fallen >= 1 / 3).idxmax()].max())
+
+
+def _abruptness(tables: Tables, _space: str) -> float:
+    """Epochs from a fifth to four fifths of the highest validation accuracy, over those before it."""
+    accuracy = tables["training"].set_index("epoch")["accuracy_validation"]
+    if accuracy.max() < 0.5:
+        return float("nan")  # it never rose
+    start, end = ((accuracy >= share * accuracy.max()).idxmax() for share in (0.2, 0.8))
+    return float((end - start) / max(start, 1))
+
+
+def _saturates(tables: Tables, space: str) -> float:
+    """Epoch at which the score of the layer that is best at the end reaches 95% of its highest."""
+    grid = f1(tables, space, split="validation")
+    if len(grid) < 8:
+        return float("nan")  # too few logged epochs to place it
+    scores = grid[grid.iloc[-1, 1:].idxmax()]
+    return float((scores >= 0.95 * scores.max()).idxmax()) if scores.max() >= CLUSTERED else float("nan")
+
+
+def _saturate_together(tables: Tables, space: str) -> float:
+    """Epochs between accuracy's reaching 95% of its highest and clusters' doing so, over all epochs."""
+    accuracy = tables["training"].set_index("epoch")["accuracy_validation"]
+    reached = (accuracy >= 0.95 * accuracy.max()).idxmax()
+    return float(abs(reached - _saturates(tables, space)) / accuracy.index.max())
+
+
+def _stop_near_saturation(tables: Tables, space: str) -> float:
+    """Epochs between the best one and where clusters reach 95% of their highest, over all epochs."""
+    return abs(_stop(tables, space) - _saturates(tables, space)) / tables["training"]["epoch"].max()
+
+
+def _neighbours(tables: Tables, column: str, k: int = 10) -> pd.DataFrame:
+    table = tables["neighbours"]
+    k = k if (table["k"] == k).any() else table["k"].median()
+    return table[table["k"] == k].pivot_table(index="epoch", columns="layer", values=column)
+
+
+def _neighbour_rise(column: str) -> Callable[[Tables, str], float]:
+    def measure(tables: Tables, _space: str) -> float:
+        grid = _neighbours(tables, column)
+        return float((grid.iloc[-1, 1:] - grid.iloc[0, 1:]).max())
+
+    return measure
+
+
+def _neighbour_end(column: str) -> Callable[[Tables, str], float]:
+    return lambda tables, _space: _best_at_end(_neighbours(tables, column))
+
+
+def _neighbour_order(tables: Tables, _space: str) -> float:
+    return _order(_neighbours(tables, "accuracy").iloc[-1])
+
+
+def _causal(tables: Tables, _space: str) -> float:
+    """At the best layer below the last: how much oftener the task's direction flips the answer than a random one."""
+    table = tables.get("causal")
+    if table is None or not len(table):
+        return float("nan")
+    table = table[table["layer"] < table["layer"].max()]
+    wide = table.pivot_table(index="layer", columns="direction", values="became_other")
+    return float((wide["task"] - wide["random"]).max())
+
+
+NO_VIEW = ("all",)  # for claims that are not about a view of the states
+CLAIMS = (
+    Claim("task_subset", "Late in training, hidden states of the training subset cluster by task", "3.2, Fig. 1a",
+          "F1, best layer, last epoch", "over 0.9", Rule(above=0.9), _score("task", "subset"),
+          conditions=PEAKS, untrained=_score("task", "subset")),
+    Claim("task_validation", "So do those of unseen instances", "3.2, Fig. 1b", "F1, best layer, last epoch", "high",
+          Rule(above=0.8), _score("task", "validation"), conditions=PEAKS, untrained=_score("task", "validation")),
+    Claim("task_rises", "Clustering by task improves strongly over training", "3.2, Fig. 1a",
+          "gain in F1 over the untrained model, best layer", "a strong trend", Rule(above=0.2), _rise("subset")),
+    Claim("task_rises_validation", "So does that of unseen instances", "3.2, Fig. 1b",
+          "gain in F1 over the untrained model, best layer", "a strong trend", Rule(above=0.2), _rise("validation")),
+    Claim("deeper_is_better", "It tends to improve in higher layers", "3.2, Fig. 1a",
+          "rank correlation of F1 with the layer, last epoch", "positive", Rule(above=0.5), _deeper("subset"),
+          untrained=_deeper("subset")),
+    Claim("deeper_is_better_validation", "That of unseen instances, too", "3.2, Fig. 1b",
+          "rank correlation of F1 with the layer, last epoch", "positive", Rule(above=0.5), _deeper("validation"),
+          untrained=_deeper("validation")),
+    Claim("layer0_flat", "Layer 0, the baseline, does not change much", "3.2, Fig. 1",
+          "largest change of F1 at layer 0", "not much", Rule(below=0.1), _flat, conditions={}, late=False),
+    Claim("persists", "Clusters persist, and improve, long after the early-stopping epoch", "3.2, Fig. 1",
+          "change of F1 after the best validation epoch", "0 or above", Rule(above=-0.05), _persists,
+          late=False, needs=f"clusters (F1 {CLUSTERED:g}) at its best epoch and {LONG_AFTER} epochs after it"),
+    Claim("stops_at_51", "The model stops early at epoch 51", "3.2, Fig. 2",
+          "first epoch with the highest validation accuracy", "epoch 51", Rule(above=36, below=66), _stop, NO_VIEW, {},
+          (768,), late=False, needs=f"{LATE_ENOUGH} epochs"),
+    Claim("stop_near_saturation", "The early-stopping epoch is close to where clustering starts to saturate",
+          "3.2, Fig. 2", "distance of the two epochs, over all epochs", "close", Rule(below=0.15),
+          _stop_near_saturation, ("raw",), needs=f"{LATE_ENOUGH} epochs and clusters (F1 {CLUSTERED:g})"),
+    Claim("hard_separate", "Hard examples and the examples that they were made from are in different clusters", "3.2",
+          "share of hard instances in another cluster than their original, layer with the highest F1 by task",
+          "most (from F1 over 0.9)", Rule(above=0.5), _hard_apart,
+          conditions={"centred": CENTRED, f"raw{DISTANCE}": BY_DISTANCE}, untrained=_hard_apart),
+    Claim("distribution", "Instances of the training subset cluster by distribution", "3.2, Fig. 1",
+          "F1 on the training subset, best layer", "high", Rule(above=0.8), _score("distribution", "subset"),
+          untrained=_score("distribution", "subset")),
+    Claim("distribution_mapping", "Those of the training subset cluster by distribution and mapping", "3.2, Fig. 1",
+          "F1 on the training subset, best layer", "high", Rule(above=0.8),
+          _score("distribution_mapping", "subset"), untrained=_score("distribution_mapping", "subset")),
+    Claim("distribution_validation", "Unseen instances, too, cluster by distribution", "3.2, Fig. 1",
+          "F1 on the validation set, best layer", "high", Rule(above=0.8), _score("distribution", "validation"),
+          untrained=_score("distribution", "validation")),
+    Claim("distribution_mapping_validation", "And by distribution and mapping", "3.2, Fig. 1",
+          "F1 on the validation set, best layer", "high", Rule(above=0.8),
+          _score("distribution_mapping", "validation"), untrained=_score("distribution_mapping", "validation")),
+    Claim("accuracy_late", "Accuracy stays near zero at first while the loss already falls", "3.1, Fig. 2",
+          "validation accuracy when the loss has made a third of its way", "near 0", Rule(below=0.1),
+          _early_accuracy, NO_VIEW, {}, late=False),
+    Claim("accuracy_abrupt", "Then it rises abruptly", "3.1, Fig. 2",
+          "epochs from 20% to 80% of the highest accuracy, over the epochs before", "a jump", Rule(below=1.0),
+          _abruptness, NO_VIEW, {}, late=False, needs="accuracy above a half"),
+    Claim("accuracy_subset", "Accuracy on the training subset saturates high", "3.2, Fig. 2b", "accuracy, last epoch",
+          "high", Rule(above=0.8), _accuracy("subset"), NO_VIEW, {}),
+    Claim("accuracy_validation", "So does that on unseen instances", "3.2, Fig. 2c", "accuracy, last epoch", "high",
+          Rule(above=0.8), _accuracy("validation"), NO_VIEW, {}),
+    Claim("saturate_together", "It saturates close to when clustering does", "3.2, Fig. 2",
+          "distance of the two epochs, over all epochs", "close", Rule(below=0.15), _saturate_together, ("raw",),
+          needs=f"clusters (F1 {CLUSTERED:g})"),
+    Claim("same_task_share", "The share of neighbours with the same task rises dramatically", "3.3, Fig. 3a",
+          "gain over the untrained model, layer that gains most, K = 10", "dramatic", Rule(above=0.3),
+          _neighbour_rise("same_task"), NO_VIEW, {}),
+    Claim("knn_rises", "KNN accuracy rises over training", "3.3, Fig. 3b",
+          "gain over the untrained model, layer that gains most, K = 10", "until high", Rule(above=0.2),
+          _neighbour_rise("accuracy"), NO_VIEW, {}),
+    Claim("knn_high", "KNN accuracy saturates high", "3.3, Fig. 3b", "best layer, last epoch, K = 10", "high",
+          Rule(above=0.8), _neighbour_end("accuracy"), NO_VIEW, {}, untrained=_neighbour_end("accuracy")),
+    Claim("knn_deeper", "KNN accuracy rises from layer to layer", "3.3, Fig. 3b",
+          "rank correlation of accuracy with the layer, last epoch", "positive", Rule(above=0.5),
+          _neighbour_order, NO_VIEW, {}, untrained=_neighbour_order),
+)  # fmt: skip
+# Ours, judged by the same machinery.
+OURS = (
+    Claim("causal", "A state moved by the difference of two tasks' means answers as the other task",
+          "not in the paper", "share of answers that follow, less that of a random direction, best layer but the last",
+          "no number", Rule(above=0.2), _causal, NO_VIEW, {}, late=False),
+    Claim("same_task_high", "Neighbours of unseen instances have the same task", "not in the paper",
+          "share, best layer, last epoch, K = 10", "no number", Rule(above=0.8), _neighbour_end("same_task"), NO_VIEW,
+          {}, untrained=_neighbour_end("same_task")),
+    Claim("peak", "Clusters by task of unseen instances fade after the epoch at which they are best",
+          "not in the paper", "highest F1 at any epoch less that of the last, best layer each", "no number",
+          Rule(above=0.1), _peak),
+)  # fmt: skip

@@ -1,0 +1,123 @@
+"""How fast the explorer answers, in a browser: `make bench` runs it and writes data/laptop/tables/latency.csv.
+
+A change of a control begins the clock; the second frame after what it changes has come to the browser stops it. Points
+are made up; what is measured is the way from the control through the kernel to the screen. "nothing" moves a control
+without telling anybody: the fourth frame after it is the first on which an answer from the kernel can be, since the
+control's own repainting takes the frames before.
+"""
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from browser import Notebook, browsing, chromium, jupyterlab
+
+from helpers import store
+from helpers.tables import TABLES
+
+REPEATS = 9
+SOURCE = """
+import numpy as np, pandas as pd
+from pathlib import Path
+from helpers.explorer import sources
+from helpers.explorer import explore
+
+class MadeUp(sources.Source):
+    name, folder, moment_name, moments, layers = "made up", Path({folder!r}), "epoch", list(range(6)), 3
+    splits = {{"all": "made-up instances"}}
+    restarts = 1
+
+    def __init__(self, count):
+        rng = np.random.default_rng(0)
+        self.task = rng.integers(0, 16, count)
+        self.base, self.noise = rng.normal(size=(16, 64)), rng.normal(size=(count, 64)).astype(np.float32)
+        inputs = rng.choice(list("abcdefg"), count)
+        self.table = pd.DataFrame({{"instruction": [f"instruction {{i}}" for i in range(count)], "input": inputs,
+                                    "output": "y", "task": self.task, "distribution": self.task % 5, "mapping": 0}})
+
+    def frame(self, split):
+        return self.table
+
+    def labels(self, split):
+        return {{"task": self.task, "distribution": self.task % 5, "distribution_mapping": self.task}}
+
+    def states(self, split, moment, layer, space="raw"):
+        return ((1 + moment) * self.base[self.task] * (1 + layer) + self.noise).astype(np.float32)
+
+    def answers(self, split, moment):
+        return pd.DataFrame({{"correct": self.task % 2 == moment % 2}})
+
+explorer = explore(MadeUp({count}), panels={plots})
+for layer in range(3):
+    explorer.source.coordinates("all", layer, "raw", "pca")
+explorer
+"""
+CHANGE = """
+async ([label, value, silent]) => {
+  const row = [...document.querySelectorAll(".widget-dropdown, .jupyter-widget-dropdown")]
+    .find((r) => r.textContent.includes(label));
+  const select = row.querySelector("select");
+  const marks = (kind) => performance.getEntriesByType("mark").filter((m) => m.name.startsWith("clm-" + kind));
+  const before = marks("seen").length;
+  const frame = () => new Promise(requestAnimationFrame);
+  const begin = performance.now();
+  select.value = [...select.options].find((o) => o.textContent.replaceAll("\\u00a0", " ") === value).value;
+  if (silent) return frame().then(frame).then(frame).then(frame).then(() => performance.now() - begin);
+  select.dispatchEvent(new Event("change", { bubbles: true }));
+  while (marks("seen").length === before && performance.now() - begin < 20000)
+    await new Promise((r) => setTimeout(r, 2));
+  return marks("seen").at(-1).startTime - begin;
+}
+"""
+ACTIONS = {
+    "nothing": ("colour by", ("distribution", "answered rightly", "task")),
+    "colour": ("colour by", ("distribution", "answered rightly", "task")),
+    "epoch": ("epoch", ("1", "3", "5")),
+    "layer": ("layer", ("0", "1", "2")),
+}
+
+
+def measure(count: int, plots: int) -> list[dict]:
+    """Milliseconds from control to screen with so many points in each of so many plots, by action."""
+    with tempfile.TemporaryDirectory() as name, browsing(viewport={"width": 1400, "height": 1000}) as (page, problems):
+        folder = Path(name)
+        with jupyterlab(folder) as address:
+            code = SOURCE.format(folder=str(folder / "made-up"), count=count, plots=plots)
+            notebook = Notebook(page, address, folder, "latency.ipynb", code)
+            notebook.do("notebook:run-all-cells")
+            page.wait_for_selector("canvas", timeout=120_000)
+            notebook.until("explorer.wait() is explorer", 120)
+            page.wait_for_timeout(3000)
+            rows = []
+            for action, (label, values) in ACTIONS.items():
+                taken = []
+                for i in range(REPEATS):
+                    taken.append(page.evaluate(CHANGE, [label, values[i % len(values)], action == "nothing"]))
+                    notebook.until("explorer.wait() is explorer", 120)
+                    page.wait_for_timeout(1500)
+                took = {"milliseconds": statistics.median(taken[1:]), "slowest": max(taken[1:])}
+                rows.append({"points": count, "plots": plots, "action": action, **took})
+                print(rows[-1], flush=True)
+            assert not problems, problems
+    return rows
+
+
+def main() -> None:
+    """Measure and write the table, or say why not."""
+    try:
+        chromium()
+    except pytest.skip.Exception as reason:
+        print(f"the explorer's latency is not measured: {reason}")
+        return
+    rows = [row for count in (8_800, 100_000) for plots in (1, 2) for row in measure(count, plots)]
+    table = pd.DataFrame(rows)[TABLES["latency"].split()]
+    store.write_csv(store.DATA / "laptop" / "tables" / "latency.csv", table, digits=3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+from plain_rows import plain_rows
+
+from helpers.gpt import batches, model, train
+
+
+def no_dropout(run):
+    net = run.model("last").train()
+    net.config.resid_pdrop = 0.0
+    for module in net.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return net
+
+
+def gradients(net):
+    found = {name: p.grad.clone() for name, p in net.named_parameters()}
+    net.zero_grad(set_to_none=True)
+    return found
+
+
+@pytest.mark.parametrize("outputs_only", [False, True])
+def test_shared_prefixes_give_the_loss_and_gradients_of_one_row_an_instance(run, outputs_only):
+    net = no_dropout(run)
+    rows = run.rows["train"]
+    chosen = np.array([3, 40, 7, 100, 268 % len(rows)])
+    batch = rows.batch(chosen)
+    output = model.forward(net, batch, torch.Generator())
+    whole, outputs = train.losses(model.logits(net, output.hidden[batch.predictors]), batch)
+    loss = outputs if outputs_only else whole
+    loss.backward()
+    ours = gradients(net)
+
+    tokens, attention, at_input = plain_rows(rows, chosen)
+    labels = tokens.masked_fill(attention == 0, -100)
+    if outputs_only:
+        labels[torch.arange(labels.shape[1])[None] != at_input[:, None] + 1] = -100
+    theirs_loss = net(tokens, attention_mask=attention, labels=labels).loss
+    theirs_loss.backward()
+    assert loss.item() == pytest.approx(theirs_loss.item(), rel=1e-5)
+    for name, theirs in gradients(net).items():
+        difference = (ours[name] - theirs).norm() / theirs.norm()
+        assert difference < 1e-5, name
+
+
+def test_packing_covers_each_token_once_and_pads_to_few_shapes(run):
+    rows = run.rows["train"]
+    m = rows.inputs.shape[1]
+    for part in batches.epoch_order(len(rows), 16, 0, 1):
+        batch = rows.batch(part)
+        used = int((rows.lengths[part] + m).sum())
+        assert len(batch.tokens) % batches.TOKEN_STEP == 0
+        assert len(batch.tokens) - used < batches.TOKEN_STEP
+        assert len(set(batch.slots.tolist())) == len(batch.slots)
+        assert batch.weights.sum() == m * (rows.lengths[part] + 1).sum()  # predictions of M plain rows
+        assert torch.equal(batch.tokens[batch.inputs], torch.from_numpy(rows.inputs[part]))
+        assert torch.equal(batch.targets[-len(part) * m :], torch.from_numpy(rows.outputs[part]).ravel())
+
+
+def test_an_input_sees_the_instruction_and_itself_alone():
+    mask = batches._mask(8, 4)
+    assert mask[5].tolist() == [True, True, True, True, False, True, False, False]
+    assert mask[2].tolist() == [True, True, True] + [False] * 5
+
+
+def test_an_epoch_takes_every_instruction_once_in_an_order_fixed_by_seed_and_epoch():
+    order = batches.epoch_order(100, 16, seed=1, epoch=3)
+    assert sorted(np.concatenate(order)) == list(range(100))
+    assert [len(part) for part in order] == [16] * 6 + [4]
+    same, other = batches.epoch_order(100, 16, 1, 3), batches.epoch_order(100, 16, 1, 4)
+    assert all((a == b).all() for a, b in zip(order, same, strict=True))
+    assert any((a != b).any() for a, b in zip(order, other, strict=True))
+
+
+def test_instructions_with_different_numbers_of_inputs_are_refused(dataset):
+    frame = dataset.split("validation").iloc[:-1]
+    with pytest.raises(ValueError, match="same number of inputs"):
+        batches.Rows(frame, dataset.vocabulary)

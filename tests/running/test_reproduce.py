@@ -1,0 +1,259 @@
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from browser import browsing
+
+from helpers import fingerprint, store
+from helpers.running import reproduce
+from helpers.settings import PROFILES, resolve
+from helpers.tables import TABLES
+from helpers.verdict import page as report
+from helpers.verdict.readme import readme
+
+ROOT = store.REPOSITORY
+FOLDER = Path("no-tables-yet")
+
+
+def job(root, *arguments):
+    command = [sys.executable, "-m", "helpers.running.reproduce", *arguments]
+    environment = os.environ | {"CLM_ROOT": str(root)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The whole smoke profile, from nothing."""
+    root = tmp_path_factory.mktemp("smoke")
+    result = job(root, "--profile", "smoke")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return root
+
+
+def test_every_table_and_figure_is_made_and_a_second_call_does_nothing(smoke):
+    tables = {path.stem: pd.read_csv(path) for path in (smoke / "data/smoke/tables").glob("*.csv")}
+    assert set(tables) == set(TABLES) - {"bench", "latency", "claims_outputs", *reproduce.FROM_SWEEPS}
+    for name, table in tables.items():
+        assert list(table) == TABLES[name].split()
+        assert len(table)
+    figures = list((smoke / "figures/smoke").glob("*.svg"))
+    assert len(figures) > 10
+    assert all(path.with_suffix(".png").stat().st_size > 5000 for path in figures)
+    assert {p.stem for p in (smoke / "data/smoke/notebooks").glob("*.ipynb")} == set(reproduce.STAGES)
+    assert (smoke / "data/smoke/report.html").exists()
+    again = job(smoke, "--profile", "smoke")
+    assert again.stdout.count("up to date") == len(reproduce.STAGES)
+    assert "report: data/smoke/report.html" in again.stdout
+
+
+@pytest.mark.parametrize("width", [1200, 380])
+def test_the_report_is_whole_in_a_browser(smoke, width):
+    """On a desk and on a phone: nothing fails, every figure is drawn, every link leads somewhere."""
+    path = smoke / "data/smoke/report.html"
+    with browsing(viewport={"width": width, "height": 900}) as (page, problems):
+        page.goto(path.as_uri())
+        assert problems == []
+        drawn = page.eval_on_selector_all("img", "all => all.map(i => [i.alt, i.naturalWidth, i.clientWidth])")
+        assert len(drawn) > 5
+        for alt, natural, shown in drawn:
+            assert len(alt) > 10
+            assert natural > 100
+            assert 100 < shown <= width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing hangs over the side"
+        for link in page.eval_on_selector_all("a", "all => all.map(a => a.getAttribute('href'))"):
+            if link.startswith("#"):
+                assert page.locator(f"[id='{link[1:]}']").count() == 1, link
+            else:
+                target = (path.parent / link).resolve().relative_to(smoke.resolve())
+                assert (ROOT / target).exists(), link
+        rows = page.locator(".claims tbody tr").count()
+        assert rows == len(pd.read_csv(smoke / "data/smoke/tables/claims.csv"))
+        headings = page.locator("h3").all_inner_texts()
+        for n in range(1, 9):
+            assert any(h.startswith(f"Figure {n}:") for h in headings)
+        for n in range(1, 8):
+            assert any(h.startswith(f"Table {n}") for h in headings)
+        assert page.pdf()[:4] == b"%PDF"
+        page.emulate_media(media="print")
+        assert page.locator(".claims tbody tr").last.is_visible(), "what is folded away is printed all the same"
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory):
+    """What is committed; a reader's own `make reproduce` writes newer tables over it, which README need not quote."""
+    if not (ROOT / ".git").exists():
+        return ROOT  # a download holds what was committed, and there is nothing else to ask
+    folder = tmp_path_factory.mktemp("committed")
+    kept = ("README.md", "data/laptop/tables", "figures/laptop")
+    archive = folder / "committed.zip"
+    subprocess.run(["git", "archive", "--output", archive, "HEAD", *kept], cwd=ROOT, check=True)
+    shutil.unpack_archive(archive, folder)
+    return folder
+
+
+def test_the_readmes_results_are_those_of_the_committed_tables(committed):
+    text = (committed / "README.md").read_text()
+    assert readme(text, committed / "data/laptop/tables") == text, "run python -m helpers.verdict.readme"
+
+
+def test_the_committed_tables_are_whole(committed):
+    folder = committed / "data/laptop/tables"
+    for name in set(TABLES) - set(reproduce.FROM_SWEEPS):
+        assert list(pd.read_csv(folder / f"{name}.csv")) == TABLES[name].split()
+    made = json.loads((folder / "provenance.json").read_text())
+    assert set(reproduce.STAGES) - set(made) <= {"06_explore"}  # it makes pictures, no table
+    assert not any("changes" in facts["commit"] for facts in made.values())
+    figures = {p.stem for p in (committed / "figures/laptop").glob("*.svg")}
+    assert {s for f in report.FIGURES[:4] for s in f.stems} <= figures
+
+
+def test_a_report_of_nothing_says_what_to_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(store, "DATA", tmp_path)
+    assert report.main(["--profile", "smoke"]) == 1
+    assert "make reproduce PROFILE=smoke" in capsys.readouterr().err
+
+
+def test_a_lost_table_reruns_its_notebook_alone(smoke):
+    (smoke / "data/smoke/tables/neighbours.csv").unlink()
+    result = job(smoke, "--profile", "smoke")
+    assert result.stdout.count("up to date") == len(reproduce.STAGES) - 1
+    assert "04_knn: done" in result.stdout
+    assert (smoke / "data/smoke/tables/neighbours.csv").exists()
+
+
+def test_overrides_write_beside_the_profile_and_share_its_runs(smoke):
+    trained = {p.name for p in (smoke / "data/runs").iterdir()}
+    result = job(smoke, "--profile", "smoke", "--set", "neighbours.k=5", "--only", "04_knn")
+    assert result.returncode == 0, result.stderr
+    (folder,) = (smoke / "data").glob("smoke--neighbours.k-5-*")
+    assert (folder / "tables/neighbours.csv").exists()
+    assert {p.name for p in (smoke / "data/runs").iterdir()} == trained
+    assert not (folder / "tables/clustering.csv").exists()
+
+
+def test_provenance_is_written_beside_the_tables(smoke):
+    found = json.loads((smoke / "data/smoke/tables/provenance.json").read_text())
+    assert set(found) == set(reproduce.STAGES)
+    assert all({"commit", "seconds", "seeds", "versions"} <= set(facts) for facts in found.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--profile", "labtop"], ["unknown profile 'labtop'", "laptop"]),
+        (["--set", "sead=1"], ["unknown setting 'sead'", "seed"]),
+        (["--set", "training.learning_rate=0"], ["training.learning_rate=0", "greater than 0"]),
+    ],
+)
+def test_bad_requests_end_at_once_with_the_remedy(tmp_path, arguments, words):
+    result = job(tmp_path, *arguments)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_setting_reruns_what_depends_on_it():
+    base = reproduce.keys(resolve("laptop"), FOLDER)
+
+    def changed(overrides):
+        now = reproduce.keys(resolve("laptop", overrides), FOLDER)
+        return {name for name in base if now[name] != base[name]}
+
+    assert changed("neighbours.k=5") == {"04_knn", "07_verdict"}
+    assert changed("clustering.n_init=3") == {"03_clustering", "06_explore", "07_verdict"}
+    assert changed("training.learning_rate=1e-3") == set(base) - {"01_generate_data", "05_probe_llms"}
+    assert changed("data.max_repeats=3") == set(base) - {"05_probe_llms"}
+    assert changed("seed=1") == set(base) - {"05_probe_llms"}
+    assert changed("probe.n_init=9") == {"05_probe_llms", "06_explore", "07_verdict"}
+
+
+def test_a_helper_reruns_the_notebooks_that_import_it(monkeypatch):
+    base = reproduce.keys(resolve("laptop"), FOLDER)
+    real = fingerprint._source_digest
+
+    def changed(module):
+        monkeypatch.setattr(fingerprint, "_source_digest", lambda name: "changed" if name == module else real(name))
+        now = reproduce.keys(resolve("laptop"), FOLDER)
+        monkeypatch.setattr(fingerprint, "_source_digest", real)
+        return {name for name in base if now[name] != base[name]}
+
+    assert changed("analysis.neighbours") == {"04_knn", "05_probe_llms", "06_explore", "07_verdict"}
+    assert changed("pretrained.observe") == {"05_probe_llms", "06_explore", "07_verdict"}
+    assert changed("analysis.clustering") == {"03_clustering", "05_probe_llms", "06_explore", "07_verdict"}
+    assert changed("gpt.train") == {"02_train", "03_clustering", "04_knn", "06_explore", "07_verdict"}
+    assert changed("explorer.app") == {"06_explore"}
+    assert changed("verdict.judge") == {"07_verdict"}
+    assert changed("benchmarks.speed") == set()
+
+
+def test_a_changed_word_pair_reruns_the_probe_and_what_shows_it(tmp_path):
+    shutil.copytree(store.NATURAL, tmp_path / "words")
+    settings = resolve("laptop", f"probe.data={tmp_path / 'words'}")
+    before = reproduce.keys(settings, FOLDER)
+    pairs = tmp_path / "words/linguistic/antonyms.json"
+    pairs.write_text(pairs.read_text().replace("}", ', "thick": "thin"}'))
+    after = reproduce.keys(settings, FOLDER)
+    assert {name for name in before if before[name] != after[name]} == {
+        "05_probe_llms",
+        "06_explore",
+        "07_verdict",
+    }
+
+
+def test_quantities_of_sweeps_rerun_the_verdict_alone(tmp_path):
+    settings = resolve("laptop")
+    before = reproduce.keys(settings, tmp_path)
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "quantities.csv").write_text("width,seed,claim,space,value\n")
+    after = reproduce.keys(settings, tmp_path)
+    assert {name for name in before if before[name] != after[name]} == {"07_verdict"}
+
+
+def test_tables_are_documented():
+    text = (ROOT / "data/README.md").read_text()
+    for name, columns in TABLES.items():
+        section = text.split(f"### `{name}.csv`")[1].split("###")[0]
+        for column in columns.split():
+            assert f"`{column}`" in section, f"data/README.md does not describe {column} of {name}.csv"
+
+
+def test_committed_tables_have_the_documented_columns():
+    for profile in PROFILES:
+        for path in (ROOT / "data" / profile / "tables").glob("*.csv"):
+            assert list(pd.read_csv(path, nrows=2)) == TABLES[path.stem].split()
+
+
+def test_make_lists_its_targets_with_help():
+    shown = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("reproduce", "test", "lab", "bench", "clean", "help"):
+        assert f"  {target} " in shown
+    assert "PROFILE is now laptop" in shown
+
+
+def test_pins_have_one_source():
+    """environment.yml installs requirements.lock, which satisfies pyproject.toml."""
+    import tomllib
+
+    from packaging.requirements import Requirement
+
+    assert "-r requirements.lock" in (ROOT / "environment.yml").read_text()
+    lines = [x for x in (ROOT / "requirements.lock").read_text().splitlines() if x and not x.startswith("#")]
+    assert all("==" in line for line in lines)
+    pins = {}
+    for requirement in map(Requirement, lines):
+        if requirement.marker is None:
+            pins[requirement.name] = next(iter(requirement.specifier)).version
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    assert all("==" in text for text in extras.pop("bench")), "not in the lock, so pinned where it stands"
+    for text in itertools.chain(project["dependencies"], *extras.values()):
+        wanted = Requirement(text)
+        assert wanted.specifier.contains(pins[wanted.name]), wanted.name

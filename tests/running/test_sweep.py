@@ -1,0 +1,296 @@
+"""Sweeps for real: a pool on this machine, and a scheduler with workers that share no folder, one of them killed."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from helpers import store
+from helpers.running import pool, sweep
+
+# Epochs of half a second: long enough to be killed in.
+COMMON = (
+    "model.number_of_heads=2 model.number_of_layers=2 training.log_every=4 training.number_of_epochs=8 "
+    "training.stop_epoch=none clustering.spaces=raw epochs_by_width={}"
+)
+GRID = {"width": [16, 24], "seed": [0, 1]}
+REPOSITORY = store.REPOSITORY
+
+
+def grid_file(folder: Path, **content) -> Path:
+    path = folder / "grid.yaml"
+    path.write_text(json.dumps({"profile": "smoke", "set": COMMON, **content}))  # JSON is YAML
+    return path
+
+
+def environment(root: Path, **more) -> dict:
+    return os.environ | {"CLM_ROOT": str(root), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)} | more
+
+
+@contextlib.contextmanager
+def process(*command, **options):
+    """A process of its own session, killed with all its children at the end.
+
+    It heeds Ctrl-C even where the tests run in the background of a shell, which has its children ignore it.
+    """
+    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    started = subprocess.Popen(
+        [sys.executable, "-m", *command], start_new_session=True, cwd=REPOSITORY, **heed, **options
+    )
+    try:
+        yield started
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+
+
+@contextlib.contextmanager
+def cluster(folder: Path, roots: list[Path]):
+    """A scheduler, and workers on addresses of their own, each with a root of its own."""
+    file = folder / "scheduler.json"
+    with contextlib.ExitStack() as stack:
+        scheduler = stack.enter_context(
+            process("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+                    "--scheduler-file", str(file), stderr=subprocess.DEVNULL)
+        )  # fmt: skip
+        wait_for(file.exists, "the scheduler to start")
+        workers = [
+            stack.enter_context(
+                process("distributed.cli.dask_worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny",
+                        "--no-dashboard", "--host", f"127.0.0.{2 + i}", "--local-directory", str(root / "dask"),
+                        env=environment(root), stderr=subprocess.DEVNULL)
+            )
+            for i, root in enumerate(roots)
+        ]  # fmt: skip
+        yield json.loads(file.read_text())["address"], scheduler, workers
+
+
+def wait_for(condition, what: str, seconds: float = 90):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
+    return found
+
+
+def without_time(table: pd.DataFrame) -> pd.DataFrame:
+    return table.drop(columns=[c for c in ("seconds", "computed", "commit", "error", "variant") if c in table])
+
+
+@pytest.fixture(scope="module")
+def wanted():
+    return sweep.points("smoke", COMMON, GRID)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(wanted, tmp_path_factory):
+    """The tables of the grid, made by a pool on this machine, and where its artefacts lie."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "DATA", root / "data")
+        patch.setenv("CLM_ROOT", str(root))  # for the workers
+        tables = sweep.run(wanted, workers=2)
+    return tables, root / "data"
+
+
+def test_a_sweep_is_one_table_over_its_runs(undisturbed, wanted):
+    tables, _ = undisturbed
+    assert tables["runs"]["status"].tolist() == ["done"] * 4
+    assert tables["runs"][["width", "seed"]].to_numpy().tolist() == [[16, 0], [16, 1], [24, 0], [24, 1]]
+    assert set(tables) == {"runs", *sweep.TABLES}
+    for name in sweep.TABLES:
+        assert set(tables[name]["run"]) == {p.key for p in wanted}
+    assert (tables["training"].groupby("run").size() == 9).all()
+
+
+def test_what_exists_is_not_run_again_and_sweeps_share_it(undisturbed, monkeypatch):
+    tables, data = undisturbed
+    monkeypatch.setattr(store, "DATA", data)
+    monkeypatch.setattr(pool, "connect", None)  # nothing may be started
+    others = sweep.points("smoke", COMMON, {"seed": [1]}, [{"width": 24}])
+    again = sweep.run(others)
+    expected = tables["clustering"][tables["clustering"]["run"] == others[0].key]
+    pd.testing.assert_frame_equal(again["clustering"], expected.reset_index(drop=True))
+
+
+def test_a_run_has_another_name_with_another_setting_and_the_same_with_another_order_of_the_grid(wanted):
+    keys = {p.key for p in wanted}
+    assert len(keys) == 4
+    assert {p.key for p in sweep.points("smoke", COMMON, dict(reversed(GRID.items())))} == keys
+    assert not keys & {p.key for p in sweep.points("smoke", COMMON + " training.weight_decay=0", GRID)}
+    assert not keys & {p.key for p in sweep.points("smoke", COMMON + " clustering.n_init=4", GRID)}
+
+
+def test_a_killed_worker_without_a_shared_folder_loses_an_epoch_at_most(undisturbed, tmp_path, monkeypatch):
+    """Scheduler and two workers on separate addresses with separate folders; one is killed within a run."""
+    expected, _ = undisturbed
+    roots = [tmp_path / "a", tmp_path / "b"]
+    here = tmp_path / "here"
+    file = grid_file(tmp_path, grid=GRID)
+    with cluster(tmp_path, roots) as (address, _, workers):
+        command = ("helpers.running.sweep", str(file), "--scheduler", address)
+        with process(*command, env=environment(here), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as p:
+            path = wait_for(lambda: begun(roots[0], 3), "a run of the first worker to reach epoch 3")
+            os.kill(workers[0].pid, signal.SIGKILL)
+            left = json.loads(path.read_text())
+            output = p.communicate(timeout=240)[0]
+        assert p.returncode == 0, output
+        assert "4 runs on 2 workers" in output
+    tables = {name: pd.read_csv(here / "data" / "sweeps" / "grid" / f"{name}.csv") for name in expected}
+    for name, table in expected.items():
+        pd.testing.assert_frame_equal(without_time(tables[name]), without_time(table), check_dtype=False)
+    mine = here / "data" / "runs" / path.parent.name / "progress.json"  # sent back through the engine
+    kept = [r["seconds"] for r in json.loads(mine.read_text())["history"]]
+    before = [r["seconds"] for r in left["history"]]
+    same = sum(a == b for a, b in zip(kept, before, strict=False))
+    assert same >= left["epoch"], "the epochs before the last were not trained again"
+    assert json.loads(mine.read_text())["epoch"] == 8
+
+
+def begun(root: Path, epoch: int) -> Path | None:
+    """progress.json of a run that has come so far and is not at its end."""
+    for path in root.glob("data/runs/*/progress.json"):
+        with contextlib.suppress(ValueError, OSError):
+            if epoch <= json.loads(path.read_text())["epoch"] < 7:
+                return path
+    return None
+
+
+def test_a_scheduler_that_goes_away_is_one_clear_error_and_the_sweep_goes_on_later(tmp_path):
+    file = grid_file(tmp_path, grid={"width": [16], "seed": [2]})
+    root = tmp_path / "shared"  # this time client and workers share it
+    with cluster(tmp_path, [root]) as (address, scheduler, _):
+        command = ("helpers.running.sweep", str(file), "--scheduler", address)
+        with process(*command, env=environment(root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+            wait_for(lambda: begun(root, 2), "the run to reach epoch 2")
+            scheduler.kill()
+            errors = p.communicate(timeout=120)[1]
+    assert p.returncode == 2, errors
+    assert "the scheduler went away with 1 of 1 tasks left" in errors
+    assert "Traceback" not in errors
+    before = json.loads(next(root.glob("data/runs/*/progress.json")).read_text())
+    again = subprocess.run(
+        [sys.executable, "-m", "helpers.running.sweep", str(file), "--workers", "1"],
+        env=environment(root), cwd=REPOSITORY, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    after = json.loads(next(root.glob("data/runs/*/progress.json")).read_text())
+    assert [r["seconds"] for r in after["history"]][: before["epoch"] + 1] == [r["seconds"] for r in before["history"]]
+
+
+def test_a_run_that_fails_is_recorded_and_the_others_are_done(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(store, "DATA", tmp_path / "data")
+    monkeypatch.setenv("CLM_ROOT", str(tmp_path))
+    variants = [{"training.learning_rate": 1e30, "seed": 5}, {"seed": 6}]
+    tables = sweep.run(sweep.points("smoke", COMMON, {"width": [16]}, variants), workers=1)
+    assert tables["runs"]["status"].tolist() == ["failed", "done"]
+    assert "the loss diverged" in tables["runs"]["error"][0]
+    assert set(tables["training"]["seed"]) == {6}
+
+
+def test_a_worker_with_other_code_refuses(wanted):
+    sections = [getattr(wanted[0].settings, name) for name in sweep.ANALYSIS]
+    with pytest.raises(sweep.SweepError, match="has other code"):
+        sweep.train_and_analyse(wanted[0].run, *sections, "another", "token")
+
+
+def test_ctrl_c_stops_cleanly(tmp_path):
+    file = grid_file(tmp_path, grid={"width": [16], "seed": [3, 4]})
+    command = ("helpers.running.sweep", str(file), "--workers", "2")
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment(tmp_path)}
+    with process(*command, **options) as p:
+        wait_for(lambda: begun(tmp_path, 1), "a run to begin")
+        os.killpg(p.pid, signal.SIGINT)  # as a terminal does
+        errors = p.communicate(timeout=60)[1]
+        assert p.returncode == 130, errors
+        assert "the same command goes on" in errors
+        assert "Traceback" not in errors
+        wait_for(lambda: not alive(p.pid), "its workers to end", 20)
+
+
+def alive(session: int) -> list[str]:
+    found = subprocess.run(["pgrep", "-g", str(session)], capture_output=True, text=True).stdout
+    return found.split()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("grid: {width: 32}", "grid: width must be a list"),
+        ("grid: {widht: [32]}", "did you mean"),
+        ("widths: [32]", "must be a mapping with profile, set, grid and variants"),
+        ("grid: [", "is not YAML"),
+        ("variants: [3]", "list of mappings"),
+        ("grid: {training.learning_rate: [-1]}", "training.learning_rate"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused_with_its_file(content, message, tmp_path, capsys):
+    path = tmp_path / "bad.yaml"
+    path.write_text(content)
+    assert sweep.main([str(path)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "bad.yaml" in error
+
+
+@pytest.mark.parametrize("path", sorted(store.NATURAL.parent.glob("grids/*.yaml")), ids=lambda p: p.stem)
+def test_committed_grids_can_be_read(path):
+    wanted = sweep.read_grid(path)
+    assert len(wanted) >= (4 if path.stem == "outputs" else 10)
+    assert len({p.key for p in wanted}) == len(wanted)
+
+
+def test_no_scheduler_and_no_grid_are_said_in_a_sentence(tmp_path, capsys):
+    assert sweep.main([str(tmp_path / "none.yaml")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+    with (
+        pytest.raises(pool.EngineError, match="does not exist"),
+        pool.connect("slurm", cluster_file=tmp_path / "c.yaml"),
+    ):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore:unclosed cluster", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_batch_systems_settings_are_passed_on(tmp_path):
+    """The job that Slurm would get; Slurm itself is not needed to write it."""
+    path = tmp_path / "cluster.yaml"
+    path.write_text("queue: gpu\ncores: 1\nmemory: 4GB\nwalltime: '01:00:00'\nlocal_directory: /tmp")
+    from dask_jobqueue import SLURMCluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SLURMCluster, "scale", lambda self, jobs: None)
+        with pool._jobqueue("slurm", 2, path) as made:
+            script = made.job_script()
+    assert "#SBATCH -p gpu" in script
+    assert "--nthreads 1" in script
+    path.write_text("colour: blue\ncores: 1\nmemory: 1GB")
+    with pytest.raises(pool.EngineError, match=str(path)):
+        pool._jobqueue("slurm", 2, path)
+
+
+def _began(number: int, seconds: float) -> tuple[int, float]:
+    began = time.monotonic()
+    time.sleep(seconds)
+    return number, began
+
+
+def test_tasks_begin_in_the_order_of_the_list():
+    tasks = [pool.Task(f"{hash(n):08x}", str(n), _began, (n, 0.3 if n % 2 else 0.1)) for n in range(14)]
+    with pool.connect(workers=2) as client:
+        client.run(_began, 0, 0.0)  # both workers have loaded what they need, so that neither is late at the start
+        began = dict(outcome.value for outcome in pool.run(client, tasks, "order"))
+    order = sorted(began, key=began.get)
+    assert all(abs(place - number) <= 2 for place, number in enumerate(order)), order
+
+
+def test_the_pool_is_bounded_by_memory():
+    assert pool.pool_size(10_000) == 1
+    assert 1 <= pool.pool_size(0.01) <= os.cpu_count()

@@ -1,0 +1,309 @@
+"""The rules on made-up tables: each must pass on one that shows its claim, and fail on one that does not."""
+
+import json
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.pretrained.loading import PAPER_MODELS
+from helpers.running import verdict_grids
+from helpers.tables import TABLES
+from helpers.verdict import claims, judge
+from helpers.verdict.judge import CONDITION, FAILS, HOLDS, UNTESTED
+
+EPOCHS = list(range(0, 101, 5))
+EVERY = (*claims.CLAIMS, *claims.OURS)
+
+
+def made_up(good: bool, seed: int = 0, width: int = 768) -> dict[str, pd.DataFrame]:
+    """Tables of a run in which every claim of the paper is so, or none."""
+    place = {"width": width, "seed": seed}
+    noise = np.random.default_rng(seed).normal(0, 0.005, 10_000).tolist()
+    training, clustering, hard, near, causal = [], [], [], [], []
+    for epoch in range(101):
+        if good:
+            grown = 1 / (1 + np.exp(-(epoch - 35) / 3))
+            accuracy = 0.95 * grown - (0.002 * abs(epoch - 51) if epoch > 45 else 0)
+            loss = 4 - 3 * min(1, epoch / 40)
+        else:  # accuracy creeps up as the loss falls, and is best at epoch 20
+            accuracy = 0.1 + 0.6 * min(1, epoch / 20) - (0.001 * epoch if epoch > 20 else 0)
+            loss = 4 - 3 * epoch / 100
+        rate = 1e-4 * (1 + np.cos(np.pi * epoch / 100)) / 2
+        both = {"accuracy_validation": accuracy, "accuracy_subset": accuracy}
+        training.append(place | both | {"epoch": epoch, "loss": loss, "learning_rate": rate})
+    for epoch in EPOCHS:
+        grown = 1 / (1 + np.exp(-(epoch - 35) / 3)) if good else 1 - 0.8 * epoch / 100
+        for layer in range(7):
+            share = layer / 6 if good else (6 - layer) / 6
+            f1 = 0.2 + 0.77 * grown * share if good else 0.3 + 0.6 * grown * share
+            rows = [(split, label) for split in ("subset", "validation")
+                    for label in ("task", "distribution", "distribution_mapping")]  # fmt: skip
+            clustering += [
+                place
+                | {"epoch": epoch, "layer": layer, "split": s, "label": label, "space": space, "f1": f1 + noise.pop()}
+                for s, label in rows
+                for space in ("raw", "centred")
+            ]
+            hard += [
+                place
+                | {
+                    "epoch": epoch,
+                    "layer": layer,
+                    "space": s,
+                    "nearer_own_task": f1 if good else 0.1,
+                    "pairs_separated": f1 if good else 0.1,
+                }
+                for s in ("raw", "centred")
+            ]
+            near.append(place | {"epoch": epoch, "layer": layer, "k": 10, "same_task": f1, "accuracy": f1})
+    for layer in range(7):
+        for direction, share in {"task": 0.8 if good else 0.1, "random": 0.1}.items():
+            causal.append(place | {"layer": layer, "direction": direction, "became_other": share})
+    parts = {"training": training, "clustering": clustering, "hard": hard, "neighbours": near, "causal": causal}
+    return {name: pd.DataFrame(rows) for name, rows in parts.items()}
+
+
+@cache
+def one_run(good: bool, seed: int) -> pd.DataFrame:
+    return judge.quantities(made_up(good, seed))
+
+
+def measured(good: bool, seeds=range(4)) -> pd.DataFrame:
+    return pd.concat([one_run(good, seed) for seed in seeds], ignore_index=True)
+
+
+@pytest.mark.parametrize("claim", EVERY, ids=lambda c: c.key)
+def test_every_claim_holds_where_it_is_so_and_fails_where_it_is_not(claim):
+    faded = claim.key == "peak"  # the one that says that clusters do not last
+    for good, expected in ((not faded, HOLDS), (faded, FAILS)):
+        table = judge.judge(measured(good), (768,)).set_index("claim")
+        row = table.loc[f"{claim.key}, width 768"]
+        assert row["verdict"] == expected, row.to_dict()
+        assert row["seeds"] == 4
+
+
+def test_layer_0_that_moves_is_seen():
+    tables = made_up(True)
+    moved = tables["clustering"]["layer"] == 0
+    tables["clustering"].loc[moved, "f1"] += tables["clustering"].loc[moved, "epoch"] / 200
+    assert judge.quantities(tables).query("claim == 'layer0_flat' and space == 'raw'")["value"].item() > 0.4
+
+
+def test_one_seed_is_no_proof():
+    table = judge.judge(measured(True, seeds=[0]), (768,))
+    assert set(table["verdict"]) == {UNTESTED}
+    assert table["condition"].str.contains("one seed").all()
+    assert table["low"].isna().all()
+    assert table["ours"].notna().all(), "the value is shown all the same"
+
+
+def test_widths_without_runs_are_not_tested():
+    table = judge.judge(measured(True))
+    other = table[table["claim"].str.contains("width 2048")]
+    assert set(other["verdict"]) == {UNTESTED}
+    assert other["condition"].str.contains("needs a run of this width").all()
+    assert not other["claim"].str.contains("stops_at_51").any(), "the paper says that of its main model alone"
+
+
+def test_a_claim_that_holds_on_centred_states_alone_holds_under_that_condition():
+    both = measured(False)
+    good = measured(True)
+    mixed = pd.concat([both[both["space"] != "centred"], good[good["space"] == "centred"]])
+    row = judge.judge(mixed, (768,)).set_index("claim").loc["task_subset, width 768"]
+    assert row["verdict"] == CONDITION
+    assert row["condition"] == claims.CENTRED
+    assert "centred states" in row["quantity"]
+
+
+def test_clusters_that_were_there_at_an_earlier_epoch_are_a_condition():
+    def faded(seed: int) -> pd.DataFrame:
+        tables = made_up(True, seed)
+        late = tables["clustering"]["epoch"] > 60
+        tables["clustering"].loc[late, "f1"] *= 0.5
+        tables["clustering"] = tables["clustering"][tables["clustering"]["space"] == "raw"]
+        return judge.quantities(tables)
+
+    found = judge.judge(pd.concat([faded(seed) for seed in range(4)]), (768,)).set_index("claim")
+    assert found.loc["task_subset, width 768", "verdict"] == CONDITION
+    assert found.loc["task_subset, width 768", "condition"] == claims.AT_PEAK
+    assert found.loc["peak, width 768", "verdict"] == HOLDS
+    assert found.loc["distribution, width 768", "verdict"] == FAILS
+
+
+def test_an_interval_on_both_sides_of_the_rule_is_undecided():
+    table = measured(True)
+    chosen = (table["claim"] == "task_subset") & (table["space"] == "raw")
+    table.loc[chosen, "value"] = [0.7, 1.0, 0.8, 1.0]
+    table = table[(table["claim"] == "task_subset") & (table["space"] == "raw")]
+    row = judge.judge(table, (768,)).set_index("claim").loc["task_subset, width 768"]
+    assert row["verdict"] == UNTESTED
+    assert "both sides" in row["condition"]
+
+
+def test_the_interval_is_students():
+    mean, low, high = judge.interval([1.0, 2.0, 3.0])
+    assert mean == 2
+    assert (low, high) == (pytest.approx(2 - 4.302653 / 3**0.5), pytest.approx(2 + 4.302653 / 3**0.5))
+
+
+def test_what_a_run_cannot_tell_is_left_out_and_not_guessed():
+    tables = made_up(True)
+    short = {name: t[t["epoch"] <= 40] if "epoch" in t else t for name, t in tables.items() if name != "causal"}
+    table = judge.quantities(short)
+    found = set(table["claim"])
+    assert "stops_at_51" not in found, "its best epoch may lie ahead"
+    views = table.query("claim == 'task_subset'")["space"].str.removesuffix(claims.UNTRAINED)
+    assert views.str.endswith(claims.PEAK).all(), "that is not late in training"
+    assert "causal" not in found
+    assert "accuracy_late" in found
+
+
+def test_clusters_that_are_not_there_cannot_last():
+    tables = made_up(True)
+    tables["clustering"]["f1"] = 0.4
+    found = set(judge.quantities(tables)["claim"])
+    assert not {"persists", "saturate_together"} & found
+    assert "task_subset" in found
+
+
+def test_runs_of_a_sweep_are_measured_one_by_one():
+    parts = [{n: t.assign(run=r) for n, t in made_up(g).items()} for r, g in (("a", True), ("b", False))]
+    stacked = {name: pd.concat([p[name] for p in parts]) for name in parts[0]}
+    found = judge.quantities(stacked)
+    for run, good in (("a", True), ("b", False)):
+        alone = judge.quantities(made_up(good))
+        mine = found[found["run"] == run].drop(columns="run").reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine, alone)
+
+
+def test_a_grids_results_join_those_of_other_grids(tmp_path):
+    run = pd.DataFrame(
+        [
+            {
+                "run": "a",
+                "variant": "",
+                "status": "done",
+                "commit": "c1",
+                "computed": "cpu",
+                "width": 768,
+                "epochs": 100,
+            },
+            {"run": "b", "variant": "", "status": "not run", "commit": None, "computed": None, "width": 768},
+        ]
+    )
+    tables = {name: table.assign(run="a") for name, table in made_up(True).items()}
+    tables["training"] = tables["training"].assign(seconds=36.0)
+    tables["training"].loc[7, "seconds"] = 10_000  # a machine that slept
+    searched = dict.fromkeys(("split", "view", "method", "definition"), "x") | {"clusters": 1, "epoch": 9, "layer": 6}
+    tables["search"] = pd.DataFrame([{"run": "a", "width": 768, "seed": 0, **searched, "f1": 0.5, "chance": 0.2}])
+    for name in ("quantities", "parts", "quantities"):
+        verdict_grids.save_grid(name, {"runs": run, **tables}, tmp_path)
+    found = pd.read_csv(tmp_path / "search_grids.csv")
+    assert sorted(found["grid"]) == ["parts", "seeds"]
+    assert list(pd.read_csv(tmp_path / "quantities.csv")) == TABLES["quantities"].split()
+    assert set(pd.read_csv(tmp_path / "parts.csv")["variant"]) == {"default"}
+    facts = json.loads((tmp_path / "verdict.json").read_text())
+    assert facts["seeds"] == facts["parts"]
+    assert facts["seeds"]["runs"] == 2
+    assert facts["seeds"]["hours"] == {"a": 1.0}, "100 epochs of 36 seconds; the other has not run"
+
+
+def test_table_1_is_decided_by_our_probe_of_the_same_model():
+    model = PAPER_MODELS[0]
+    ours = pd.DataFrame([{"model": model.hub_id, "source": "ours", "label": "task", "f1": 0.9}])
+    rows = judge.table1_rows(ours)
+    assert len(rows) == 5
+    assert rows["verdict"].tolist() == [HOLDS, *[UNTESTED] * 4]
+    assert judge.table1_rows(ours.assign(f1=0.6))["verdict"][0] == FAILS
+
+
+def test_either_kind_of_pretrained_model_is_decided_by_the_worst_of_its_kind():
+    names = ["google/gemma-3-270m", "google/gemma-3-270m-it", "meta-llama/Llama-2-7b-chat-hf"]
+    f1s = [(0.93, 0.90, 0.96), (0.95, 0.93, 0.97), (0.5, 0.45, 0.55)]
+    ours = pd.DataFrame({"model": names, "revision": "main", "source": "ours", "label": "task"})
+    ours["f1"] = [f1 for f1, _, _ in f1s]
+    spread = ours.assign(metric="f1", low=[low for _, low, _ in f1s], high=[high for _, _, high in f1s])
+    both = judge.tuned_rows(ours, spread)
+    assert both["verdict"].tolist() == [HOLDS, FAILS]
+    assert both["ours"].tolist() == [0.93, 0.5]
+    two = judge.tuned_rows(ours[:2], spread)
+    assert two["verdict"].tolist() == [HOLDS, HOLDS]
+    one = judge.tuned_rows(ours[:1], spread)
+    assert one["verdict"].tolist() == [HOLDS, UNTESTED]
+    assert "togethercomputer/Llama-2-7B-32K-Instruct" in one["condition"][1]
+    wide = judge.tuned_rows(ours[:1], spread.assign(low=0.6))
+    assert wide["verdict"][0] == UNTESTED
+
+
+def test_the_spread_of_a_part_is_over_its_own_seeds_and_the_default():
+    rows = [("default", 0.5), ("data.seed=1", 0.7), ("data.seed=2", 0.9), ("training.init_seed=1", 0.5)]
+    table = pd.DataFrame([{"variant": v, "claim": "c", "space": "raw", "value": x} for v, x in rows])
+    found = judge.spread_by_part(table).loc["c", "raw"]
+    assert found["data"] == pytest.approx(0.2)
+    assert found["initialisation"] == 0
+    assert np.isnan(found["order"])
+
+
+def test_a_choice_carries_a_claim_if_it_alone_moves_it_over_its_number():
+    def table(**values):
+        rows = [("knn_high", "all", variant, value) for variant, value in values.items()]
+        return pd.DataFrame(rows, columns=["claim", "space", "variant", "value"])
+
+    variants = table(default=0.9, slow=0.3, quick=0.95, broken=np.nan)
+    found = judge.carried(variants, table(default=0.9, one=0.85, two=0.7))
+    assert found[["variant", "default", "value", "seeds"]].to_numpy().tolist() == [["slow", 0.9, 0.3, 0.5]]
+    assert judge.carried(variants, table())["seeds"].isna().all()
+    assert judge.carried(table(slow=0.3), table()).empty
+
+
+def test_a_rule_of_two_numbers_is_met_between_them_alone():
+    rule = claims.Rule(above=36, below=66)
+    assert str(rule) == "above 36 and below 66"
+    assert rule.of(40, 60) is True
+    assert rule.of(70, 90) is rule.of(1, 36) is False
+    assert rule.of(20, 50) is rule.of(20, 90) is None
+    assert (rule.short(30), rule.short(70)) == (6, 4)
+    assert rule.short(50) < 0
+
+
+def test_hard_examples_apart_by_distance_alone_are_a_condition():
+    together = []
+    for seed in range(3):
+        tables = made_up(True, seed)
+        tables["hard"]["pairs_separated"] = 0.0
+        together.append(judge.quantities(tables))
+    row = judge.judge(pd.concat(together), (768,)).set_index("claim").loc["hard_separate, width 768"]
+    assert (row["verdict"], row["condition"]) == (CONDITION, claims.BY_DISTANCE)
+
+
+def test_hard_examples_are_asked_at_the_layer_with_the_best_clusters():
+    tables = made_up(True)
+    tables["hard"]["pairs_separated"] = tables["hard"]["layer"].map({1: 0.9, 6: 0.3}).fillna(0)
+    found = judge.quantities(tables).query("claim == 'hard_separate' and space == 'raw'")
+    assert found["value"].item() == 0.3, "random clusters, in a layer without others, would part most"
+
+
+def test_a_condition_needs_two_seeds_of_the_papers_own_view():
+    good, none = measured(True, range(3)), measured(False, range(3))
+    mixed = pd.concat([none[none["space"] == "raw"].query("seed == 0"), good[good["space"] == "centred"]])
+    row = judge.judge(mixed, (768,)).set_index("claim").loc["task_subset, width 768"]
+    assert (row["verdict"], row["seeds"]) == (UNTESTED, 1)
+
+
+def test_the_untrained_model_stands_beside_each_score():
+    table = judge.judge(measured(True), (768,)).set_index("claim")
+    assert table.loc["task_subset, width 768", "untrained"] == pytest.approx(0.2, abs=0.02)
+    assert np.isnan(table.loc["task_rises, width 768", "untrained"]), "a change from it is no score"
+
+
+def test_the_highest_of_tsne_states_is_also_looked_for_where_the_search_fitted_it():
+    tables = made_up(False)
+    tables["clustering"]["space"] = tables["clustering"]["space"].replace("centred", "tsne")
+    way = {"view": "tsne", "method": "kmeans", "clusters": 1, "definition": "matched", "width": 768, "seed": 0}
+    found = [way | {"split": "validation", "f1": 0.97}, way | {"split": "subset", "f1": 0.99, "method": "ward"}]
+    tables["search"] = pd.DataFrame(found)
+    highest = judge.quantities(tables).query("space == 'tsne@peak'").set_index("claim")["value"]
+    assert highest["task_validation"] == 0.97
+    assert highest["task_subset"] < 0.95, "another way than the paper's does not count"
