@@ -150,7 +150,7 @@ class TrainingSettings(_Section):
     @property
     def last_epoch(self) -> int:
         """The epoch at which training ends."""
-        return min(self.stop_epoch or self.number_of_epochs, self.number_of_epochs)
+        return self.stop_epoch or self.number_of_epochs
 
     def is_logged(self, epoch: int) -> bool:
         """Whether hidden states are recorded at `epoch` (0 is the untrained model)."""
@@ -222,20 +222,19 @@ class Settings(_Section):
     @model_validator(mode="after")
     def _check(self) -> "Settings":
         _check_data(self.data)
-        if self.data.max_instruction_length + 2 > self.model.positions:
+        self._check_grid()
+        self._check_lengths()
+        if self.probe.template != "chat" and not all(f in self.probe.template for f in ("{instruction}", "{input}")):
             raise ValueError(
-                f"model.positions={self.model.positions} cannot hold data.max_instruction_length="
-                f"{self.data.max_instruction_length} symbols, the input and the output; "
-                "raise the first or lower the second"
+                f"probe.template={self.probe.template!r} must hold {{instruction}} and {{input}}, or be chat"
             )
+        return self
+
+    def _check_grid(self) -> None:
+        """Widths, seeds, and the schedule of each width."""
         for name, values in (("widths", self.widths), ("seeds", self.seeds)):
             if not values or len(set(values)) < len(values) or min(values) < 0:
                 raise ValueError(f"{name}={list(values)} must be one or more different numbers, none below 0")
-        if max((self.neighbours.k, *self.neighbours.sensitivity)) > self.training.neighbours:
-            raise ValueError(
-                f"neighbours.k and neighbours.sensitivity go up to training.neighbours="
-                f"{self.training.neighbours}, the number recorded during training; raise that one too"
-            )
         for width in self.widths:
             ModelSettings(**{**self.model.model_dump(), "hidden_dimension": width})
             epochs = self.epochs_by_width.get(width, self.training.number_of_epochs)
@@ -244,17 +243,26 @@ class Settings(_Section):
                     f"training.stop_epoch={self.training.stop_epoch} lies beyond the schedule of width {width}, "
                     f"{epochs} epochs: lower it, or raise training.number_of_epochs"
                 )
+
+    def _check_lengths(self) -> None:
+        """What one section asks of the numbers of another."""
+        if self.data.max_instruction_length + 2 > self.model.positions:
+            raise ValueError(
+                f"model.positions={self.model.positions} cannot hold data.max_instruction_length="
+                f"{self.data.max_instruction_length} symbols, the input and the output; "
+                "raise the first or lower the second"
+            )
+        if max((self.neighbours.k, *self.neighbours.sensitivity)) > self.training.neighbours:
+            raise ValueError(
+                f"neighbours.k and neighbours.sensitivity go up to training.neighbours="
+                f"{self.training.neighbours}, the number recorded during training; raise that one too"
+            )
         smallest = min(self.data.validation_size, self.data.subset_size)
         if "tsne" in self.clustering.spaces and self.tsne.perplexity >= smallest:
             raise ValueError(
                 f"tsne.perplexity={self.tsne.perplexity:g} must be below the {smallest} states of the smaller "
                 "evaluation set"
             )
-        if self.probe.template != "chat" and not all(f in self.probe.template for f in ("{instruction}", "{input}")):
-            raise ValueError(
-                f"probe.template={self.probe.template!r} must hold {{instruction}} and {{input}}, or be chat"
-            )
-        return self
 
     def run(self, width: int, seed: int) -> "RunSettings":
         """The settings of the one training run of this width and seed."""
@@ -290,15 +298,27 @@ class RunSettings(_Section):
 
 def _check_data(data: DataSettings) -> None:
     """Refuse settings that no draw could meet, naming the limit; raises ValueError."""
-    d = data
-    for low, high in (
-        ("min_distributions_per_task", "max_distributions_per_task"),
-        ("min_metacharacters", "max_metacharacters"),
-        ("min_characters", "max_characters"),
-        ("min_instruction_length", "max_instruction_length"),
-    ):
-        if getattr(d, low) > getattr(d, high):
-            raise ValueError(f"data.{low}={getattr(d, low)} exceeds data.{high}={getattr(d, high)}")
+    _check_ranges(data)
+    _check_vocabularies(data)
+    _check_tasks(data)
+    _check_distributions(data)
+
+
+def _check_ranges(d: DataSettings) -> None:
+    for what in ("distributions_per_task", "metacharacters", "characters", "instruction_length"):
+        low, high = (getattr(d, f"{end}_{what}") for end in ("min", "max"))
+        if low > high:
+            raise ValueError(f"data.min_{what}={low} exceeds data.max_{what}={high}")
+    for name in ("validation_set", "hard_examples"):
+        value = getattr(d, f"instructions_per_distribution_in_{name}")
+        if value >= d.instructions_per_distribution:
+            raise ValueError(
+                f"data.instructions_per_distribution_in_{name}={value} must be below "
+                f"data.instructions_per_distribution={d.instructions_per_distribution}"
+            )
+
+
+def _check_vocabularies(d: DataSettings) -> None:
     if d.max_characters > d.instruction_vocabulary_size:
         raise ValueError(
             f"data.max_characters={d.max_characters} distinct characters cannot come from "
@@ -317,6 +337,9 @@ def _check_data(data: DataSettings) -> None:
             f"{d.number_of_tasks} tasks and {d.tasks_in_hard_examples} hard ones of {d.mappings_per_task} "
             f"need {needed}; raise it to {_vocabulary_for(needed)} or lower data.number_of_tasks"
         )
+
+
+def _check_tasks(d: DataSettings) -> None:
     if d.tasks_in_validation_set + d.tasks_in_hard_examples > d.number_of_tasks:
         raise ValueError(
             f"data.tasks_in_validation_set={d.tasks_in_validation_set} and data.tasks_in_hard_examples="
@@ -327,30 +350,20 @@ def _check_data(data: DataSettings) -> None:
             f"data.tasks_in_training_subset={d.tasks_in_training_subset} exceeds data.tasks_in_hard_examples="
             f"{d.tasks_in_hard_examples}: the subset holds hard examples beside their originals"
         )
+
+
+def _check_distributions(d: DataSettings) -> None:
+    validation, hard = d.distributions_in_validation_set, d.distributions_in_hard_examples
     rest = d.number_of_tasks - d.tasks_in_validation_set - d.tasks_in_hard_examples
-    groups = (
-        ("distributions_in_validation_set", d.distributions_in_validation_set, d.tasks_in_validation_set),
-        ("distributions_in_hard_examples", d.distributions_in_hard_examples, d.tasks_in_hard_examples),
-    )
-    for name, total, tasks in groups:
-        _check_total(d, name, total, tasks, 0)
-    _check_total(
-        d, "distributions", d.distributions, rest,
-        d.distributions_in_validation_set + d.distributions_in_hard_examples,
-    )  # fmt: skip
-    if not d.tasks_in_training_subset <= d.distributions_in_training_subset <= d.distributions_in_hard_examples:
+    _check_total(d, "distributions_in_validation_set", validation, d.tasks_in_validation_set, 0)
+    _check_total(d, "distributions_in_hard_examples", hard, d.tasks_in_hard_examples, 0)
+    _check_total(d, "distributions", d.distributions, rest, validation + hard)
+    if not d.tasks_in_training_subset <= d.distributions_in_training_subset <= hard:
         raise ValueError(
             f"data.distributions_in_training_subset={d.distributions_in_training_subset} must lie between "
             f"data.tasks_in_training_subset={d.tasks_in_training_subset} and "
-            f"data.distributions_in_hard_examples={d.distributions_in_hard_examples}"
+            f"data.distributions_in_hard_examples={hard}"
         )
-    for name in ("validation_set", "hard_examples"):
-        value = getattr(d, f"instructions_per_distribution_in_{name}")
-        if value >= d.instructions_per_distribution:
-            raise ValueError(
-                f"data.instructions_per_distribution_in_{name}={value} must be below "
-                f"data.instructions_per_distribution={d.instructions_per_distribution}"
-            )
 
 
 def _check_total(d: DataSettings, name: str, total: int, tasks: int, taken: int) -> None:

@@ -1,4 +1,7 @@
-"""The columns of every table, and the short names that stand in them; data/README.md says what they hold."""
+"""The columns of every table, the short names that stand in them, and the paper's numbers of figures.
+
+data/README.md says what the columns hold.
+"""
 
 LABELS = ("task", "distribution", "distribution_mapping")  # the identities that clusters are scored against
 SCORES = ("f1", "ari", "ami")
@@ -15,15 +18,15 @@ TABLES = {
     "neighbours": "width seed epoch layer k same_task accuracy",
     "surface": "width seed split control label f1 ari ami",
     "controls": "width seed epoch layer split control value",
-    "search": "width seed split view method clusters definition epoch layer f1 chance",
-    "causal": "width seed layer direction became_other stayed instances",
-    "quantities": "width seed claim space value",
-    "outputs": "width seed claim space value",
-    "multiverse": "variant width seed claim space value",
-    "parts": "variant width seed claim space value",
-    "search_grids": "grid run variant width seed split view method clusters definition epoch layer f1 chance",
-    "claims": "claim where quantity paper ours low high seeds verdict condition untrained",
-    "claims_outputs": "claim where quantity paper ours low high seeds verdict condition untrained",
+    "alternatives": "width seed split space method clusters definition epoch layer f1 chance",
+    "interventions": "width seed layer direction became_other stayed instances",
+    "quantities": "width seed claim space at model value",
+    "outputs": "width seed claim space at model value",
+    "multiverse": "variant width seed claim space at model value",
+    "parts": "variant width seed claim space at model value",
+    "alternatives_grids": "grid run variant width seed split space method clusters definition epoch layer f1 chance",
+    "claims": "claim width about where quantity paper ours low high seeds verdict condition untrained",
+    "claims_outputs": "claim width about where quantity paper ours low high seeds verdict condition untrained",
     "table1": "model revision label layer f1 ari ami source",
     "table1_intervals": "model revision label metric low high",
     "table1_restarts": "model revision label start inertia f1",
@@ -33,3 +36,21 @@ TABLES = {
     "latency": "points plots action milliseconds slowest",
     "bench": "name ours baseline baseline_name ratio unit",
 }
+
+# What a figure of the paper shows, and the width of its model -> its number.
+FIGURES = {
+    ("f1", 768): 1,
+    ("training", 768): 2,
+    ("neighbours", 768): 3,
+    ("scores", 768): 4,
+    ("scores", 32): 5,
+    ("neighbours", 2048): 6,
+    ("scores", 2048): 7,
+    ("neighbours", 32): 8,
+}
+
+
+def stem(shows: str, width: int) -> str:
+    """File name of a figure without suffix: with the paper's number where it has one, else with the width."""
+    number = FIGURES.get((shows, width))
+    return f"fig{number}_{shows}" if number else f"{shows}_w{width}"

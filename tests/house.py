@@ -1,4 +1,7 @@
-"""The rooms of the house and the arrows between them, read off the code: `python tests/house.py` renews docs/design.md."""
+"""The rooms of the house and the arrows between them, read off the code.
+
+`python tests/house.py` renews docs/design.md.
+"""
 
 import sys
 from pathlib import Path
@@ -22,7 +25,14 @@ FLOORS = (
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "design.md"
 MARKS = ("<!-- rooms: `python tests/house.py` writes them -->", "<!-- end of rooms -->")
-EVERYWHERE = {"errors", "settings", "store", "device", "tables", "fingerprint"}  # arrows to the ground would hide the others
+EVERYWHERE = {
+    "errors",
+    "settings",
+    "store",
+    "device",
+    "tables",
+    "fingerprint",
+}  # arrows to the ground would hide the others
 
 
 def modules() -> list[str]:

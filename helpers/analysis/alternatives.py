@@ -1,5 +1,6 @@
-"""The search for clusters by task in raw states: other views of them, other ways to cluster, more clusters, other
-definitions of F1. The paper's choice is one of them; the rest change one thing, or a view and a way together.
+"""Other ways to look for clusters by task: other spaces, other methods, more clusters, other definitions of F1.
+
+The paper's way is one of them; the rest change one thing, or a space and a method together.
 
 Scores are those of the best layer, so they flatter: the more is tried, the higher the best of it.
 """
@@ -10,19 +11,17 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.cluster import AgglomerativeClustering, SpectralClustering
-from sklearn.decomposition import PCA
 from sklearn.metrics import f1_score
 from sklearn.metrics.cluster import contingency_matrix, pair_confusion_matrix
-from sklearn.preprocessing import StandardScaler, normalize
 from threadpoolctl import threadpool_limits
 
-from helpers.analysis import clustering
+from helpers.analysis import clustering, spaces
 from helpers.device import cores
 from helpers.gpt.runs import Run
 from helpers.settings import ClusteringSettings, TsneSettings
 from helpers.tables import SPLITS
 
-PAPER = {"view": "raw", "method": "kmeans", "clusters": 1, "definition": "matched"}
+PAPER = {"space": "raw", "method": "kmeans", "clusters": 1, "definition": "matched"}
 STARTS = 20  # single starts of KMeans, of which the labels choose the best
 PERMUTATIONS = 5
 MULTIPLES = (1, 2, 5)  # clusters for each task; a task has five input-output pairs
@@ -39,12 +38,12 @@ def of_run(
         run: a finished run.
         scores: its clustering.csv, where those epochs are looked up.
         settings: of KMeans.
-        tsne_settings: of the view tsne.
+        tsne_settings: of the space tsne.
         jobs: layers at once; all cores if None.
 
     Returns:
-        width, seed, split, view, method, clusters (for each task), definition, epoch, layer, f1, chance (the same score
-        with permuted labels, at the layer where that is highest).
+        width, seed, split, space, method, clusters (for each task), definition, epoch, layer, f1, chance (the same
+        score with permuted labels, at the layer where that is highest).
     """
     layers = range(1, run.record(run.logged_epochs[-1]).states("validation").shape[0])
     places = [(epoch, split, n) for epoch in epochs(run, scores) for split in SPLITS for n in layers]
@@ -62,35 +61,6 @@ def epochs(run: Run, scores: pd.DataFrame) -> list[int]:
     task = scores[mine & (scores["space"] == "raw") & (scores["label"] == "task") & (scores["layer"] > 0)]
     peaks = task.loc[task.groupby("split")["f1"].idxmax(), "epoch"]
     return sorted({*map(int, peaks), run.logged_epochs[-1]})
-
-
-def views(states: np.ndarray, centred: np.ndarray, settings: TsneSettings, seed: int) -> dict[str, np.ndarray]:
-    """What may be done to states (N, D) before they are clustered, none of it with labels.
-
-    Args:
-        centred: (N, D) states less their input's mean; not raw, to compare with.
-        settings, seed: of t-SNE.
-
-    Returns:
-        name -> (N, at most N); `raw` and what is made of it, then `centred`.
-    """
-    tsne = clustering.tsne(states, settings, seed)
-    states = states.astype(float)  # rounding must not decide which of two points KMeans draws
-    points = clustering.same_distances(states)
-    components = PCA(min(len(points), points.shape[1])).fit_transform(points)
-    last = components.shape[1] - 1
-    found = {
-        "raw": points,
-        "tsne": tsne,
-        "layer_normed": (states - states.mean(1, keepdims=True)) / np.maximum(states.std(1, keepdims=True), 1e-9),
-        "unit_length": normalize(states),
-        "standardised": StandardScaler().fit_transform(states),
-        "whitened": PCA(min(50, *points.shape), whiten=True).fit_transform(points),
-        "without_first_2": components[:, min(2, last) :],
-        "without_first_10": components[:, min(10, last) :],
-        "centred": centred.astype(float),
-    }
-    return {name: clustering.same_distances(view) for name, view in found.items()}
 
 
 def methods(points: np.ndarray, k: int, settings: ClusteringSettings) -> dict[str, list[np.ndarray]]:
@@ -113,29 +83,28 @@ def methods(points: np.ndarray, k: int, settings: ClusteringSettings) -> dict[st
 
 def _of_layer(run, epoch: int, split: str, layer: int, settings, tsne_settings) -> list[dict]:
     record, frame = run.record(epoch), run.dataset.split(split)
-    inputs = frame["input"].map({s: i for i, s in enumerate(run.dataset.vocabulary)}).to_numpy()
-    raw, centred = record.states(split)[layer], record.centred(split, inputs)[layer]
+    raw, centred = record.states(split)[layer], record.centred(split, run.dataset.inputs(split))[layer]
     truth, rows = frame["task"].to_numpy(), []
     tasks = len(np.unique(truth))
 
-    def score(view: str, method: str, clusters: int, definition: str, found: list[np.ndarray]) -> None:
+    def score(space: str, method: str, clusters: int, definition: str, found: list[np.ndarray]) -> None:
         rng, measure = np.random.default_rng(0), DEFINITIONS[definition]
         best = max(found, key=lambda one: measure(truth, one))
         chance = np.mean([measure(rng.permutation(truth), best) for _ in range(PERMUTATIONS)])
-        way = {"view": view, "method": method, "clusters": clusters, "definition": definition}
+        way = {"space": space, "method": method, "clusters": clusters, "definition": definition}
         rows.append(
             {"split": split, **way, "epoch": epoch, "layer": layer, "f1": measure(truth, best), "chance": chance}
         )
 
     with threadpool_limits(1):
-        for view, points in views(raw, centred, tsne_settings, settings.seed).items():
+        for space, points in spaces.all_of(raw, centred, tsne_settings, settings.seed).items():
             for method, found in methods(points, tasks, settings).items():
-                score(view, method, 1, "matched", found)
-            for multiple in MULTIPLES if view in ("raw", "tsne") else ():
+                score(space, method, 1, "matched", found)
+            for multiple in MULTIPLES if space in ("raw", "tsne") else ():
                 found = [clustering.kmeans(points, min(multiple * tasks, len(points)), settings)]
                 for definition in DEFINITIONS:
                     if (multiple, definition) != (1, "matched"):
-                        score(view, "kmeans", multiple, definition, found)
+                        score(space, "kmeans", multiple, definition, found)
     return rows
 
 

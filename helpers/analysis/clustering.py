@@ -13,7 +13,6 @@ from joblib import Parallel, delayed
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.manifold import TSNE
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.metrics.pairwise import euclidean_distances
@@ -21,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from helpers import fingerprint, store
+from helpers.analysis import spaces
 from helpers.device import cores
 from helpers.gpt.records import EpochRecord
 from helpers.gpt.runs import Run
@@ -54,16 +54,6 @@ def scores(labels: np.ndarray, clusters: np.ndarray) -> dict[str, float]:
         "ari": float(adjusted_rand_score(labels, clusters)),
         "ami": float(adjusted_mutual_info_score(labels, clusters)),
     }
-
-
-def same_distances(points: np.ndarray) -> np.ndarray:
-    """The points (N, D) turned into (N, min(N, D)) coordinates with the same distances, exactly.
-
-    N points span at most N dimensions, whatever D is: the triangular factor of a QR decomposition is
-    a rotation of them, and KMeans sees only distances.
-    """
-    n, d = points.shape
-    return np.linalg.qr(points.T, mode="r").T if d > n else points
 
 
 def kmeans(points: np.ndarray, k: int, settings: ClusteringSettings) -> np.ndarray:
@@ -105,29 +95,6 @@ def seeds_from(points: np.ndarray):
         return centred[chosen]
 
     return seeds
-
-
-def tsne(points: np.ndarray, settings: TsneSettings, seed: int) -> np.ndarray:
-    """t-SNE (N, D) -> (N, components) with the settings of Table 5.
-
-    Raises:
-        ValueError: perplexity is not below the number of points.
-    """
-    if settings.perplexity >= len(points):
-        raise ValueError(f"tsne.perplexity={settings.perplexity:g} must be below the {len(points)} points; lower it")
-    reduced = same_distances(points - points.mean(0))
-    if settings.initialization_method == "pca" and np.ptp(reduced, axis=0).max() == 0:
-        return np.zeros((len(points), settings.number_of_components), dtype=np.float32)
-    model = TSNE(
-        n_components=settings.number_of_components,
-        perplexity=settings.perplexity,
-        max_iter=settings.number_of_iterations,
-        metric=settings.metric,
-        init=settings.initialization_method,
-        random_state=seed,
-        n_jobs=1,
-    )
-    return model.fit_transform(reduced.astype(np.float32))
 
 
 def labels_of(frame: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -202,7 +169,7 @@ def analyse(
     """
     logged = run.logged_epochs
     with_tsne = set(tsne_epochs(logged, tsne_settings.epochs)) if "tsne" in clustering.spaces else set()
-    code = fingerprint.of_code("analysis.clustering")
+    code = fingerprint.of_code("analysis.clustering", "analysis.spaces")
     key = digest([clustering.model_dump(mode="json"), tsne_settings.model_dump(mode="json", exclude={"epochs"}), code])
     folder = run.folder / "clustering" / key
     paths = {e: folder / f"{e:04d}{'-tsne' if e in with_tsne else ''}.json" for e in logged}
@@ -227,13 +194,13 @@ def _analyse_epoch(run, epoch: int, clustering, tsne_settings, with_tsne: bool, 
         for split in SPLITS:
             frame = run.dataset.split(split)
             labels = labels_of(frame)
-            for layer, spaces in _spaces(run, record, split, frame, clustering, tsne_settings, with_tsne):
+            for layer, found in _spaces(run, record, split, frame, clustering, tsne_settings, with_tsne):
                 place = {"epoch": epoch, "layer": layer, "split": split}
                 factors = {**labels, "input": frame["input"].to_numpy(), "output": frame["output"].to_numpy()}
                 tables["variance"] += [
-                    place | {"factor": f, "explained": explained(spaces["raw"], factors[f])} for f in FACTORS
+                    place | {"factor": f, "explained": explained(found["raw"], factors[f])} for f in FACTORS
                 ]
-                for space, points in spaces.items():
+                for space, points in found.items():
                     if space not in clustering.spaces:
                         continue
                     rows, by_task = _scored(points, labels, clustering)
@@ -245,14 +212,14 @@ def _analyse_epoch(run, epoch: int, clustering, tsne_settings, with_tsne: bool, 
 
 def _spaces(run, record: EpochRecord, split, frame, clustering, tsne_settings, with_tsne):
     """For each layer, the points of each space, in as few dimensions as hold them."""
-    inputs = frame["input"].map({s: i for i, s in enumerate(run.dataset.vocabulary)}).to_numpy()
+    inputs = run.dataset.inputs(split)
     raw, centred = record.states(split), record.centred(split, inputs)
     for layer in range(len(raw)):
         # float64: rounding must not decide which of two points KMeans draws
-        spaces = {n: same_distances(s[layer].astype(float)) for n, s in (("raw", raw), ("centred", centred))}
+        found = {n: spaces.same_distances(s[layer].astype(float)) for n, s in (("raw", raw), ("centred", centred))}
         if with_tsne:
-            spaces["tsne"] = tsne(raw[layer], tsne_settings, clustering.seed)
-        yield layer, spaces
+            found["tsne"] = spaces.tsne(raw[layer], tsne_settings, clustering.seed)
+        yield layer, found
 
 
 def _scored(points, labels, clustering) -> tuple[list[dict], np.ndarray]:

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from helpers.analysis import clustering
+from helpers.analysis import clustering, spaces
 from helpers.gpt.runs import Run
 from helpers.settings import ClusteringSettings
 from helpers.tables import SPLITS
@@ -98,17 +98,16 @@ def of_states(run: Run, settings: ClusteringSettings) -> pd.DataFrame:
 
 def _of_layer(states: np.ndarray, frame: pd.DataFrame, settings: ClusteringSettings) -> dict[str, float]:
     truth = frame["task"].to_numpy()
-    points = clustering.same_distances(states)
+    points = spaces.same_distances(states)
     clusters = clustering.kmeans(points, len(np.unique(truth)), settings)
     rng = np.random.default_rng(0)
     permuted = pd.DataFrame([clustering.scores(rng.permutation(truth), clusters) for _ in range(PERMUTATIONS)])
-    spread = states.std(1, keepdims=True)
-    normed = (states - states.mean(1, keepdims=True)) / np.where(spread > 0, spread, 1)
+    normed = spaces.layer_normed(states)
     return {
         "permuted_f1": permuted["f1"].mean(),
         "permuted_ari": permuted["ari"].mean(),
         "layer_normed_f1": clustering.matched_f1(
-            truth, clustering.kmeans(clustering.same_distances(normed), len(np.unique(truth)), settings)
+            truth, clustering.kmeans(spaces.same_distances(normed), len(np.unique(truth)), settings)
         ),
         **within_input_f1(states, frame, settings, rng),
         "linear_probe": linear_probe(states, truth, frame["instruction_id"].to_numpy()),
@@ -130,7 +129,7 @@ def within_input_f1(
     for _, members in frame.groupby("input").indices.items():
         truth = frame["task"].to_numpy()[members]
         if (k := len(np.unique(truth))) > 1:
-            clusters = clustering.kmeans(clustering.same_distances(states[members]), k, settings)
+            clusters = clustering.kmeans(spaces.same_distances(states[members]), k, settings)
             scores.append(clustering.matched_f1(truth, clusters))
             permuted = [clustering.matched_f1(rng.permutation(truth), clusters) for _ in range(PERMUTATIONS)]
             chance.append(np.mean(permuted))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from helpers.analysis import spaces
 from helpers.device import Device
 from helpers.gpt import model as gpt
 from helpers.gpt import observe
@@ -42,31 +43,24 @@ def moves(run: Run, which: str = "best", draws: int = 3, seed: int = 0) -> pd.Da
         width, seed, layer, direction, became_other, stayed, instances: shares of the moved instances, and their number.
     """
     model = run.model(which)
-    train, rows = run.rows["train"], run.rows["validation"]
-    seen = observe.observe(model, train, CPU).states  # (layers, instances, D)
+    rows = run.rows["validation"]
+    seen = observe.observe(model, run.rows["train"], CPU).states  # (layers, instances, D)
     means = _means(seen, run)
     solved = observe.observe(model, rows, CPU).correct[rows.instance]  # (R, M)
     rng = np.random.default_rng(seed)
-    counts: dict[tuple[int, str], list] = {}
+    found = []
     for _ in range(draws):
         chosen = _choose(run, rng)
-        valid = solved & (chosen.there >= 0)
         for layer in range(len(seen)):
-            for direction in DIRECTIONS:
-                shift = _shift(means, layer, direction, rows.inputs, chosen, rng)
-                answers = _answers(model, rows, layer, shift)
-                found = counts.setdefault((layer, direction), [0, 0, 0])
-                found[0] += int((answers == chosen.answer)[valid].sum())
-                found[1] += int((answers == rows.outputs)[valid].sum())
-                found[2] += int(valid.sum())
-    return pd.DataFrame(
-        [
-            run.point
-            | {"layer": layer, "direction": direction, "became_other": other / max(n, 1), "stayed": same / max(n, 1),
-               "instances": n}
-            for (layer, direction), (other, same, n) in counts.items()
-        ]
-    )  # fmt: skip
+            for direction, shift in _shifts(means, layer, rows.inputs, chosen, rng).items():
+                answers = _answers(model, rows, layer, shift)[solved & (chosen.there >= 0)]
+                expected = chosen.answer[solved & (chosen.there >= 0)], rows.outputs[solved & (chosen.there >= 0)]
+                other, same = (answers == expected[0]).sum(), (answers == expected[1]).sum()
+                found.append((layer, direction, other, same, len(answers)))
+    columns = ["layer", "direction", "became_other", "stayed", "instances"]
+    table = pd.DataFrame(found, columns=columns).groupby(columns[:2], sort=False, as_index=False).sum()
+    shares = {name: table[name] / table["instances"].clip(lower=1) for name in ("became_other", "stayed")}
+    return table.assign(**shares, **run.point)
 
 
 @dataclass(frozen=True)
@@ -77,27 +71,20 @@ class _Means:
 
 def _means(seen: np.ndarray, run: Run) -> _Means:
     frame = run.dataset.split("train")
-    number = {symbol: i for i, symbol in enumerate(run.dataset.vocabulary)}
-    inputs = frame["input"].map(number).to_numpy()
+    inputs = run.dataset.inputs("train")
     pair = {
         (int(task), int(x)): seen[:, members].mean(1)
         for (task, x), members in frame.assign(x=inputs).groupby(["task", "x"]).indices.items()
     }
-    centred = seen.copy()
-    for x in np.unique(inputs):
-        centred[:, inputs == x] -= centred[:, inputs == x].mean(1, keepdims=True)
+    centred = spaces.input_centred(seen, inputs)
     task = {int(t): centred[:, members].mean(1) for t, members in frame.groupby("task").indices.items()}
     return _Means(pair, task)
 
 
 def _choose(run: Run, rng: np.random.Generator) -> _Moves:
-    rows, frame = run.rows["validation"], run.dataset.split("validation")
-    number = {symbol: i for i, symbol in enumerate(run.dataset.vocabulary)}
-    known = run.dataset.split("train").drop_duplicates(["task", "input"])
-    options: dict[int, list[tuple[int, int]]] = {}
-    for task, x, y in zip(known["task"], known["input"], known["output"], strict=True):
-        options.setdefault(number[x], []).append((int(task), number[y]))
-    here = frame["task"].to_numpy()[rows.instance]
+    """For each validation instance another task with its input and another output, at random where there is one."""
+    rows, options = run.rows["validation"], _tasks_of_inputs(run)
+    here = run.dataset.split("validation")["task"].to_numpy()[rows.instance]
     there, answer = np.full(here.shape, -1), np.full(here.shape, -1)
     for place in np.ndindex(here.shape):
         others = [(t, y) for t, y in options[rows.inputs[place]] if t != here[place] and y != rows.outputs[place]]
@@ -106,21 +93,42 @@ def _choose(run: Run, rng: np.random.Generator) -> _Moves:
     return _Moves(here, there, answer)
 
 
-def _shift(means: _Means, layer: int, direction: str, inputs, chosen: _Moves, rng) -> np.ndarray:
-    """(R, M, D) what to add to each state."""
-    width = next(iter(means.task.values())).shape[-1]
-    shift = np.zeros((*inputs.shape, width), dtype=np.float32)
-    for place in zip(*np.nonzero(chosen.there >= 0), strict=True):
-        here, there, x = int(chosen.here[place]), int(chosen.there[place]), int(inputs[place])
-        if direction == "task":
-            shift[place] = means.task[there][layer] - means.task[here][layer]
-        else:
-            shift[place] = means.pair[there, x][layer] - means.pair[here, x][layer]
-    if direction == "random":
-        noise = rng.normal(size=shift.shape)
-        noise *= np.linalg.norm(shift, axis=-1, keepdims=True) / np.linalg.norm(noise, axis=-1, keepdims=True)
-        shift = noise.astype(np.float32)
+def _tasks_of_inputs(run: Run) -> dict[int, list[tuple[int, int]]]:
+    """Input -> its (task, output) pairs in training."""
+    known = run.dataset.split("train").drop_duplicates(["task", "input"])
+    number = run.dataset.number
+    found: dict[int, list[tuple[int, int]]] = {}
+    for task, x, y in zip(known["task"], known["input"], known["output"], strict=True):
+        found.setdefault(number[x], []).append((int(task), number[y]))
+    return found
+
+
+def _shifts(means: _Means, layer: int, inputs: np.ndarray, chosen: _Moves, rng) -> dict[str, np.ndarray]:
+    """What to add to each state, (R, M, D), in each of DIRECTIONS."""
+    to_mean = _between(chosen, inputs, lambda task, x: means.pair[task, x][layer])
+    along = _between(chosen, inputs, lambda task, _: means.task[task][layer])
+    return dict(zip(DIRECTIONS, (to_mean, along, _random_as_long(to_mean, rng)), strict=True))
+
+
+def _between(chosen: _Moves, inputs: np.ndarray, mean) -> np.ndarray:
+    """(R, M, D) the other task's mean less the own one's; zero where there is no other task.
+
+    Args:
+        mean: (task, input) -> (D,).
+    """
+    places = list(zip(*np.nonzero(chosen.there >= 0), strict=True))
+    found = [mean(int(chosen.there[p]), int(inputs[p])) - mean(int(chosen.here[p]), int(inputs[p])) for p in places]
+    shift = np.zeros((*inputs.shape, len(found[0])), dtype=np.float32)
+    for place, difference in zip(places, found, strict=True):
+        shift[place] = difference
     return shift
+
+
+def _random_as_long(shift: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Random directions, each as long as its shift."""
+    noise = rng.normal(size=shift.shape)
+    noise *= np.linalg.norm(shift, axis=-1, keepdims=True) / np.linalg.norm(noise, axis=-1, keepdims=True)
+    return noise.astype(np.float32)
 
 
 def _answers(model, rows, layer: int, shift: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import store
-from helpers.analysis import clustering
+from helpers.analysis import clustering, spaces
 from helpers.device import choose, cores, keep_freed_memory
 from helpers.gpt import model as gpt
 from helpers.gpt import runs, train
@@ -192,7 +192,7 @@ def _sweep_problems():
             labels = clustering.labels_of(frame)
             by_input = rng.normal(size=(len(dataset.vocabulary), 768))
             by_task = rng.normal(size=(frame["task"].max() + 1, 768))
-            inputs = frame["input"].map(dataset.vocabulary.index).to_numpy()
+            inputs = dataset.inputs(split)
             for _layer in range(7):
                 noise = 2 * rng.normal(size=(len(frame), 768))
                 points = by_input[inputs] + 0.7 * by_task[frame["task"]] + noise
@@ -213,7 +213,7 @@ def _our_kmeans() -> tuple[float, list[float]]:
 
 
 def _one_of_ours(points, labels, settings) -> list[float]:
-    rows, _ = clustering._scored(clustering.same_distances(points), labels, settings)
+    rows, _ = clustering._scored(spaces.same_distances(points), labels, settings)
     return [row[name] for row in rows for name in ("f1", "ari", "ami")]
 
 
@@ -253,7 +253,7 @@ def _tsne(method: str, iterations: int = 2000, threads: int = 1) -> float:
     settings = resolve("laptop").tsne.model_copy(update={"number_of_iterations": iterations})
     with threadpool_limits(threads):
         if method == "barnes_hut":
-            return _median_seconds(lambda: clustering.tsne(points, settings, 0), 3)
+            return _median_seconds(lambda: spaces.tsne(points, settings, 0), 3)
         plain = TSNE(
             3, perplexity=settings.perplexity, max_iter=settings.number_of_iterations, init="pca", method=method
         )

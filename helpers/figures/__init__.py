@@ -16,15 +16,16 @@ from helpers.figures.paper import (
     variance,
 )
 from helpers.figures.pretrained import llm_layers, llm_map, llm_neighbours, llm_revisions
-from helpers.figures.verdict import causal, claims, controls, multiverse, search
+from helpers.figures.verdict import alternatives, claims, controls, interventions, multiverse
 
 __all__ = [
-    "causal",
+    "alternatives",
     "claims",
     "clustering",
     "controls",
     "explorer",
     "hard_examples",
+    "interventions",
     "lengths_and_overlap",
     "llm_layers",
     "llm_map",
@@ -33,7 +34,6 @@ __all__ = [
     "multiverse",
     "neighbour_sensitivity",
     "neighbours",
-    "search",
     "training",
     "variance",
 ]

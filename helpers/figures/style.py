@@ -11,7 +11,17 @@ from matplotlib.figure import Figure
 LABEL_TITLES = {"task": "Task", "distribution": "Distribution", "distribution_mapping": "Distribution-mapping"}
 SPLIT_TITLES = {"subset": "Training subset", "validation": "Validation set"}
 METRIC_TITLES = {"f1": "F1", "ari": "ARI", "ami": "AMI"}
-SPACE_TITLES = {"raw": "raw states", "tsne": "t-SNE of the states", "centred": "input-centred states"}
+SPACE_TITLES = {
+    "raw": "raw states",
+    "tsne": "t-SNE of the states",
+    "centred": "input-centred states",
+    "layer_normed": "layer-normed states",
+    "unit_length": "states of unit length",
+    "standardised": "standardised states",
+    "whitened": "whitened, 50 components",
+    "without_first_2": "without first 2 components",
+    "without_first_10": "without first 10 components",
+}
 OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#4d4d4d")
 PETROFF = (
     "#3f90da",

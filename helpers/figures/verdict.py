@@ -8,7 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from helpers.figures.style import SPLIT_TITLES, grid_of, titled
+from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES, grid_of, titled
 
 VERDICT_COLOURS = {
     "holds": "#0072b2",
@@ -22,19 +22,18 @@ def claims(table: pd.DataFrame, rules: dict[str, tuple[float, float]], title: st
     """Each claim's quantity with its 95% interval over seeds, one panel a claim, one row in it a width.
 
     Args:
-        table: claims.csv; rows whose `claim` ends in `, width N`.
+        table: claims.csv; its rows of a width.
         rules: claim -> (above, below), the numbers between which it holds; that is shaded.
     """
-    split = table["claim"].str.extract(r"^(?P<key>.*), width (?P<width>\d+)$")
-    rows = table.join(split).dropna(subset=["key", "ours"]).astype({"width": int})
+    rows = table.dropna(subset=["width", "ours"]).astype({"width": int})
     widths = sorted(rows["width"].unique())
-    keys = [key for key in rules if key in set(rows["key"])]
+    keys = [key for key in rules if key in set(rows["claim"])]
     columns = 4
     figure, axes = grid_of(
         max(1, -(-len(keys) // columns)), columns, height=0.75 + 0.28 * max(1, len(widths)), panel=2.7
     )
     for key, ax in zip(keys, axes.ravel(), strict=False):
-        for row in rows[rows["key"] == key].itertuples():
+        for row in rows[rows["claim"] == key].itertuples():
             y, colour = widths.index(row.width), VERDICT_COLOURS[row.verdict]
             if np.isfinite(row.low):
                 ax.plot([row.low, row.high], [y, y], color=colour, lw=2, solid_capstyle="round")
@@ -92,11 +91,11 @@ def controls(table: pd.DataFrame, scores: pd.DataFrame, surface: pd.DataFrame, w
     return titled(figure, f"Clusters by task beside their controls, width {width}")
 
 
-def causal(table: pd.DataFrame, width: int) -> Figure:
+def interventions(table: pd.DataFrame, width: int) -> Figure:
     """Answers that follow a moved state, and answers that stay, by layer and direction.
 
     Args:
-        table: causal.csv.
+        table: interventions.csv.
         width: hidden dimension to show.
     """
     titles = {
@@ -133,40 +132,29 @@ def multiverse(table: pd.DataFrame, rules: dict[str, tuple[float, float]]) -> Fi
     names = [v.replace(", ", ",").replace(" ", "\n") for v in plain]
     keys = [key for key in rules if key in set(table["claim"])]
     looks = {
-        "raw": ({"color": "#0072b2"}, "raw states"),
-        "raw@peak": ({"mfc": "none", "mec": "#0072b2"}, "raw states, epoch where highest"),
-        "raw@distance": ({"mfc": "none", "mec": "#009e73"}, "raw states, by distance"),
-        "centred": ({"color": "#e69f00"}, "input-centred states"), "all": ({"color": "0.3"}, "no view of the states"),
-    }  # fmt: skip
+        ("raw", "end"): ({"color": "#0072b2"}, "raw states"),
+        ("raw", "peak"): ({"mfc": "none", "mec": "#0072b2"}, "raw states, epoch where highest"),
+        ("centred", "end"): ({"color": "#e69f00"}, "input-centred states"),
+        ("all", "end"): ({"color": "0.3"}, "not about a space"),
+    }
     columns = 6
     figure, axes = grid_of(-(-len(keys) // columns), columns, height=0.9 + 0.26 * len(variants), panel=1.7)
     for i, (key, ax) in enumerate(zip(keys, axes.ravel(), strict=False)):
-        part = table[table["claim"] == key]
-        for space, (look, _) in looks.items():
-            dots = part[part["space"] == space]
+        part = table[(table["claim"] == key) & (table["model"] == "trained")]
+        for (space, at), (look, _) in looks.items():
+            dots = part[(part["space"] == space) & (part["at"] == at)]
             ax.plot(dots["value"], dots["variant"].map(variants.index), "o", ms=4, alpha=0.7, **look)
         _shade(ax, *rules[key])
         ax.set(ylim=(len(variants) - 0.5, -0.5), title=key.replace("_", " ").replace(" validation", "\nvalidation"))
         ax.set_yticks(range(len(variants)), names if i % columns == 0 else [""] * len(variants))
     for ax in axes.ravel()[len(keys) :]:
         ax.set_visible(False)
-    shown = [look for space, look in looks.items() if space in set(table["space"])]
+    shown = [look for (space, _), look in looks.items() if space in set(table["space"])]
     handles = [mpl.lines.Line2D([], [], marker="o", ls="", label=label, **look) for look, label in shown]
     figure.legend(handles=handles, loc="outside lower center", ncol=4)
     return titled(figure, "What the paper leaves open, one change at a time (shaded: where the claim holds)")
 
 
-VIEW_TITLES = {
-    "raw": "raw states",
-    "tsne": "t-SNE (Table 5)",
-    "layer_normed": "layer-normed",
-    "unit_length": "unit length",
-    "standardised": "standardised",
-    "whitened": "whitened, 50 components",
-    "without_first_2": "without first 2 components",
-    "without_first_10": "without first 10 components",
-    "centred": "input-centred (not raw)",
-}
 METHOD_TITLES = {
     "kmeans": "KMeans",
     "kmeans_best_start": "KMeans, start\nchosen by labels",
@@ -183,24 +171,24 @@ DEFINITION_TITLES = {
 }
 
 
-def search(table: pd.DataFrame, title: str) -> Figure:
-    """The highest F1 by task that any run of a table reaches, by view and method, and by definition and clusters.
+def alternatives(table: pd.DataFrame, title: str) -> Figure:
+    """The highest F1 by task that any run of a table reaches, by space and method, and by definition and clusters.
 
     Args:
-        table: search.csv, or search_grids.csv.
+        table: alternatives.csv, or alternatives_grids.csv.
         title: says which runs these are.
     """
     figure, axes = grid_of(2, 2, height=3.6, panel=5.4)
     for row, split in zip(axes, SPLIT_TITLES, strict=True):
         part = table[table["split"] == split]
         ways = part[(part["clusters"] == 1) & (part["definition"] == "matched")]
-        _heat(row[0], ways, "view", "method", VIEW_TITLES, METHOD_TITLES)
-        row[0].set(title=f"{SPLIT_TITLES[split]}: view and method")
-        part = part[(part["method"] == "kmeans") & part["view"].isin(("raw", "tsne"))]
-        part = part.assign(way=part["view"] + part["clusters"].astype(str))
+        _heat(row[0], ways, "space", "method", SPACE_TITLES, METHOD_TITLES)
+        row[0].set(title=f"{SPLIT_TITLES[split]}: space and method")
+        part = part[(part["method"] == "kmeans") & part["space"].isin(("raw", "tsne"))]
+        part = part.assign(way=part["space"] + part["clusters"].astype(str))
         titles = {
-            f"{view}{n}": f"{VIEW_TITLES[view]}, {n} {'cluster' if n == 1 else 'clusters'} a task"
-            for view in ("raw", "tsne")
+            f"{space}{n}": f"{SPACE_TITLES[space]}, {n} {'cluster' if n == 1 else 'clusters'} a task"
+            for space in ("raw", "tsne")
             for n in sorted(part["clusters"].unique())
         }
         _heat(row[1], part, "way", "definition", titles, DEFINITION_TITLES)

@@ -1,14 +1,24 @@
 """Batches in which the instances of one instruction share its prefix.
 
-The M instances [I; x; y] of an instruction differ only in x and y. Here they are one row
-`I x1 .. xM`: every x attends to I and to itself and takes the position after I. Loss and gradients equal
-those of M rows: the tokens of I weigh M, and the last one has M targets (each x). Tokens fall about
-threefold. A batch packs its rows into one list of tokens; `slots` says where each stands in a padded grid.
+The M instances [I; x; y] of an instruction differ only in x and y. Here they are one row `I x1 .. xM`: every x attends
+to I and to itself and takes the position after I. Loss and gradients equal those of M rows, with a third of the tokens.
+
+A row with instruction `ab`, inputs X and Y and their outputs P and Q:
+
+    tokens       a     b     X     Y
+    positions    0     1     2     2
+    attends to   a     a b   a b X a b Y
+    predicts     b     X Y   P     Q
+    weight       2     1 1   1     1       in how many of the two instances the prediction occurs
+
+A batch packs the tokens of its rows into one list, without padding; `slots` says where each stands in the padded grid
+that attention needs.
 """
 
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -44,8 +54,13 @@ class Batch(NamedTuple):
 class Rows:
     """The instructions of a set of instances, each with all of its inputs, as arrays ready to batch.
 
+    Args:
+        instances: columns instruction_id, instruction, input and output.
+        number: token number of each symbol.
+
     Attributes:
         instance: (R, M) row of each instance in the frame that this was made from.
+        symbols: (R, longest) symbol numbers of each instruction, 0 beyond its length.
         inputs, outputs: (R, M) symbol numbers.
         lengths: (R,) symbols of each instruction.
 
@@ -53,16 +68,16 @@ class Rows:
         ValueError: instructions of the frame have different numbers of inputs.
     """
 
-    def __init__(self, instances, vocabulary: str) -> None:
-        number = {symbol: i for i, symbol in enumerate(vocabulary)}
+    def __init__(self, instances: pd.DataFrame, number: dict[str, int]) -> None:
         frame = instances.reset_index(drop=True)
         groups = frame.groupby("instruction_id", sort=True).indices
         counts = {len(members) for members in groups.values()}
         if len(counts) > 1:
             raise ValueError(f"instructions must all have the same number of inputs, found {sorted(counts)}")
         self.instance = np.array([np.sort(members) for members in groups.values()])
-        self.inputs = _numbers(frame["input"], number)[self.instance]
-        self.outputs = _numbers(frame["output"], number)[self.instance]
+        self.inputs, self.outputs = (
+            frame[column].map(number).to_numpy(dtype=np.int64)[self.instance] for column in ("input", "output")
+        )
         texts = frame["instruction"].to_numpy()[self.instance[:, 0]]
         self.lengths = np.array([len(text) for text in texts])
         self.symbols = np.zeros((len(texts), self.lengths.max()), dtype=np.int64)
@@ -75,39 +90,55 @@ class Rows:
 
     def batch(self, rows: np.ndarray) -> Batch:
         """Pack the given instructions, in this order."""
-        lengths, m = self.lengths[rows], self.inputs.shape[1]
-        totals = lengths + m
-        starts = np.concatenate([[0], np.cumsum(totals)])
-        n = int(starts[-1])
-        padded = _round_up(n, TOKEN_STEP)
-        length = _round_up(int(totals.max()), LENGTH_STEP)
-        row = np.repeat(np.arange(len(rows)), totals)  # (N,)
-        column = np.arange(n) - starts[row]
-        is_input = column >= lengths[row]
-        tokens = np.zeros(padded, dtype=np.int64)
-        tokens[:n] = np.where(
-            is_input,
-            self.inputs[rows[row], np.where(is_input, column - lengths[row], 0)],
-            self.symbols[rows[row], np.where(is_input, 0, column)],
-        )
-        positions = np.zeros(padded, dtype=np.int64)
-        positions[:n] = np.minimum(column, lengths[row])
-        # Padding tokens share the slots of one spare row, as many columns as are needed.
-        spare = max(1, -(-(padded - n) // length))
-        slots = np.concatenate([row * length + column, len(rows) * length + np.arange(padded - n)])
-        mask = np.stack([_mask(length, k) for k in lengths] + [_mask(length, 0)] * spare)
-        inputs = starts[:-1, None] + lengths[:, None] + np.arange(m)
-        predictors, targets, weights = self._predictions(rows, starts, tokens, row, column, inputs)
-        arrays = (tokens, positions, slots, mask, inputs, self.outputs[rows], predictors, targets, weights)
+        inputs, outputs = self.inputs[rows], self.outputs[rows]  # (B, M)
+        lay = _Layout.of(self.lengths[rows], inputs.shape[1])
+        tokens = np.zeros(lay.padded, dtype=np.int64)
+        tokens[: len(lay.row)] = np.hstack([self.symbols[rows], inputs])[lay.row, lay.source(self.symbols.shape[1])]
+        positions = np.zeros(lay.padded, dtype=np.int64)
+        positions[: len(lay.row)] = np.minimum(lay.column, lay.lengths[lay.row])
+        predictions = lay.predictions(tokens, outputs)
+        arrays = (tokens, positions, *lay.grid(), lay.at_inputs, outputs, *predictions)
         return Batch(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays))
 
-    def _predictions(self, rows, starts, tokens, row, column, inputs):
-        lengths, m = self.lengths[rows], inputs.shape[1]
-        inside = np.flatnonzero(column + 1 < lengths[row])  # instruction symbol -> the next one
-        last = np.repeat(starts[:-1] + lengths - 1, m)  # last instruction symbol -> each input
-        flat = inputs.ravel()  # input -> its output
+
+class _Layout(NamedTuple):
+    """Where the n tokens of B rows lie: each row is its instruction, then its M inputs."""
+
+    lengths: np.ndarray  # (B,) symbols of each instruction
+    row: np.ndarray  # (n,) row of each token
+    column: np.ndarray  # (n,) its place in the row
+    at_inputs: np.ndarray  # (B, M) index of each input among the tokens
+    padded: int  # tokens with padding
+
+    @classmethod
+    def of(cls, lengths: np.ndarray, inputs: int) -> "_Layout":
+        totals = lengths + inputs
+        ends = np.cumsum(totals)
+        row = np.repeat(np.arange(len(lengths)), totals)
+        column = np.arange(ends[-1]) - (ends - totals)[row]
+        at_inputs = (ends - inputs)[:, None] + np.arange(inputs)
+        return cls(lengths, row, column, at_inputs, _round_up(int(ends[-1]), TOKEN_STEP))
+
+    def source(self, longest: int) -> np.ndarray:
+        """(n,) column of each token where instructions padded to `longest` stand beside their inputs."""
+        beyond = self.column - self.lengths[self.row]
+        return np.where(beyond < 0, self.column, longest + beyond)
+
+    def grid(self) -> tuple[np.ndarray, np.ndarray]:
+        """The slots (N,) of the tokens in a padded grid, and its mask (B+1, S, S); padding shares spare rows."""
+        inputs, padding = self.at_inputs.shape[1], self.padded - len(self.row)
+        length = _round_up(int(self.lengths.max()) + inputs, LENGTH_STEP)
+        spare = max(1, -(-padding // length))
+        slots = [self.row * length + self.column, len(self.lengths) * length + np.arange(padding)]
+        return np.concatenate(slots), np.stack([_mask(length, k) for k in [*self.lengths, *[0] * spare]])
+
+    def predictions(self, tokens: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Predictors, targets and weights (T,): within instructions, from their ends to the inputs, to the outputs."""
+        flat, m = self.at_inputs.ravel(), self.at_inputs.shape[1]
+        inside = np.flatnonzero(self.column + 1 < self.lengths[self.row])
+        last = np.repeat(self.at_inputs[:, 0] - 1, m)
         predictors = np.concatenate([inside, last, flat])
-        targets = np.concatenate([tokens[inside + 1], tokens[flat], self.outputs[rows].ravel()])
+        targets = np.concatenate([tokens[inside + 1], tokens[flat], outputs.ravel()])
         weights = np.concatenate([np.full(len(inside), m), np.ones(2 * len(flat))]).astype(np.float32)
         return predictors, targets, weights
 
@@ -120,7 +151,7 @@ def epoch_order(count: int, size: int, seed: int, epoch: int) -> list[np.ndarray
 
 def train_and_evaluation_rows(dataset: Dataset) -> dict[str, Rows]:
     """Rows of the train, subset and validation splits, over one vocabulary."""
-    return {name: Rows(dataset.split(name), dataset.vocabulary) for name in ("train", "subset", "validation")}
+    return {name: Rows(dataset.split(name), dataset.number) for name in ("train", "subset", "validation")}
 
 
 _MASKS: dict[tuple[int, int], np.ndarray] = {}
@@ -136,7 +167,3 @@ def _mask(length: int, instruction: int) -> np.ndarray:
 
 def _round_up(n: int, step: int) -> int:
     return -(-n // step) * step
-
-
-def _numbers(symbols, number: dict[str, int]) -> np.ndarray:
-    return symbols.map(number).to_numpy(dtype=np.int64)

@@ -35,30 +35,24 @@ def observe(model, rows: Rows, where: Device, half: gpt.HalfWeights | None = Non
         part: instruction numbers to observe instead of all; instances are then in the order of these.
     """
     order = np.arange(len(rows)) if part is None else np.asarray(part)
+    by_length = np.argsort(rows.lengths[order], kind="stable")  # little padding
     states, answers = [], []
     training = model.training
     model.eval()
-    by_length = order[np.argsort(rows.lengths[order], kind="stable")]  # little padding
     with torch.no_grad(), autocast(where):
-        for start in range(0, len(by_length), ROWS_PER_BATCH):
-            batch = rows.batch(by_length[start : start + ROWS_PER_BATCH]).to(where.device)
+        for start in range(0, len(order), ROWS_PER_BATCH):
+            batch = rows.batch(order[by_length[start : start + ROWS_PER_BATCH]]).to(where.device)
             output = gpt.forward(model, batch, layers=True, half=half)
-            states.append(torch.stack(output.layers).float().cpu())  # (layers, B, M, D)
-            answers.append(gpt.logits(model, output.hidden[batch.inputs]).argmax(-1).cpu())  # (B, M)
+            states.append(torch.stack(output.layers).float().flatten(1, 2).cpu())  # (layers, B x M, D)
+            answers.append(gpt.logits(model, output.hidden[batch.inputs]).argmax(-1).flatten().cpu())  # (B x M,)
     model.train(training)
-    stacked = torch.cat(states, 1)
-    layers, _, m, width = stacked.shape
-    place = np.argsort(np.argsort(rows.lengths[order], kind="stable"))
-    if part is None:  # back to the frame's order
-        flat = np.empty(rows.instance.size, dtype=np.int64)
-        flat[rows.instance.ravel()] = (place[:, None] * m + np.arange(m)).ravel()
-        truth = np.empty_like(flat)
-        truth[rows.instance.ravel()] = rows.outputs.ravel()
-    else:
-        flat = (place[:, None] * m + np.arange(m)).ravel()
-        truth = rows.outputs[order].ravel()
-    predictions = torch.cat(answers).reshape(-1).numpy()[flat]
-    return Observation(stacked.reshape(layers, -1, width).numpy()[:, flat], predictions, predictions == truth)
+    # The instance that each observed state is of: by the frame, or counted through the rows asked for.
+    instance = rows.instance if part is None else np.arange(rows.inputs[order].size).reshape(len(order), -1)
+    back = np.argsort(instance[by_length], axis=None)
+    truth = np.empty(instance.size, dtype=np.int64)
+    truth[instance] = rows.outputs[order]
+    predictions = torch.cat(answers).numpy()[back]
+    return Observation(torch.cat(states, 1).numpy()[:, back], predictions, predictions == truth)
 
 
 def autocast(where: Device):

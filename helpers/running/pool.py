@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dask
+import dask_jobqueue
 import psutil
+import torch
 import yaml
 from distributed import Client, KilledWorker, LocalCluster, Variable, as_completed, get_worker
 from tqdm import tqdm
@@ -134,16 +136,12 @@ def _interrupts_ignored() -> Iterator[None]:
 
 def pool_size(gigabytes: float, per_gpu: int = 1) -> int:
     """Tasks that this machine can run at once: one a core, or some a GPU, as far as memory goes."""
-    import torch
-
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     wanted = gpus * per_gpu or cores()
     return max(1, min(wanted, int(0.85 * psutil.virtual_memory().total / 2**30 / gigabytes)))
 
 
 def _jobqueue(system: str, workers: int | None, cluster_file: Path | None):
-    import dask_jobqueue
-
     path = cluster_file or Path("cluster.yaml")
     if not path.exists():
         raise EngineError(

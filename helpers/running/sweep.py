@@ -26,10 +26,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import torch
 import yaml
 
 from helpers import fingerprint, store
-from helpers.analysis import alternatives, clustering, controls, interventions, neighbours
+from helpers.analysis import measure
 from helpers.device import choose
 from helpers.errors import Refused, exit_status
 from helpers.gpt import model as gpt
@@ -38,12 +39,10 @@ from helpers.running import pool
 from helpers.settings import RunSettings, Settings, SettingsError, digest, resolve
 from helpers.task import synthetic
 
-TABLES = ("training", "clustering", "variance", "hard", "neighbours", "surface", "controls", "causal", "search")
+OF_A_RUN = ("training", "clustering", "variance", "hard", "neighbours")  # its tables
+MEASURED = ("surface", "controls", "interventions", "alternatives")
+TABLES = (*OF_A_RUN, *MEASURED)
 ANALYSIS = ("clustering", "tsne", "neighbours")  # the sections of the settings that the analysis reads
-ANALYSIS_CODE = (
-    *("task.grammar", "task.synthetic", "gpt.runs"),
-    *(f"analysis.{name}" for name in ("clustering", "neighbours", "controls", "interventions", "alternatives")),
-)
 EPOCHS_SHARE = 0.9  # of the work of a run, the rest being analysis
 
 
@@ -78,7 +77,7 @@ class Point:
 
 
 def _code() -> str:
-    return fingerprint.of_code(*runs.CODE, *ANALYSIS_CODE)
+    return fingerprint.of_code(*runs.CODE, *measure.CODE, "task.grammar", "task.synthetic", "gpt.runs")
 
 
 def read_grid(path: Path) -> list[Point]:
@@ -194,14 +193,12 @@ def _run_missing(client, missing: list[Point], label: str) -> dict[str, str]:
     return errors
 
 
-def train_and_analyse(
-    settings: RunSettings, clustering_settings, tsne, near, code: str, token: str
-) -> tuple[dict, dict]:
+def train_and_analyse(settings: RunSettings, kmeans, tsne, near, code: str, token: str) -> tuple[dict, dict]:
     """What a worker does: train a run from where it stands, and analyse it.
 
     Args:
         settings: of the run.
-        clustering_settings, tsne, near: of the analysis.
+        kmeans, tsne, near: settings of the analysis.
         code: hash of the code that the client has; a worker with another refuses.
         token: what a worker that shares the client's folder finds there.
 
@@ -214,29 +211,13 @@ def train_and_analyse(
     if code != _code():
         raise SweepError(f"{socket.gethostname()} has other code ({store.commit()}): update its clone, start it again")
     start = time.monotonic()
-    dataset = _dataset(settings)
-    where = _where(settings)
+    dataset, where = _dataset(settings), _where(settings)
     opened = runs.open_run(settings, dataset)
-    shared = _token_path().exists() and _token_path().read_text() == token
-    mirror = None if shared else pool.Mirror(pool.task_key(), opened.folder)
+    mirror = None if _shares_folder(token) else pool.Mirror(pool.task_key(), opened.folder)
     if mirror:
         mirror.pull()
-
-    def epochs(numbers, initial: int, total: int, **_):
-        for n, number in enumerate(numbers, initial):
-            yield number
-            if mirror:
-                mirror.push()
-            pool.report(EPOCHS_SHARE * (n + 1) / total)
-
-    done = train.train(settings, dataset, where, progress=epochs)
-    tables = {"training": done.history.assign(**done.point)}
-    tables |= clustering.analyse(done, clustering_settings, tsne, jobs=1)
-    tables["neighbours"] = neighbours.analyse(done, tuple(sorted({near.k, *near.sensitivity})))
-    tables["surface"] = controls.surface(dataset, clustering_settings).assign(**done.point)
-    tables["controls"] = controls.of_states(done, clustering_settings)
-    tables["causal"] = interventions.moves(done)
-    tables["search"] = alternatives.of_run(done, tables["clustering"], clustering_settings, tsne, jobs=1)
+    done = train.train(settings, dataset, where, progress=_reporting(mirror))
+    tables = measure.everything(done, kmeans, tsne, near, jobs=1)
     if mirror:
         mirror.push()
     best = done.history.set_index("epoch").loc[done.best_epoch]
@@ -254,6 +235,23 @@ def train_and_analyse(
     return facts, tables
 
 
+def _reporting(mirror):
+    """A progress bar over epochs that tells the scheduler how far the run is, and keeps its files there if asked."""
+
+    def epochs(numbers, initial: int, total: int, **_):
+        for n, number in enumerate(numbers, initial):
+            yield number
+            if mirror:
+                mirror.push()
+            pool.report(EPOCHS_SHARE * (n + 1) / total)
+
+    return epochs
+
+
+def _shares_folder(token: str) -> bool:
+    return _token_path().exists() and _token_path().read_text() == token
+
+
 def _dataset(settings: RunSettings) -> synthetic.Dataset:
     """The data set, made here if it is not there; the same bytes on any machine."""
     try:
@@ -266,8 +264,6 @@ def _dataset(settings: RunSettings) -> synthetic.Dataset:
 
 def _where(settings: RunSettings):
     """Device and precision; with several GPUs, that of this worker."""
-    import torch
-
     device = "auto"
     if torch.cuda.is_available():
         device = f"cuda:{pool.worker_number() % torch.cuda.device_count()}"

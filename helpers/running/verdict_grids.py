@@ -33,7 +33,7 @@ def _variants(tables: Tables) -> pd.Series:
 
 
 def save_grid(name: str, made: Tables, folder: Path) -> None:
-    """Write what the finished runs of one grid give: its table, its part of search_grids.csv and of verdict.json.
+    """Write what the finished runs of one grid give: its table, its part of alternatives_grids.csv and of verdict.json.
 
     Args:
         name: of GRIDS.
@@ -41,9 +41,9 @@ def save_grid(name: str, made: Tables, folder: Path) -> None:
         folder: data/<profile>/tables; what other grids gave stays there.
     """
     store.write_csv(folder / f"{name}.csv", collect(made)[TABLES[name].split()])
-    path = folder / "search_grids.csv"
-    before = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=TABLES["search_grids"].split())
-    found = made["search"].assign(grid=GRIDS[name], variant=made["search"]["run"].map(_variants(made)))
+    path = folder / "alternatives_grids.csv"
+    before = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=TABLES["alternatives_grids"].split())
+    found = made["alternatives"].assign(grid=GRIDS[name], variant=made["alternatives"]["run"].map(_variants(made)))
     both = [t for t in (before[before["grid"] != GRIDS[name]], found[list(before)]) if len(t)]
     store.write_csv(path, pd.concat(both, ignore_index=True))
     facts = (store.known_json(folder / "verdict.json") or {}) | {GRIDS[name]: _facts(made)}
@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m helpers.running.verdict_grids",
         description="Train and measure the runs behind the verdict; what exists is not run again. Then run notebook 07 "
-        "(make reproduce). Writes " + ", ".join(f"{name}.csv" for name in (*GRIDS, "search_grids")),
+        "(make reproduce). Writes " + ", ".join(f"{name}.csv" for name in (*GRIDS, "alternatives_grids")),
     )
     parser.add_argument("--profile", default="laptop", help="whose tables to write to (default: %(default)s)")
     parser.add_argument("--only", choices=list(GRIDS), action="append", help="this grid alone (repeatable)")

@@ -48,6 +48,15 @@ class Dataset:
             self.settings.instruction_vocabulary_size
         )
 
+    @property
+    def number(self) -> dict[str, int]:
+        """The token number of each symbol."""
+        return {symbol: n for n, symbol in enumerate(self.vocabulary)}
+
+    def inputs(self, split: str) -> np.ndarray:
+        """(K,) token number of the input of each instance of a split."""
+        return self.split(split)["input"].map(self.number).to_numpy(dtype=np.int64)
+
     def split(self, name: str) -> pd.DataFrame:
         """Instances of train, subset or validation, in order, freshly indexed."""
         i = self.instances

@@ -1,49 +1,61 @@
-"""The verdict on every claim of `claims`, and the runs behind it (make verdict).
+"""The verdict on every claim of `claims`.
 
 Over runs that differ in their seed alone a claim's quantity gets a 95% interval, and the claim's rule is asked of the
 interval's both ends.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from helpers.pretrained.loading import PAPER_MODELS, is_instruction_tuned
-from helpers.verdict.claims import CLAIMS, NO_VIEW, OURS, PEAK, UNTRAINED, Claim, Rule, Tables, late
+from helpers.tables import TABLES
+from helpers.verdict.claims import ANY, CLAIMS, END, OURS, PEAK, Claim, Condition, Rule, Tables, late
 
 HOLDS, CONDITION, FAILS, UNTESTED = "holds", "holds under a stated condition", "does not hold", "not tested"
 UNDECIDED = "the interval lies on both sides of the rule's number; more seeds would tell"
-NUMBERS = dict.fromkeys(("ours", "low", "high", "untrained"), float)  # columns of the verdict; NaN where there is none
+TRAINED, UNTRAINED = "trained", "untrained"  # the model that a quantity is measured on
+NUMBERS = dict.fromkeys(("ours", "low", "high", "untrained"), float) | {"width": "Int64"}  # missing where there is none
 PARTS = {"data.seed": "data", "training.init_seed": "initialisation", "training.order_seed": "order"}
 WIDTHS = (768, 32, 2048)  # the paper's models
+EVERY = {claim.key: claim for claim in (*CLAIMS, *OURS)}
 
 
-def quantities(tables: Tables) -> pd.DataFrame:
+def quantities(tables: Tables, early: bool = False) -> pd.DataFrame:
     """Every claim's quantity on every run of some tables.
 
     Args:
-        tables: of notebooks 02 to 04 and of controls and causal, with columns width and seed.
+        tables: of notebooks 02 to 04, of controls and of interventions, with columns width and seed.
+        early: measure what is said of late training on shorter runs as well: for a look, not for a verdict.
 
     Returns:
-        run (of a sweep), width, seed, claim, space, value; without values that a run cannot tell. A space with
-        UNTRAINED behind it has what the untrained model gives.
+        run (of a sweep), width, seed, claim, space, at (end or peak), model (trained or untrained), value; without
+        values that a run cannot tell.
     """
     by = [c for c in ("run", "width", "seed") if c in tables["training"]]
     rows = []
     for place, _ in tables["training"].groupby(by, sort=False):
         one = {n: t[(t[by] == pd.Series(place, by)).all(axis=1)] for n, t in tables.items() if set(by) <= set(t)}
-        half, known = late(one), dict(zip(by, place, strict=True))
-        start = {n: t[t["epoch"] == 0] for n, t in one.items() if "epoch" in t and n != "search"}
-        for claim in (*CLAIMS, *OURS):
-            values = {
-                space: claim.measure(one, space)
-                for space in (*claim.spaces, *claim.conditions)
-                if half or not claim.late or space.endswith(PEAK)
-            }
-            if claim.untrained:
-                values |= {f"{space}{UNTRAINED}": claim.untrained(start, space) for space in dict(values)}
-            rows += [known | {"claim": claim.key, "space": s, "value": v} for s, v in values.items() if np.isfinite(v)]
-    return pd.DataFrame(rows, columns=[*by, "claim", "space", "value"])
+        known = dict(zip(by, place, strict=True))
+        rows += [known | row for row in _of_run(one, early or late(one))]
+    return pd.DataFrame(rows, columns=[*by, "claim", "space", "at", "model", "value"])
+
+
+def _of_run(tables: Tables, is_late: bool) -> list[dict]:
+    """The quantities of one run, as rows."""
+    start = {n: t[t["epoch"] == 0] for n, t in tables.items() if "epoch" in t and n != "alternatives"}
+    rows = []
+    for claim in EVERY.values():
+        for space, at in claim.places:
+            if not is_late and claim.late and at == END:
+                continue
+            of = {TRAINED: tables} | ({UNTRAINED: start} if claim.untrained else {})
+            values = {model: claim.measure(table, space, at) for model, table in of.items()}
+            place = {"claim": claim.key, "space": space, "at": at}
+            rows += [place | {"model": m, "value": v} for m, v in values.items() if np.isfinite(v)]
+    return rows
 
 
 def interval(values) -> tuple[float, float, float]:
@@ -56,73 +68,121 @@ def interval(values) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What the runs of one width say about a claim in one space.
+
+    Attributes:
+        quantity: what was measured, in words.
+        space, at: where.
+        ours, low, high: mean and 95% interval over seeds; infinite for one seed.
+        seeds: number of runs.
+        untrained: mean over the untrained models; None if that is not compared.
+        answer: of the claim's rule; None if the interval lies on both sides.
+    """
+
+    quantity: str
+    space: str
+    at: str
+    ours: float
+    low: float
+    high: float
+    seeds: int
+    untrained: float | None
+    answer: bool | None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict, the evidence that decides it (None without any), and its condition or what is missing."""
+
+    verdict: str
+    evidence: Evidence | None
+    condition: str = ""
+
+
 def judge(measured: pd.DataFrame, widths: tuple[int, ...] = WIDTHS) -> pd.DataFrame:
     """The verdict on every claim at every width.
 
-    A claim holds if its rule does for the whole interval in one of the paper's own views; under a stated condition if
-    it does in another view alone; does not hold if it fails for the whole interval in all of the paper's own views;
-    and is not tested otherwise, with what is missing.
+    A claim holds if its rule does for the whole interval in one of the paper's own spaces; under a stated condition if
+    it does elsewhere alone; does not hold if it fails for the whole interval in all of the paper's own spaces; and is
+    not tested otherwise, with what is missing.
 
     Args:
         measured: from `quantities`.
 
     Returns:
-        claim, where, quantity, paper, ours, low, high, seeds, verdict, condition, untrained; one row a claim and width.
+        The columns of claims.csv; one row a claim and width.
     """
-    rows = [_row(c, w, measured) for w in widths for c in (*CLAIMS, *OURS) if w in (c.widths or widths)]
-    return pd.DataFrame(rows).astype(NUMBERS)
+    rows = []
+    for width in widths:
+        mine = measured[measured["width"] == width]
+        asked = (claim for claim in EVERY.values() if width in (claim.widths or widths))
+        rows += [_row(claim, decide(claim, mine)) | {"width": width} for claim in asked]
+    return _claims_table(rows)
 
 
-def _row(claim: Claim, width: int, measured: pd.DataFrame) -> dict:
-    mine = measured[(measured["width"] == width) & (measured["claim"] == claim.key)]
-    views = {}
-    for space in (*claim.spaces, *claim.conditions):
-        values = mine.loc[mine["space"] == space, "value"]
-        if len(values):
-            mean, low, high = interval(values)
-            views[space] = {"ours": mean, "low": low, "high": high, "seeds": len(values),
-                            "answer": claim.rule.of(low, high)}  # fmt: skip
-    space, verdict, condition = _decide(claim, views)
-    shown = views.get(space, {"ours": None, "low": None, "high": None, "seeds": 0})
-    finite = {k: v if v is not None and np.isfinite(v) else None for k, v in shown.items() if k != "answer"}
-    view, _, instead = space.partition("@")
-    named = f" ({view} states{f', {instead}' if instead else ''})" if space not in ("", *NO_VIEW) else ""
-    untrained = mine.loc[mine["space"] == f"{space}{UNTRAINED}", "value"]
-    return {
-        "claim": f"{claim.key}, width {width}",
-        "where": claim.where,
-        "quantity": f"{claim.quantity}{named}; rule: {claim.rule}",
-        "paper": claim.paper,
-        **finite,
-        "verdict": verdict,
-        "condition": condition,
-        "untrained": untrained.mean() if len(untrained) else None,
-    }
+def decide(claim: Claim, measured: pd.DataFrame) -> Decision:
+    """The verdict on one claim at one width.
 
-
-def _decide(claim: Claim, views: dict[str, dict]) -> tuple[str, str, str]:
-    """(the view that decides, verdict, condition or what is missing)."""
-    own = {s: views[s] for s in claim.spaces if s in views}
+    Args:
+        measured: quantities of the runs of that width.
+    """
+    own = [found for space in claim.spaces if (found := _evidence(claim, measured, claim.key, space, END))]
     if not own:  # an unmeasured claim holds under no condition either
         needs = ["half of its schedule behind it"] * claim.late + [claim.needs] * bool(claim.needs)
-        return "", UNTESTED, f"needs a run of this width{' with ' if needs else ''}{' and '.join(needs)}"
-    for space, view in own.items():
-        if view["answer"]:
-            return space, HOLDS, ""
-    best = min(own, key=lambda s: (own[s]["answer"] is False, claim.rule.short(own[s]["ours"])))
-    if max(view["seeds"] for view in own.values()) < 2:
-        return best, UNTESTED, "one seed has no interval; make verdict adds more"
-    met = [space for space in claim.conditions if space in views and views[space]["answer"]]
+        missing = f"needs a run of this width{' with ' if needs else ''}{' and '.join(needs)}"
+        return Decision(UNTESTED, None, missing)
+    for found in own:
+        if found.answer:
+            return Decision(HOLDS, found)
+    best = min(own, key=lambda found: (found.answer is False, claim.rule.short(found.ours)))
+    if max(found.seeds for found in own) < 2:
+        return Decision(UNTESTED, best, "one seed has no interval; make verdict adds more")
+    met = [(c, found) for c in claim.conditions if (found := _under(claim, c, measured)) and found.answer]
     if met:
-        return met[0], CONDITION, "; or ".join(dict.fromkeys(claim.conditions[space] for space in met))
-    if all(view["answer"] is False for view in own.values()):
-        return best, FAILS, ""
-    return best, UNTESTED, UNDECIDED
+        return Decision(CONDITION, met[0][1], "; or ".join(dict.fromkeys(c.words for c, _ in met)))
+    if all(found.answer is False for found in own):
+        return Decision(FAILS, best)
+    return Decision(UNTESTED, best, UNDECIDED)
+
+
+def _under(claim: Claim, condition: Condition, measured: pd.DataFrame) -> Evidence | None:
+    return _evidence(claim, measured, condition.claim or claim.key, condition.space, condition.at)
+
+
+def _evidence(claim: Claim, measured: pd.DataFrame, key: str, space: str, at: str) -> Evidence | None:
+    """What was measured in one place, under the claim's rule; None if nothing was."""
+    mine = measured[(measured["claim"] == key) & (measured["space"] == space) & (measured["at"] == at)]
+    values = mine.loc[mine["model"] == TRAINED, "value"]
+    if not len(values):
+        return None
+    mean, low, high = interval(values)
+    untrained = mine.loc[mine["model"] == UNTRAINED, "value"]
+    before = float(untrained.mean()) if len(untrained) else None
+    return Evidence(EVERY[key].quantity, space, at, mean, low, high, len(values), before, claim.rule.of(low, high))
+
+
+def _row(claim: Claim, decided: Decision) -> dict:
+    """A row of claims.csv, without its width."""
+    row = {"claim": claim.key, "where": claim.where, "paper": claim.paper, "verdict": decided.verdict,
+           "condition": decided.condition, "seeds": 0}  # fmt: skip
+    quantity = claim.quantity
+    if found := decided.evidence:
+        bounds = {name: value if np.isfinite(value := getattr(found, name)) else None for name in ("low", "high")}
+        row |= {"ours": found.ours, **bounds, "seeds": found.seeds, "untrained": found.untrained}
+        instead = ", at the epoch where it is highest" if found.at == PEAK else ""
+        quantity = found.quantity + ("" if found.space == ANY else f" ({found.space} states{instead})")
+    return row | {"quantity": f"{quantity}; rule: {claim.rule}"}
+
+
+def _claims_table(rows: list[dict]) -> pd.DataFrame:
+    return pd.DataFrame(rows).reindex(columns=TABLES["claims"].split()).astype(NUMBERS)
 
 
 def of_paper(claims: pd.DataFrame) -> pd.DataFrame:
     """Rows of claims.csv without the claims that are not in the paper."""
-    return claims[~claims["claim"].str.partition(",")[0].isin([claim.key for claim in OURS])]
+    return claims[~claims["claim"].isin([claim.key for claim in OURS])]
 
 
 def spread_by_part(table: pd.DataFrame) -> pd.DataFrame:
@@ -132,41 +192,44 @@ def spread_by_part(table: pd.DataFrame) -> pd.DataFrame:
         table: parts.csv: variants such as data.seed=1, and the default, whose parts are all 0.
 
     Returns:
-        One row a claim and space, one column a part: standard deviation over its seeds, the default's included.
+        One row a claim, space, at and model, one column a part: standard deviation over its seeds, the default's too.
     """
     found = {}
     for setting, part in PARTS.items():
         mine = table[(table["variant"] == "default") | table["variant"].str.startswith(f"{setting}=")]
-        found[part] = mine.groupby(["claim", "space"])["value"].std()
+        found[part] = mine.groupby(["claim", "space", "at", "model"])["value"].std()
     return pd.DataFrame(found)
 
 
 def carried(variants: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
-    """What moves a claim over its rule's number, compared with the default: the claims that a choice carries.
+    """Settings whose change alone takes a claim to the other side of its rule's number.
 
     Args:
         variants: multiverse.csv, one run a variant; a variant of no value there cannot tell.
         seeds: parts.csv, or no rows: the default again with other seeds.
 
     Returns:
-        One row a claim, space and variant on the other side than the default: both values, and `seeds`, the share of
-        the other seeds that are there as well (NaN if there are none): where it is high, chance moves the claim too.
+        One row a claim, space, at and variant on the other side than the default: both values, and `seeds`, the share
+        of the other seeds that are there as well (NaN if there are none): where it is high, chance moves the claim too.
     """
-    rules = {claim.key: claim.rule for claim in (*CLAIMS, *OURS)}
-    variants, rows = variants[~variants["space"].str.endswith(UNTRAINED)], []
-    for (key, space), part in variants.groupby(["claim", "space"], sort=False):
+    rules = {key: claim.rule for key, claim in EVERY.items()}
+    place = ["claim", "space", "at"]
+    variants, seeds = (t[t["model"] == TRAINED] for t in (variants, seeds))
+    rows = []
+    for (key, space, at), part in variants.groupby(place, sort=False):
         values = part.set_index("variant")["value"].dropna()
         if "default" not in values:
             continue
         holds = values.map(lambda value, rule=rules[key]: rule.of(value, value))
-        others = seeds[(seeds["claim"] == key) & (seeds["space"] == space) & (seeds["variant"] != "default")]["value"]
-        moved = others.map(lambda value, rule=rules[key]: rule.of(value, value)) != holds["default"]
+        mine = (seeds[place] == pd.Series([key, space, at], place)).all(axis=1) & (seeds["variant"] != "default")
+        others = seeds.loc[mine, "value"].map(lambda value, rule=rules[key]: rule.of(value, value))
+        moved = others != holds["default"]
         rows += [
-            {"claim": key, "space": space, "rule": str(rules[key]), "default": values["default"], "variant": variant,
-             "value": values[variant], "seeds": moved.mean() if len(moved) else np.nan}
+            {"claim": key, "space": space, "at": at, "rule": str(rules[key]), "default": values["default"],
+             "variant": variant, "value": values[variant], "seeds": moved.mean() if len(moved) else np.nan}
             for variant in values.index if holds[variant] != holds["default"]
         ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["claim", "space", "rule", "default", "variant", "value", "seeds"])
+    return pd.DataFrame(rows, columns=[*place, "rule", "default", "variant", "value", "seeds"])
 
 
 def table1_rows(ours: pd.DataFrame) -> pd.DataFrame:
@@ -180,26 +243,17 @@ def table1_rows(ours: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for model in PAPER_MODELS:
         found = ours[(ours["source"] == "ours") & (ours["model"] == model.hub_id) & (ours["label"] == "task")]
-        value = float(found["f1"].iloc[0]) if len(found) else None
-        verdict = UNTESTED if value is None else HOLDS if abs(value - model.task[0]) < 0.1 else FAILS
-        rows.append(
-            {
-                "claim": f"table1, {model.name}",
-                "where": "3.4, Table 1",
-                "quantity": "task F1 at the best layer; rule: within 0.1 of the paper's",
-                "paper": f"{model.task[0]:.3f}",
-                "ours": value,
-                "low": None,
-                "high": None,
-                "seeds": int(value is not None),
-                "verdict": verdict,
-                "condition": ""
-                if value is not None
-                else f"needs {model.gigabytes} GB: make probe MODEL={model.hub_id}",
-                "untrained": None,
-            }
-        )
-    return pd.DataFrame(rows).astype(NUMBERS)
+        row = {"claim": "table1", "about": model.name, "where": "3.4, Table 1", "seeds": len(found),
+               "quantity": "task F1 at the best layer; rule: within 0.1 of the paper's",
+               "paper": f"{model.task[0]:.3f}"}  # fmt: skip
+        if len(found):
+            value = float(found["f1"].iloc[0])
+            row |= {"ours": value, "verdict": HOLDS if abs(value - model.task[0]) < 0.1 else FAILS, "condition": ""}
+        else:
+            needs = f"needs {model.gigabytes} GB: make probe MODEL={model.hub_id}"
+            row |= {"verdict": UNTESTED, "condition": needs}
+        rows.append(row)
+    return _claims_table(rows)
 
 
 def tuned_rows(ours: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
@@ -219,13 +273,13 @@ def tuned_rows(ours: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
     for tuned, kind in ((False, "not instruction-tuned"), (True, "instruction-tuned")):
         some = mine[mine["model"].map(is_instruction_tuned) == tuned].sort_values("f1").head(1)
         named = " and ".join(m.hub_id for m in PAPER_MODELS if is_instruction_tuned(m.hub_id) == tuned)
-        row = {"ours": None, "low": None, "high": None, "seeds": 0, "verdict": UNTESTED, "untrained": None,
+        row = {"seeds": 0, "verdict": UNTESTED,
                "condition": f"no such model was probed; set probe.models to {named}, or to a smaller one"}  # fmt: skip
         for found in some.itertuples():
             verdict = {True: HOLDS, False: FAILS, None: UNTESTED}[rule.of(found.low, found.high)]
             row = {"ours": found.f1, "low": found.low, "high": found.high, "seeds": 1, "verdict": verdict,
-                   "condition": f"{found.model}; interval over instructions, not seeds", "untrained": None}  # fmt: skip
-        rows.append({"claim": f"pretrained, {kind}", "where": "3.4, Table 1",
+                   "condition": f"{found.model}; interval over instructions, not seeds"}  # fmt: skip
+        rows.append({"claim": "pretrained", "about": kind, "where": "3.4, Table 1",
                      "quantity": f"lowest task F1 of the models probed, best layer; rule: {rule}",
                      "paper": "both kinds cluster by task", **row})  # fmt: skip
-    return pd.DataFrame(rows).astype(NUMBERS)
+    return _claims_table(rows)

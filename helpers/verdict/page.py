@@ -17,6 +17,7 @@ from helpers import settings, store
 from helpers.errors import exit_status
 from helpers.figures.style import SPACE_TITLES
 from helpers.pretrained import loading, natural
+from helpers.tables import FIGURES, stem
 from helpers.verdict import judge
 from helpers.verdict.claims import CLAIMS, OURS
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, UNTESTED
@@ -48,28 +49,33 @@ def _spaces(stem: str) -> tuple[str, ...]:
     return tuple(f"{stem}_{space}" for space in ("raw", "tsne", "centred"))
 
 
-FIGURES = (
-    Shown("Figure 1", "F1 of KMeans against three identities, by layer and epoch, width 768",
-          _spaces("fig1_clustering"), "03_clustering", ("Fig. 1", 768)),
-    Shown("Figure 2", "Training loss and task accuracy, width 768", ("fig2_training_w768",), "02_train",
-          ("Fig. 2", 768)),
-    Shown("Figure 3", "Neighbours with the same task, and KNN accuracy, width 768", ("fig3_neighbours",), "04_knn",
-          ("Fig. 3", 768)),
-    Shown("Figure 4", "F1, ARI and AMI by layer and epoch, width 768", _spaces("fig4_scores"), "03_clustering",
-          ("Fig. 1", 768)),
-    Shown("Figure 5", "F1, ARI and AMI, width 32", _spaces("fig5_scores"), "03_clustering", ("Fig. 1", 32)),
-    Shown("Figure 6", "Neighbours, width 2,048", ("fig6_neighbours",), "04_knn", ("Fig. 3", 2048)),
-    Shown("Figure 7", "F1, ARI and AMI, width 2,048", _spaces("fig7_scores"), "03_clustering", ("Fig. 1", 2048)),
-    Shown("Figure 8", "Neighbours, width 32", ("fig8_neighbours",), "04_knn", ("Fig. 3", 32)),
-)  # fmt: skip
+TITLES = {
+    "f1": "F1 of KMeans against three identities, by layer and epoch",
+    "training": "Training loss and task accuracy",
+    "neighbours": "Neighbours with the same task, and KNN accuracy",
+    "scores": "F1, ARI and AMI by layer and epoch",
+}
+NOTEBOOKS = {"f1": "03_clustering", "training": "02_train", "neighbours": "04_knn", "scores": "03_clustering"}
+BEARS_ON = {"f1": "Fig. 1", "training": "Fig. 2", "neighbours": "Fig. 3", "scores": "Fig. 1"}
+
+
+def _of_paper(shows: str, width: int) -> Shown:
+    name = stem(shows, width)
+    stems = _spaces(name) if shows in ("f1", "scores") else (name,)
+    title = f"{TITLES[shows]}, width {width:,}"
+    return Shown(f"Figure {FIGURES[shows, width]}", title, stems, NOTEBOOKS[shows], (BEARS_ON[shows], width))
+
+
+OF_PAPER = tuple(_of_paper(*place) for place in FIGURES)
 BEYOND = (
     Shown("Claims", "Quantities and intervals of every claim", ("claims",), "07_verdict"),
     Shown("Loss", "The same with the loss on outputs alone", ("claims_outputs",), "07_verdict"),
     Shown("Controls", "Task clusters beside chance, surface, fixed inputs and a linear probe", ("controls_w768",),
           "07_verdict"),
-    Shown("Causality", "Answers after states are moved to another task's place", ("causal_w768",), "07_verdict"),
-    Shown("Search", "Highest F1 by task, by view, method, number of clusters and definition: this profile's run, and "
-          "all runs of make verdict", ("search", "search_grids"), "07_verdict"),
+    Shown("Interventions", "Answers after states are moved to another task's place", ("interventions_w768",),
+          "07_verdict"),
+    Shown("Alternatives", "Highest F1 by task, by space, method, number of clusters and definition of F1",
+          ("alternatives", "alternatives_grids"), "07_verdict"),
     Shown("Multiverse", "Claims under every variant of what the paper leaves open", ("multiverse",), "07_verdict"),
     Shown("Variance", "Variance of the states explained by input, task, distribution and output",
           ("variance_w768_subset", "variance_w768_validation"), "03_clustering"),
@@ -105,7 +111,7 @@ def write(profile: str, overrides: str = "") -> Path:
         profile=name,
         claims=claims,
         counts=_counts(tables),
-        figures=[_figure(f, store.FIGURES / name, claims) for f in FIGURES],
+        figures=[_figure(f, store.FIGURES / name, claims) for f in OF_PAPER],
         beyond=[b for f in BEYOND if (b := _figure(f, store.FIGURES / name, claims))["images"]],
         tables=_tables(tables, chosen),
         provenance=_provenance(tables),
@@ -126,14 +132,10 @@ def _claims(tables: Path) -> list[dict]:
     rows = pd.read_csv(tables / "claims.csv").astype(object)
     rows = rows.where(rows.notna(), None).to_dict("records")
     said = {claim.key: claim.statement for claim in (*CLAIMS, *OURS)}
+    of_models = {"table1": "{} clusters by task as Table 1 says", "pretrained": "States of models {} cluster by task"}
     for row in rows:
-        key, _, rest = row["claim"].partition(", ")
-        of_models = {
-            "table1": f"{rest} clusters by task as Table 1 says",
-            "pretrained": f"States of models {rest} cluster by task",
-        }
-        row |= {"css": CLASSES[row["verdict"]], "said": said.get(key) or of_models[key]}
-        row["width"] = rest if key in said else ""
+        statement = said.get(row["claim"]) or of_models[row["claim"]].format(row["about"])
+        row |= {"css": CLASSES[row["verdict"]], "said": statement}
     return rows
 
 
@@ -144,14 +146,14 @@ def _counts(tables: Path) -> dict[str, int]:
 
 def _figure(shown: Shown, folder: Path, claims: list[dict]) -> dict:
     place, width = shown.shows
-    beside = [c for c in claims if place and place in c["where"] and c["width"] == f"width {width}"]
+    beside = [c for c in claims if place and place in c["where"] and c["width"] == width]
     images = []
-    for stem in shown.stems:
-        path = folder / f"{stem}.svg"
+    for name in shown.stems:
+        path = folder / f"{name}.svg"
         if path.exists():
             content = base64.b64encode(path.read_bytes()).decode()
-            view = SPACE_TITLES.get(stem.rpartition("_")[2])
-            images.append({"data": content, "alt": f"{shown.title}, {view}" if view else shown.title, "id": stem})
+            space = SPACE_TITLES.get(name.rpartition("_")[2])
+            images.append({"data": content, "alt": f"{shown.title}, {space}" if space else shown.title, "id": name})
     return {
         "number": shown.number,
         "title": shown.title,

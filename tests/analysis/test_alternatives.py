@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.analysis import alternatives, clustering
+from helpers.analysis import alternatives, clustering, spaces
 from helpers.settings import ClusteringSettings, TsneSettings
 from helpers.tables import TABLES
 
@@ -41,10 +41,10 @@ def test_the_definitions_agree_on_a_perfect_clustering(definition):
     assert alternatives.DEFINITIONS[definition](LABELS, 5 - LABELS) == pytest.approx(1)
 
 
-def test_views_use_no_label_and_keep_every_instance():
+def test_spaces_use_no_label_and_keep_every_instance():
     rng = np.random.default_rng(0)
     states = (rng.normal(size=(40, 12)) * np.arange(1, 13)).astype(np.float32)
-    found = alternatives.views(states, states - 1, QUICK[1], seed=0)
+    found = spaces.all_of(states, states - 1, QUICK[1], seed=0)
     assert {len(points) for points in found.values()} == {40}
     assert np.linalg.norm(found["unit_length"], axis=1) == pytest.approx(1)
     spread = [np.linalg.norm(found[v] - found[v].mean(0)) for v in ("raw", "without_first_2", "without_first_10")]
@@ -64,21 +64,21 @@ def test_every_method_finds_clusters_that_are_there():
 def test_the_papers_way_is_the_clustering_of_notebook_03(run):
     scores = clustering.analyse(run, *QUICK, jobs=1)["clustering"]
     table = alternatives.of_run(run, scores, *QUICK, jobs=1)
-    assert list(table[TABLES["search"].split()]) == TABLES["search"].split()
+    assert set(table) == set(TABLES["alternatives"].split())
     tried = alternatives.epochs(run, scores)
     assert tried[-1] == run.logged_epochs[-1]
     scores = scores[scores["epoch"].isin(tried) & (scores["layer"] > 0) & (scores["label"] == "task")]
     raw = table[(table[list(alternatives.PAPER)] == pd.Series(alternatives.PAPER)).all(axis=1)].set_index("split")["f1"]
     everywhere = scores[scores["space"] == "raw"].groupby("split")["f1"].max()
     pd.testing.assert_series_equal(raw, everywhere, check_names=False)
-    for view in ("raw", "tsne", "centred"):
-        way = pd.Series(alternatives.PAPER | {"view": view})
+    for space in ("raw", "tsne", "centred"):
+        way = pd.Series(alternatives.PAPER | {"space": space})
         mine = table[(table[list(way.index)] == way).all(axis=1)].set_index("split")["f1"]
-        theirs = scores[scores["space"] == view].groupby("split")["f1"].max()
+        theirs = scores[scores["space"] == space].groupby("split")["f1"].max()
         pd.testing.assert_series_equal(mine, theirs, check_names=False)
     assert not table.duplicated(["split", *alternatives.PAPER]).any()
-    chosen = table[table["definition"] == "matched"].pivot_table(
-        index=["split", "view"], columns="method", values="f1", aggfunc="max"
-    )
-    assert (chosen["kmeans_best_start"] > 0).all()
-    assert (table["chance"] < 0.75).all()
+    # Labels choose among 20 starts, which KMeans' own choice need not be among; permuted labels score less.
+    ways = table[(table["definition"] == "matched") & (table["clusters"] == 1)]
+    wide = ways.pivot_table(index=["split", "space"], columns="method", values="f1")
+    assert (wide["kmeans_best_start"] >= wide["kmeans"] - 0.1).all()
+    assert (table["chance"] < table["f1"]).mean() > 0.9

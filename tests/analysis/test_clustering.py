@@ -7,7 +7,7 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.metrics import f1_score
 from sklearn.metrics.pairwise import euclidean_distances
 
-from helpers.analysis import clustering
+from helpers.analysis import clustering, spaces
 from helpers.settings import ClusteringSettings, TsneSettings
 
 
@@ -44,7 +44,7 @@ def test_the_reduction_keeps_every_distance_and_so_every_cluster(shape):
     rng = np.random.default_rng(1)
     centres = rng.normal(size=(6, shape[1]))
     points = np.repeat(centres, 10, 0) + 0.8 * rng.normal(size=shape)
-    reduced = clustering.same_distances(points)
+    reduced = spaces.same_distances(points)
     assert reduced.shape == (60, min(shape))
     gram = [np.linalg.norm(p[:, None] - p[None], axis=-1) for p in (points, reduced)]
     np.testing.assert_allclose(*gram, rtol=1e-9, atol=1e-9)
@@ -123,7 +123,7 @@ def test_tsne_epochs_are_spread_over_the_logged_ones():
 
 def test_tsne_refuses_a_perplexity_that_does_not_fit():
     with pytest.raises(ValueError, match=r"tsne\.perplexity=10"):
-        clustering.tsne(np.zeros((8, 3)), TsneSettings(), 0)
+        spaces.tsne(np.zeros((8, 3)), TsneSettings(), 0)
 
 
 def test_analysis_has_a_row_for_every_combination_and_is_cached(run, settings, monkeypatch):

@@ -48,7 +48,8 @@ def test_random_directions_are_as_long_as_the_moves_they_control(run):
     rows = run.rows["validation"]
     seen = torch.randn(3, len(run.dataset.split("train")), 16).numpy()
     means, chosen = interventions._means(seen, run), interventions._choose(run, rng)
-    moves, random = (interventions._shift(means, 1, d, rows.inputs, chosen, rng) for d in ("task_and_input", "random"))
+    shifts = interventions._shifts(means, 1, rows.inputs, chosen, rng)
+    moves, random = shifts["task_and_input"], shifts["random"]
     np.testing.assert_allclose(np.linalg.norm(moves, axis=-1), np.linalg.norm(random, axis=-1), rtol=1e-5)
 
 
@@ -56,7 +57,7 @@ def test_means_are_over_the_right_instances(run):
     frame = run.dataset.split("train")
     states = np.zeros((1, len(frame), 2), dtype=np.float32)
     states[0, :, 0] = frame["task"]
-    states[0, :, 1] = frame["input"].map({s: i for i, s in enumerate(run.dataset.vocabulary)})
+    states[0, :, 1] = run.dataset.inputs("train")
     means = interventions._means(states, run)
     for (task, x), mean in means.pair.items():
         assert mean[0].tolist() == [task, x]

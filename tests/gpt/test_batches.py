@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from plain_rows import plain_rows
@@ -77,4 +78,17 @@ def test_an_epoch_takes_every_instruction_once_in_an_order_fixed_by_seed_and_epo
 def test_instructions_with_different_numbers_of_inputs_are_refused(dataset):
     frame = dataset.split("validation").iloc[:-1]
     with pytest.raises(ValueError, match="same number of inputs"):
-        batches.Rows(frame, dataset.vocabulary)
+        batches.Rows(frame, dataset.number)
+
+
+def test_the_batch_of_the_docstring():
+    """Instruction ab, inputs X and Y, outputs P and Q: tokens, positions, what attends to what, predictions."""
+    number = dict(zip("abXYPQ", range(6), strict=True))
+    frame = pd.DataFrame({"instruction_id": 0, "instruction": "ab", "input": ["X", "Y"], "output": ["P", "Q"]})
+    batch = batches.Rows(frame, number).batch(np.array([0]))
+    assert batch.tokens[:4].tolist() == [number[s] for s in "abXY"]
+    assert batch.positions[:4].tolist() == [0, 1, 2, 2]
+    seen = batch.mask[0][:4, :4].int().tolist()
+    assert seen == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 0, 1]]
+    found = zip(batch.predictors.tolist(), batch.targets.tolist(), batch.weights.tolist(), strict=True)
+    assert sorted(found) == [(0, 1, 2.0), (1, 2, 1.0), (1, 3, 1.0), (2, 4, 1.0), (3, 5, 1.0)]

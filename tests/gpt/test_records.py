@@ -12,7 +12,7 @@ def test_states_stand_in_the_order_of_the_frame(run, dataset):
     """Against transformers' own hidden states, one instance at a time."""
     net, rows, frame = run.model("last"), run.rows["validation"], dataset.split("validation")
     seen = records.observe(net, rows, CPU32)
-    number = {s: i for i, s in enumerate(dataset.vocabulary)}
+    number = dataset.number
     for place in (0, 7, 33, len(frame) - 1):
         row = frame.iloc[place]
         tokens = torch.tensor([[number[s] for s in row["instruction"] + row["input"]]])
@@ -80,8 +80,7 @@ def test_record_survives_the_disk_and_a_broken_file_is_named(run, tmp_path):
 
 def test_centring_removes_the_input_mean_of_the_training_states(run, dataset):
     kept = run.record(4)
-    frame = dataset.split("validation")
-    inputs = frame["input"].map({s: i for i, s in enumerate(dataset.vocabulary)}).to_numpy()
+    inputs = dataset.inputs("validation")
     centred = kept.centred("validation", inputs)
     np.testing.assert_allclose(centred + kept.means.mean[:, inputs], kept.states("validation"), atol=1e-6)
 

@@ -110,7 +110,7 @@ def test_the_committed_tables_are_whole(committed):
     assert set(reproduce.STAGES) - set(made) <= {"06_explore"}  # it makes pictures, no table
     assert not any("changes" in facts["commit"] for facts in made.values())
     figures = {p.stem for p in (committed / "figures/laptop").glob("*.svg")}
-    assert {s for f in report.FIGURES[:4] for s in f.stems} <= figures
+    assert {s for f in report.OF_PAPER[:4] for s in f.stems} <= figures
 
 
 def test_a_report_of_nothing_says_what_to_run(tmp_path, monkeypatch, capsys):

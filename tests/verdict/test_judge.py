@@ -21,7 +21,7 @@ def made_up(good: bool, seed: int = 0, width: int = 768) -> dict[str, pd.DataFra
     """Tables of a run in which every claim of the paper is so, or none."""
     place = {"width": width, "seed": seed}
     noise = np.random.default_rng(seed).normal(0, 0.005, 10_000).tolist()
-    training, clustering, hard, near, causal = [], [], [], [], []
+    training, clustering, hard, near, moved = [], [], [], [], []
     for epoch in range(101):
         if good:
             grown = 1 / (1 + np.exp(-(epoch - 35) / 3))
@@ -60,8 +60,8 @@ def made_up(good: bool, seed: int = 0, width: int = 768) -> dict[str, pd.DataFra
             near.append(place | {"epoch": epoch, "layer": layer, "k": 10, "same_task": f1, "accuracy": f1})
     for layer in range(7):
         for direction, share in {"task": 0.8 if good else 0.1, "random": 0.1}.items():
-            causal.append(place | {"layer": layer, "direction": direction, "became_other": share})
-    parts = {"training": training, "clustering": clustering, "hard": hard, "neighbours": near, "causal": causal}
+            moved.append(place | {"layer": layer, "direction": direction, "became_other": share})
+    parts = {"training": training, "clustering": clustering, "hard": hard, "neighbours": near, "interventions": moved}
     return {name: pd.DataFrame(rows) for name, rows in parts.items()}
 
 
@@ -79,7 +79,7 @@ def test_every_claim_holds_where_it_is_so_and_fails_where_it_is_not(claim):
     faded = claim.key == "peak"  # the one that says that clusters do not last
     for good, expected in ((not faded, HOLDS), (faded, FAILS)):
         table = judge.judge(measured(good), (768,)).set_index("claim")
-        row = table.loc[f"{claim.key}, width 768"]
+        row = table.loc[claim.key]
         assert row["verdict"] == expected, row.to_dict()
         assert row["seeds"] == 4
 
@@ -101,17 +101,17 @@ def test_one_seed_is_no_proof():
 
 def test_widths_without_runs_are_not_tested():
     table = judge.judge(measured(True))
-    other = table[table["claim"].str.contains("width 2048")]
+    other = table[table["width"] == 2048]
     assert set(other["verdict"]) == {UNTESTED}
     assert other["condition"].str.contains("needs a run of this width").all()
-    assert not other["claim"].str.contains("stops_at_51").any(), "the paper says that of its main model alone"
+    assert "stops_at_51" not in set(other["claim"]), "the paper says that of its main model alone"
 
 
 def test_a_claim_that_holds_on_centred_states_alone_holds_under_that_condition():
     both = measured(False)
     good = measured(True)
     mixed = pd.concat([both[both["space"] != "centred"], good[good["space"] == "centred"]])
-    row = judge.judge(mixed, (768,)).set_index("claim").loc["task_subset, width 768"]
+    row = judge.judge(mixed, (768,)).set_index("claim").loc["task_subset"]
     assert row["verdict"] == CONDITION
     assert row["condition"] == claims.CENTRED
     assert "centred states" in row["quantity"]
@@ -126,10 +126,10 @@ def test_clusters_that_were_there_at_an_earlier_epoch_are_a_condition():
         return judge.quantities(tables)
 
     found = judge.judge(pd.concat([faded(seed) for seed in range(4)]), (768,)).set_index("claim")
-    assert found.loc["task_subset, width 768", "verdict"] == CONDITION
-    assert found.loc["task_subset, width 768", "condition"] == claims.AT_PEAK
-    assert found.loc["peak, width 768", "verdict"] == HOLDS
-    assert found.loc["distribution, width 768", "verdict"] == FAILS
+    assert found.loc["task_subset", "verdict"] == CONDITION
+    assert found.loc["task_subset", "condition"] == claims.AT_PEAK
+    assert found.loc["peak", "verdict"] == HOLDS
+    assert found.loc["distribution", "verdict"] == FAILS
 
 
 def test_an_interval_on_both_sides_of_the_rule_is_undecided():
@@ -137,7 +137,7 @@ def test_an_interval_on_both_sides_of_the_rule_is_undecided():
     chosen = (table["claim"] == "task_subset") & (table["space"] == "raw")
     table.loc[chosen, "value"] = [0.7, 1.0, 0.8, 1.0]
     table = table[(table["claim"] == "task_subset") & (table["space"] == "raw")]
-    row = judge.judge(table, (768,)).set_index("claim").loc["task_subset, width 768"]
+    row = judge.judge(table, (768,)).set_index("claim").loc["task_subset"]
     assert row["verdict"] == UNTESTED
     assert "both sides" in row["condition"]
 
@@ -150,13 +150,12 @@ def test_the_interval_is_students():
 
 def test_what_a_run_cannot_tell_is_left_out_and_not_guessed():
     tables = made_up(True)
-    short = {name: t[t["epoch"] <= 40] if "epoch" in t else t for name, t in tables.items() if name != "causal"}
+    short = {name: t[t["epoch"] <= 40] if "epoch" in t else t for name, t in tables.items() if name != "interventions"}
     table = judge.quantities(short)
     found = set(table["claim"])
     assert "stops_at_51" not in found, "its best epoch may lie ahead"
-    views = table.query("claim == 'task_subset'")["space"].str.removesuffix(claims.UNTRAINED)
-    assert views.str.endswith(claims.PEAK).all(), "that is not late in training"
-    assert "causal" not in found
+    assert set(table.query("claim == 'task_subset'")["at"]) == {claims.PEAK}, "that is not late in training"
+    assert "interventions" not in found
     assert "accuracy_late" in found
 
 
@@ -196,11 +195,11 @@ def test_a_grids_results_join_those_of_other_grids(tmp_path):
     tables = {name: table.assign(run="a") for name, table in made_up(True).items()}
     tables["training"] = tables["training"].assign(seconds=36.0)
     tables["training"].loc[7, "seconds"] = 10_000  # a machine that slept
-    searched = dict.fromkeys(("split", "view", "method", "definition"), "x") | {"clusters": 1, "epoch": 9, "layer": 6}
-    tables["search"] = pd.DataFrame([{"run": "a", "width": 768, "seed": 0, **searched, "f1": 0.5, "chance": 0.2}])
+    searched = dict.fromkeys(("split", "space", "method", "definition"), "x") | {"clusters": 1, "epoch": 9, "layer": 6}
+    tables["alternatives"] = pd.DataFrame([{"run": "a", "width": 768, "seed": 0, **searched, "f1": 0.5, "chance": 0.2}])
     for name in ("quantities", "parts", "quantities"):
         verdict_grids.save_grid(name, {"runs": run, **tables}, tmp_path)
-    found = pd.read_csv(tmp_path / "search_grids.csv")
+    found = pd.read_csv(tmp_path / "alternatives_grids.csv")
     assert sorted(found["grid"]) == ["parts", "seeds"]
     assert list(pd.read_csv(tmp_path / "quantities.csv")) == TABLES["quantities"].split()
     assert set(pd.read_csv(tmp_path / "parts.csv")["variant"]) == {"default"}
@@ -239,8 +238,10 @@ def test_either_kind_of_pretrained_model_is_decided_by_the_worst_of_its_kind():
 
 def test_the_spread_of_a_part_is_over_its_own_seeds_and_the_default():
     rows = [("default", 0.5), ("data.seed=1", 0.7), ("data.seed=2", 0.9), ("training.init_seed=1", 0.5)]
-    table = pd.DataFrame([{"variant": v, "claim": "c", "space": "raw", "value": x} for v, x in rows])
-    found = judge.spread_by_part(table).loc["c", "raw"]
+    table = pd.DataFrame([{"variant": v, "claim": "c", "value": x} for v, x in rows]).assign(
+        space="raw", at="end", model="trained"
+    )
+    found = judge.spread_by_part(table).loc["c", "raw", "end", "trained"]
     assert found["data"] == pytest.approx(0.2)
     assert found["initialisation"] == 0
     assert np.isnan(found["order"])
@@ -248,8 +249,8 @@ def test_the_spread_of_a_part_is_over_its_own_seeds_and_the_default():
 
 def test_a_choice_carries_a_claim_if_it_alone_moves_it_over_its_number():
     def table(**values):
-        rows = [("knn_high", "all", variant, value) for variant, value in values.items()]
-        return pd.DataFrame(rows, columns=["claim", "space", "variant", "value"])
+        rows = [("knn_high", "all", "end", "trained", variant, value) for variant, value in values.items()]
+        return pd.DataFrame(rows, columns=["claim", "space", "at", "model", "variant", "value"])
 
     variants = table(default=0.9, slow=0.3, quick=0.95, broken=np.nan)
     found = judge.carried(variants, table(default=0.9, one=0.85, two=0.7))
@@ -274,36 +275,41 @@ def test_hard_examples_apart_by_distance_alone_are_a_condition():
         tables = made_up(True, seed)
         tables["hard"]["pairs_separated"] = 0.0
         together.append(judge.quantities(tables))
-    row = judge.judge(pd.concat(together), (768,)).set_index("claim").loc["hard_separate, width 768"]
+    row = judge.judge(pd.concat(together), (768,)).set_index("claim").loc["hard_separate"]
     assert (row["verdict"], row["condition"]) == (CONDITION, claims.BY_DISTANCE)
 
 
 def test_hard_examples_are_asked_at_the_layer_with_the_best_clusters():
     tables = made_up(True)
     tables["hard"]["pairs_separated"] = tables["hard"]["layer"].map({1: 0.9, 6: 0.3}).fillna(0)
-    found = judge.quantities(tables).query("claim == 'hard_separate' and space == 'raw'")
+    chosen = "claim == 'hard_separate' and space == 'raw' and model == 'trained'"
+    found = judge.quantities(tables).query(chosen)
     assert found["value"].item() == 0.3, "random clusters, in a layer without others, would part most"
 
 
 def test_a_condition_needs_two_seeds_of_the_papers_own_view():
     good, none = measured(True, range(3)), measured(False, range(3))
     mixed = pd.concat([none[none["space"] == "raw"].query("seed == 0"), good[good["space"] == "centred"]])
-    row = judge.judge(mixed, (768,)).set_index("claim").loc["task_subset, width 768"]
+    row = judge.judge(mixed, (768,)).set_index("claim").loc["task_subset"]
     assert (row["verdict"], row["seeds"]) == (UNTESTED, 1)
 
 
 def test_the_untrained_model_stands_beside_each_score():
     table = judge.judge(measured(True), (768,)).set_index("claim")
-    assert table.loc["task_subset, width 768", "untrained"] == pytest.approx(0.2, abs=0.02)
-    assert np.isnan(table.loc["task_rises, width 768", "untrained"]), "a change from it is no score"
+    assert table.loc["task_subset", "untrained"] == pytest.approx(0.2, abs=0.02)
+    assert np.isnan(table.loc["task_rises", "untrained"]), "a change from it is no score"
 
 
 def test_the_highest_of_tsne_states_is_also_looked_for_where_the_search_fitted_it():
     tables = made_up(False)
     tables["clustering"]["space"] = tables["clustering"]["space"].replace("centred", "tsne")
-    way = {"view": "tsne", "method": "kmeans", "clusters": 1, "definition": "matched", "width": 768, "seed": 0}
+    way = {"space": "tsne", "method": "kmeans", "clusters": 1, "definition": "matched", "width": 768, "seed": 0}
     found = [way | {"split": "validation", "f1": 0.97}, way | {"split": "subset", "f1": 0.99, "method": "ward"}]
-    tables["search"] = pd.DataFrame(found)
-    highest = judge.quantities(tables).query("space == 'tsne@peak'").set_index("claim")["value"]
+    tables["alternatives"] = pd.DataFrame(found)
+    highest = (
+        judge.quantities(tables)
+        .query("space == 'tsne' and at == 'peak' and model == 'trained'")
+        .set_index("claim")["value"]
+    )
     assert highest["task_validation"] == 0.97
     assert highest["task_subset"] < 0.95, "another way than the paper's does not count"

@@ -1,0 +1,94 @@
+"""What is done to hidden states before they are clustered, none of it with labels: the spaces.
+
+`raw` states are as they are, `tsne` is the paper's optional preprocessing (Table 5), `centred` states are less the
+mean state of their input. The others are further ones that a reader may think of (`alternatives`).
+"""
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.preprocessing import StandardScaler, normalize
+
+from helpers.settings import TsneSettings
+
+
+def same_distances(points: np.ndarray) -> np.ndarray:
+    """The points (N, D) turned into (N, min(N, D)) coordinates with the same distances, exactly.
+
+    N points span at most N dimensions, whatever D is: the triangular factor of a QR decomposition is
+    a rotation of them, and KMeans sees only distances.
+    """
+    n, d = points.shape
+    return np.linalg.qr(points.T, mode="r").T if d > n else points
+
+
+def input_centred(states: np.ndarray, inputs) -> np.ndarray:
+    """States (..., K, D) less the mean state of their input among these states.
+
+    Args:
+        inputs: (K,) the input of each, as numbers or words. Of use where inputs occur under several tasks.
+    """
+    groups, names = pd.factorize(np.asarray(inputs))
+    one_hot = (groups == np.arange(len(names))[:, None]).astype(states.dtype)  # (inputs, K)
+    means = one_hot @ states / one_hot.sum(1)[:, None]  # (..., inputs, D)
+    return states - means[..., groups, :]
+
+
+def layer_normed(states: np.ndarray) -> np.ndarray:
+    """Each state of (..., D) shifted and scaled to mean 0 and variance 1; a constant one becomes 0."""
+    spread = states.std(-1, keepdims=True)
+    return (states - states.mean(-1, keepdims=True)) / np.where(spread > 0, spread, 1)
+
+
+def tsne(points: np.ndarray, settings: TsneSettings, seed: int) -> np.ndarray:
+    """t-SNE (N, D) -> (N, components) with the settings of Table 5.
+
+    Raises:
+        ValueError: perplexity is not below the number of points.
+    """
+    if settings.perplexity >= len(points):
+        raise ValueError(f"tsne.perplexity={settings.perplexity:g} must be below the {len(points)} points; lower it")
+    reduced = same_distances(points - points.mean(0))
+    if settings.initialization_method == "pca" and np.ptp(reduced, axis=0).max() == 0:
+        return np.zeros((len(points), settings.number_of_components), dtype=np.float32)
+    model = TSNE(
+        n_components=settings.number_of_components,
+        perplexity=settings.perplexity,
+        max_iter=settings.number_of_iterations,
+        metric=settings.metric,
+        init=settings.initialization_method,
+        random_state=seed,
+        n_jobs=1,
+    )
+    return model.fit_transform(reduced.astype(np.float32))
+
+
+def all_of(states: np.ndarray, centred: np.ndarray, settings: TsneSettings, seed: int) -> dict[str, np.ndarray]:
+    """Every space that one may think of.
+
+    Args:
+        states: (N, D).
+        centred: (N, D) the same less their input's mean; not made of `states` alone, to compare with.
+        settings, seed: of t-SNE.
+
+    Returns:
+        name -> (N, at most N); `raw` and what is made of it, then `centred`.
+    """
+    embedded = tsne(states, settings, seed)
+    states = states.astype(float)  # rounding must not decide which of two points KMeans draws
+    points = same_distances(states)
+    components = PCA(min(len(points), points.shape[1])).fit_transform(points)
+    last = components.shape[1] - 1
+    found = {
+        "raw": points,
+        "tsne": embedded,
+        "layer_normed": layer_normed(states),
+        "unit_length": normalize(states),
+        "standardised": StandardScaler().fit_transform(states),
+        "whitened": PCA(min(50, *points.shape), whiten=True).fit_transform(points),
+        "without_first_2": components[:, min(2, last) :],
+        "without_first_10": components[:, min(10, last) :],
+        "centred": centred.astype(float),
+    }
+    return {name: same_distances(space) for name, space in found.items()}

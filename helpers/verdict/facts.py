@@ -1,0 +1,220 @@
+"""Numbers that README and report say in sentences, looked up in the committed tables; the sentences are templates."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from helpers import store
+from helpers.analysis import alternatives
+from helpers.tables import LABELS, SCORES
+from helpers.verdict import judge
+from helpers.verdict.judge import UNTESTED, WIDTHS
+
+
+def counts(claims: pd.DataFrame) -> dict[str, int]:
+    """How many of the paper's statements have each verdict, and how many of the untested were measured (undecided).
+
+    Args:
+        claims: rows of claims.csv.
+    """
+    rows = judge.of_paper(claims)
+    undecided = rows["verdict"].eq(UNTESTED) & rows["seeds"].gt(0)
+    return rows["verdict"].value_counts().to_dict() | {"undecided": int(undecided.sum())}
+
+
+def counts_by_width(claims: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """`counts` at the paper's own widths and about its models ("paper"), and at each further width."""
+    own = claims["width"].isna() | claims["width"].isin(WIDTHS)
+    found = {"paper": counts(claims[own])}
+    for width in claims.loc[~own, "width"].unique():
+        found[str(width)] = counts(claims[(claims["width"] == width).fillna(False)])
+    return found
+
+
+def course(scores: pd.DataFrame, space: str, label: str = "task", split: str = "validation") -> dict[str, float]:
+    """F1 of the best layer above 0 of one run: untrained, at its highest and at the end.
+
+    Args:
+        scores: clustering.csv of one run.
+
+    Returns:
+        start, highest, epoch (of the highest), end.
+    """
+    at = (scores["space"] == space) & (scores["label"] == label) & (scores["split"] == split)
+    best = scores[at & (scores["layer"] > 0)].groupby("epoch")["f1"].max()
+    return {"start": best.iloc[0], "highest": best.max(), "epoch": int(best.idxmax()), "end": best.iloc[-1]}
+
+
+def neighbours(table: pd.DataFrame, k: int = 10) -> dict[str, float]:
+    """Share of the k nearest with the same task, best layer: untrained and at the end, from neighbours.csv."""
+    share = table[table["k"] == k].groupby("epoch")["same_task"].max()
+    return {"start": share.iloc[0], "end": share.iloc[-1]}
+
+
+def hard_examples(table: pd.DataFrame) -> dict[str, float]:
+    """Hard examples at the last epoch in raw states, best layer each, from hard.csv."""
+    end = table["epoch"].max()
+    raw = table[(table["epoch"] == end) & (table["layer"] > 0) & (table["space"] == "raw")]
+    return {"accuracy": raw["accuracy_hard"].iloc[0], "epoch": int(end)} | {
+        name: raw[name].max() for name in ("pairs_separated", "nearer_own_task")
+    }
+
+
+def interventions(table: pd.DataFrame) -> dict[str, float]:
+    """Shares of answers that follow a moved state, at the layer below the last where each is highest.
+
+    At the last layer the answer is read off the state itself.
+
+    Args:
+        table: interventions.csv of one run.
+
+    Returns:
+        task, task_layer, mean, mean_layer (moved to the other task's mean for this input), random (as far, there).
+    """
+    wide = table.pivot(index="layer", columns="direction", values="became_other").iloc[:-1]
+    layer = int(wide["task_and_input"].idxmax())
+    return {
+        "task": wide["task"].max(),
+        "task_layer": int(wide["task"].idxmax()),
+        "mean": wide.loc[layer, "task_and_input"],
+        "mean_layer": layer,
+        "random": wide.loc[layer, "random"],
+    }
+
+
+def searched(profile: pd.DataFrame, grids: pd.DataFrame | None) -> dict:
+    """The highest matched F1 by task that any other way of clustering gives, over every run that was searched.
+
+    Input-centred states, more clusters and other F1s are left out, and so are shuffled outputs, where there is nothing
+    to learn.
+
+    Args:
+        profile: alternatives.csv.
+        grids: alternatives_grids.csv, if there.
+
+    Returns:
+        runs, ways; and of each split: best (the row), as_paper (KMeans on raw or t-SNE states), whole and
+        whole_as_paper (the same, of runs with the loss on whole sequences).
+    """
+    found = [profile.assign(run="of this profile", grid="", variant="")]
+    found = pd.concat([*found, *([grids] if grids is not None else [])], ignore_index=True)
+    variant = found["variant"].astype(str)
+    found["outputs"] = (found["grid"] == "outputs") | variant.str.contains("loss_on=outputs")
+    plain = (found["space"] != "centred") & (found["clusters"] == 1) & (found["definition"] == "matched")
+    found["as_paper"] = found["space"].isin(("raw", "tsne")) & (found["method"] == "kmeans")
+    found = found[plain & ~variant.str.contains("shuffled_outputs")]
+    result = {
+        "runs": len(found.drop_duplicates(["run", "width", "seed"])),
+        "ways": len(found.drop_duplicates(list(alternatives.PAPER))),
+    }
+    for split, part in found.groupby("split"):
+        whole = part[~part["outputs"]]
+        result[split] = {
+            "best": part.loc[part["f1"].idxmax()].to_dict(),
+            "as_paper": part[part["as_paper"]]["f1"].max(),
+            "whole": whole["f1"].max(),
+            "whole_as_paper": whole[whole["as_paper"]]["f1"].max(),
+        }
+    return result
+
+
+def varied(multiverse: pd.DataFrame, claims: tuple[str, ...]) -> dict:
+    """What one change to what the paper leaves open can do at most to a claim's quantity, raw states, last epoch.
+
+    Args:
+        multiverse: multiverse.csv.
+        claims: keys of the claims.
+
+    Returns:
+        variants (how many), width, and of each claim: default, highest, variant. Shuffled outputs, a control, are left
+        out.
+    """
+    runs = multiverse[(multiverse["space"] == "raw") & (multiverse["at"] == "end") & (multiverse["model"] == "trained")]
+    runs = runs[~runs["variant"].str.contains("shuffled_outputs")]
+    values = runs.pivot(index="variant", columns="claim", values="value")
+    found = {"variants": len(values) - 1, "width": int(runs["width"].iloc[0])}
+    for key in claims:
+        column = values[key]
+        found[key] = {"default": column["default"], "highest": column.max(), "variant": column.idxmax()}
+    return found
+
+
+def runs_behind(claims: pd.DataFrame, grids: dict) -> dict:
+    """How many runs of each width decide, and what they took.
+
+    Args:
+        claims: claims.csv.
+        grids: verdict.json; empty without it.
+
+    Returns:
+        widths: (width, seeds, epochs or None) each; runs, hours of one worker's training, commits.
+    """
+    seeds = claims.groupby("width", sort=False)["seeds"].max()
+    epochs = grids.get("seeds", {"epochs": {}})["epochs"]  # another grid may have gone further at the same width
+    hours = {run: h for g in grids.values() for run, h in g["hours"].items()}  # grids may share a run
+    return {
+        "widths": [(int(w), int(n), epochs.get(str(w))) for w, n in seeds.items() if n],
+        "runs": len(hours),
+        "hours": sum(hours.values()),
+        "commits": sorted({commit for g in grids.values() for commit in g["commits"]}),
+    }
+
+
+def table1(table: pd.DataFrame, models: tuple[str, ...]) -> list[dict]:
+    """Rows of Table 1, ours and the paper's: model, layer (None for the paper's), and scores by label."""
+    rows = []
+    for model in models:
+        one = table[table["model"] == model].set_index("label")
+        layer = one["layer"].iloc[0]
+        scores = {label: [one.loc[label, score] for score in SCORES] for label in LABELS}
+        rows.append({"model": model, "layer": None if pd.isna(layer) else int(layer), "scores": scores})
+    return rows
+
+
+def of_profile(tables: Path) -> dict:
+    """All of the above, and what made the tables.
+
+    Args:
+        tables: data/<profile>/tables.
+
+    Raises:
+        store.ArtefactError: a table is missing.
+    """
+
+    def read(name: str) -> pd.DataFrame:
+        path = tables / f"{name}.csv"
+        if not path.exists():
+            raise store.ArtefactError(f"{path} is missing; run make reproduce, and make verdict for the other runs")
+        return pd.read_csv(path)
+
+    def maybe(name: str) -> pd.DataFrame | None:
+        return read(name) if (tables / f"{name}.csv").exists() else None
+
+    made = store.read_json(tables / "provenance.json", "run make reproduce")
+    training, scores, claims = read("training").set_index("epoch"), read("clustering"), read("claims")
+    claims["width"] = claims["width"].astype("Int64")
+    starts = read("table1_restarts").query("label == 'task'")["f1"]
+    words = read("llm_layers").query("label == 'task' and space == 'raw' and layer == 0")["f1"]
+    accuracy, variants = training["accuracy_validation"], maybe("multiverse")
+    return {
+        "commits": sorted({facts["commit"] for facts in made.values()}),
+        "minutes": sum(facts["longest_seconds"] for facts in made.values()) / 60,
+        "seeds": next(iter(made.values()))["seeds"],
+        "claims": claims,
+        "claims_outputs": maybe("claims_outputs"),
+        "counts": counts_by_width(claims),
+        "behind": runs_behind(claims, store.known_json(tables / "verdict.json") or {}),
+        "accuracy": {"highest": accuracy.max(), "epoch": int(accuracy.idxmax()), "epochs": int(scores["epoch"].max())},
+        "task": {space: course(scores, space) for space in ("raw", "tsne", "centred")},
+        "mapping": course(scores, "raw", "distribution_mapping"),
+        "neighbours": neighbours(read("neighbours")),
+        "hard": hard_examples(read("hard")),
+        "interventions": interventions(read("interventions")),
+        "searched": searched(read("alternatives"), maybe("alternatives_grids")),
+        "starts": {"lowest": starts.min(), "highest": starts.max(), "median": starts.median()},
+        "words_alone": words.max(),
+        "varied": None if variants is None else varied(variants, ("task_subset", "task_validation", "hard_separate")),
+        "table1": table1(read("table1"), ("gemma-3-270m", "LLaMa-7B")),
+        "bench": read("bench").dropna(subset="ratio").to_dict("records"),
+        "bench_commit": store.read_json(tables / "bench.json", "run make bench")["commit"],
+    }
