@@ -1,12 +1,28 @@
-import difflib
 import itertools
 import json
+import re
+import unicodedata
+from collections import Counter
 
+import pandas as pd
 import pytest
+from rapidfuzz import fuzz
 
 from helpers.pretrained import natural
 
 TASKS = natural.load()
+EACH = pytest.mark.parametrize("task", TASKS, ids=lambda t: t.name)
+
+
+def words(line):
+    """The words of a line in lower case, without punctuation; a hyphen or an apostrophe parts two."""
+    return re.findall(r"[^\W\d_]+", line.casefold())
+
+
+def differing(pairs):
+    """For each pair, whether its input has another answer under another task of its category."""
+    answers = pairs.groupby(["category", "input"])["output"].nunique()
+    return pairs.set_index(["category", "input"]).index.map(answers).to_numpy() > 1
 
 
 def test_the_sixteen_tasks_of_table_7_in_three_categories():
@@ -26,12 +42,14 @@ def test_the_sixteen_tasks_of_table_7_in_three_categories():
     }
 
 
-@pytest.mark.parametrize("task", TASKS, ids=lambda t: t.name)
+@EACH
 def test_pairs(task):
-    assert len(task.pairs) >= 30
+    assert len(task.pairs) >= 50
+    assert len({x.casefold() for x in task.pairs}) == len(task.pairs)
     for x, y in task.pairs.items():
-        assert x.isalpha(), x
+        assert x.isalpha(), x  # so one word
         assert y.isalpha(), y
+        assert unicodedata.is_normalized("NFC", x + y), x
         assert x.casefold() != y.casefold()
         if task.category != "knowledge":
             assert x.islower(), x
@@ -44,30 +62,133 @@ def test_pairs(task):
     assert most <= (0.4 if task.name in ("religion", "location_to_continent") else 0.25)
 
 
-@pytest.mark.parametrize("task", TASKS, ids=lambda t: t.name)
-def test_instructions_are_written_one_by_one(task):
-    """Not filled templates: no two lines alike, openings that differ, short and long, many first words."""
-    lines = [line.casefold() for line in task.instructions]
-    assert len(lines) == 55
+@EACH
+def test_files_are_one_entry_a_line_without_stray_space(task):
+    base = natural.FOLDER / task.category
+    for path in (base / f"{task.name}.json", base / f"{task.name}.instructions.txt"):
+        text = path.read_bytes().decode("utf-8")
+        assert not text.startswith("\ufeff")
+        assert text.endswith("\n")
+        assert unicodedata.is_normalized("NFC", text)
+        assert all(line == line.rstrip() and line for line in text.splitlines()), path
+        assert "\t" not in text
+        assert "  " not in text
+        assert "\r" not in text
+    assert len((base / f"{task.name}.json").read_text().splitlines()) == len(task.pairs) + 2
+
+
+def test_every_task_has_inputs_that_mean_something_else_under_another_task():
+    """A twin whose answer differs shows whether the instruction is heeded; one whose answer agrees shows nothing."""
+    rows = [(t.category, t.name, x, y) for t in TASKS for x, y in t.pairs.items()]
+    pairs = pd.DataFrame(rows, columns=["category", "task", "input", "output"])
+    shared = pairs.groupby(["category", "input"])["task"].transform("size") > 1
+    assert differing(pairs)[shared].all(), "an input whose answers all agree"
+    counted = pairs[differing(pairs)].groupby(["category", "task"]).size()
+    assert len(counted) == 16
+    assert counted.min() >= 25
+    total = counted.groupby("category").sum()
+    assert total["knowledge"] >= 220
+    assert total["linguistic"] >= 320
+    assert total["translation"] >= 285
+
+
+def test_the_default_draw_keeps_such_twins_in_every_task():
+    drawn = natural.draw(TASKS).drop_duplicates("mapping")
+    counted = drawn[differing(drawn)].groupby(["category", "task"]).size()
+    assert len(counted) == 16
+    assert counted.min() >= 3
+    least = {"knowledge": 25, "linguistic": 40, "translation": 40}  # of 40, 60 and 60
+    for category, total in counted.groupby("category").sum().items():
+        assert total >= least[category], category
+
+
+@EACH
+def test_instructions_are_55_and_no_two_nearly_alike(task):
+    lines = [words(line) for line in task.instructions]
+    assert len(lines) == len({tuple(line) for line in lines}) == 55
     for a, b in itertools.combinations(lines, 2):
-        assert difflib.SequenceMatcher(None, a, b).ratio() <= 0.75, (a, b)
-    words = [line.split() for line in lines]
-    first = [w[0].strip(",.:;!?") for w in words]
-    assert len({tuple(w[:4]) for w in words}) == 55
-    assert len(set(first)) >= 30
-    assert max(first.count(w) for w in first) <= 5
-    lengths = sorted(map(len, words))
-    assert lengths[5] <= 6
-    assert lengths[-6] >= 20
+        one, other = " ".join(a), " ".join(b)
+        assert fuzz.ratio(one, other) <= 82, (one, other)
+        assert fuzz.token_sort_ratio(one, other) <= 85, (one, other)
+        assert len({*a} & {*b}) / len({*a} | {*b}) <= 2 / 3, (one, other)
 
 
-def test_no_instruction_serves_two_tasks_and_none_gives_a_pair_away():
-    everything = [line.casefold() for t in TASKS for line in t.instructions]
+@EACH
+def test_instructions_begin_in_many_ways_and_are_short_and_long(task):
+    lines = [line.casefold().split() for line in task.instructions]
+    assert len({tuple(line[:4]) for line in lines}) == 55
+    first = Counter(line[0].strip(",.:;!?'") for line in lines)
+    assert len(first) >= 45
+    assert max(first.values()) <= 3
+    lengths = sorted(map(len, lines))
+    assert lengths[5] <= 7
+    assert lengths[-6] >= 15
+    assert lengths[-1] <= 30
+
+
+def test_no_instruction_serves_two_tasks():
+    everything = [tuple(words(line)) for t in TASKS for line in t.instructions]
     assert len(set(everything)) == len(everything)
-    for task in TASKS:
-        for line in task.instructions:
-            words = set(line.replace(",", " ").replace(".", " ").split())
-            assert not any(x in words and y in words for x, y in task.pairs.items()), line
+
+
+@EACH
+def test_no_instruction_holds_an_input_or_an_output_of_its_task(task):
+    known = {word.casefold() for pair in task.pairs.items() for word in pair}
+    for line in task.instructions:
+        assert not known.intersection(words(line)), line
+
+
+RELIGIONS = """christianity christian islam muslim hinduism hindu buddhism buddhist sikhism sikh judaism jewish taoism
+    taoist jainism jain shinto zoroastrianism zoroastrian confucianism paganism atheism catholic protestant orthodox"""
+CONTINENTS = "africa african america american antarctica asia asian australia europe european oceania oceanian eurasia"
+
+
+@EACH
+def test_no_instruction_lists_answers_or_gives_an_example(task):
+    for line in task.instructions:
+        assert not set(words(line)) & {*RELIGIONS.split(), *CONTINENTS.split()}, line
+        assert not re.search(r"\d", line), line
+        assert not re.search(r"\b(for example|for instance|e\.g\.|and so on|etc)\b", line, re.IGNORECASE), line
+        assert line.isprintable()
+        assert line.isascii(), line  # straight quotes, no words of another language
+        assert line.count("'") % 2 == 0 or re.search(r"[a-z]'[a-z]", line), line
+        assert line[0].isupper(), line
+
+
+# Words for kinds of input that leave out some inputs of a task, and for facts that are false of some.
+LEAVES_OUT = {
+    "translation": """noun verb adjective adverb pronoun preposition conjunction object action quality person animal
+        food infinitive masculine feminine gender plural singular thing things picture""",
+    "antonyms": "noun verb adverb colour size person thing object quality scale degree",
+    "singular_to_plural": "person people thing things item items object objects animal animals countable count verb",
+    "plural_to_singular": "person people thing things item items object objects animal animals countable count verb",
+    "present_to_gerund": "base infinitive regular irregular activity hobby action intransitive transitive stem",
+    "present_to_past_simple": "base infinitive regular irregular action ed stem",
+    "present_to_past_perfect": "base infinitive regular irregular action ed en stem",
+    "country_to_capital": """president king queen monarch republic kingdom parliament largest biggest island coast
+        continent""",
+    "location_to_continent": """city cities town country countries nation state river mountain peak desert island region
+        capital address land landmass soil street population""",
+    "religion": """city cities country countries nation land island king poet poets saint saints prophet thinker ruler
+        believer believers founder majority composer man woman he she his her holy sacred worship pray monk priest""",
+    "person_to_language": """surname writer ruler scientist poet painter politician composer king man woman he she
+        his her historical ancient dead late alive celebrity""",
+}
+
+
+@EACH
+def test_no_instruction_names_a_kind_that_leaves_out_inputs(task):
+    kinds = {*LEAVES_OUT["translation" if task.category == "translation" else task.name].split()}
+    for line in task.instructions:
+        assert not kinds.intersection(words(line)), line
+
+
+@pytest.mark.parametrize("task", [t for t in TASKS if t.category == "translation"], ids=lambda t: t.name)
+def test_translations_name_both_languages(task):
+    """Many inputs are words of several languages, so 'in French, please' would not say which is meant."""
+    for line in task.instructions:
+        for language in task.name.split("_to_"):
+            assert language in line.casefold() or f"{language}s" in line.casefold(), line
 
 
 def test_the_default_draw_is_table_2s_and_repeats():
