@@ -134,9 +134,8 @@ def test_clusters_that_were_there_at_an_earlier_epoch_are_a_condition():
 
 def test_an_interval_on_both_sides_of_the_rule_is_undecided():
     table = measured(True)
-    chosen = (table["claim"] == "task_subset") & (table["space"] == "raw")
-    table.loc[chosen, "value"] = [0.7, 1.0, 0.8, 1.0]
-    table = table[(table["claim"] == "task_subset") & (table["space"] == "raw")]
+    table = table.query("claim == 'task_subset' and space == 'raw' and at == 'end' and model == 'trained'")
+    table = table.assign(value=[0.7, 1.0, 0.8, 1.0])
     row = judge.judge(table, (768,)).set_index("claim").loc["task_subset"]
     assert row["verdict"] == UNTESTED
     assert "both sides" in row["condition"]
