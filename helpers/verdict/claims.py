@@ -327,6 +327,13 @@ def _moved(tables: Tables, _space: str, _at: str) -> float:
     return float((wide["task"] - wide["random"]).max())
 
 
+def _inside(label: str, split: str, statement: str) -> Claim:
+    """That instances cluster by a finer label than the task."""
+    key, on = (label, "training subset") if split == "subset" else (f"{label}_{split}", "validation set")
+    quantity = f"F1 on the {on}, best layer"
+    return Claim(key, statement, "3.2, Fig. 1", quantity, "high", Rule(above=0.8), _score(label, split), untrained=True)
+
+
 NO_SPACE = (ANY,)
 CLAIMS = (
     Claim("task_subset", "Late in training, hidden states of the training subset cluster by task", "3.2, Fig. 1a",
@@ -359,18 +366,10 @@ CLAIMS = (
           "share of hard instances in another cluster than their original, layer with the highest F1 by task",
           "most (from F1 over 0.9)", Rule(above=0.5), _hard_apart,
           conditions=(*WHEN_CENTRED, Condition(BY_DISTANCE, "raw", claim="hard_nearer")), untrained=True),
-    Claim("distribution", "Instances of the training subset cluster by distribution", "3.2, Fig. 1",
-          "F1 on the training subset, best layer", "high", Rule(above=0.8), _score("distribution", "subset"),
-          untrained=True),
-    Claim("distribution_mapping", "Those of the training subset cluster by distribution and mapping", "3.2, Fig. 1",
-          "F1 on the training subset, best layer", "high", Rule(above=0.8),
-          _score("distribution_mapping", "subset"), untrained=True),
-    Claim("distribution_validation", "Unseen instances, too, cluster by distribution", "3.2, Fig. 1",
-          "F1 on the validation set, best layer", "high", Rule(above=0.8), _score("distribution", "validation"),
-          untrained=True),
-    Claim("distribution_mapping_validation", "And by distribution and mapping", "3.2, Fig. 1",
-          "F1 on the validation set, best layer", "high", Rule(above=0.8),
-          _score("distribution_mapping", "validation"), untrained=True),
+    _inside("distribution", "subset", "Instances of the training subset cluster by distribution"),
+    _inside("distribution_mapping", "subset", "Those of the training subset cluster by distribution and mapping"),
+    _inside("distribution", "validation", "Unseen instances, too, cluster by distribution"),
+    _inside("distribution_mapping", "validation", "And by distribution and mapping"),
     Claim("accuracy_late", "Accuracy stays near zero at first while the loss already falls", "3.1, Fig. 2",
           "validation accuracy when the loss has made a third of its way", "near 0", Rule(below=0.1),
           _early_accuracy, NO_SPACE, (), late=False),
