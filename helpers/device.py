@@ -1,9 +1,11 @@
 """Where and in which precision to compute: chosen once, with a printable reason."""
 
+import contextlib
 import ctypes
 import os
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -58,6 +60,16 @@ def _cpu_has_fast_bfloat16() -> bool:
     if platform.machine() in ("x86_64", "AMD64"):
         return bool(check and check())
     return False  # measured on x86 only; training.precision=bfloat16 insists
+
+
+def processor() -> dict[str, str]:
+    """This machine's processor and the widest instructions that torch uses on it: cpu, instructions."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    bfloat16 = " with bfloat16" if _cpu_has_fast_bfloat16() else ""
+    return {"cpu": f"{name}, {cores()} cores", "instructions": torch.backends.cpu.get_cpu_capability() + bfloat16}
 
 
 def keep_freed_memory() -> None:

@@ -34,7 +34,7 @@ TABLES = {
     "llm_neighbours": "model revision layer k same_task same_category accuracy",
     "llm_solved": "model revision category task solved",
     "latency": "points plots action milliseconds slowest",
-    "bench": "name ours baseline baseline_name ratio unit",
+    "bench": "name ours baseline baseline_name ratio unit cpu instructions commit",
 }
 
 # What a figure of the paper shows, and the width of its model -> its number.

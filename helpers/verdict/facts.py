@@ -216,5 +216,4 @@ def of_profile(tables: Path) -> dict:
         "varied": None if variants is None else varied(variants, ("task_subset", "task_validation", "hard_separate")),
         "table1": table1(read("table1"), ("gemma-3-270m", "LLaMa-7B")),
         "bench": read("bench").dropna(subset="ratio").to_dict("records"),
-        "bench_commit": store.read_json(tables / "bench.json", "run make bench")["commit"],
     }
