@@ -23,11 +23,12 @@ WIDTHS = (768, 32, 2048)  # the paper's models
 EVERY = {claim.key: claim for claim in (*CLAIMS, *OURS)}
 
 
-def quantities(tables: Tables, early: bool = False) -> pd.DataFrame:
+def quantities(tables: Tables, claims: tuple[Claim, ...] = (*CLAIMS, *OURS), early: bool = False) -> pd.DataFrame:
     """Every claim's quantity on every run of some tables.
 
     Args:
         tables: of notebooks 02 to 04, of controls and of interventions, with columns width and seed.
+        claims: whose quantities to measure.
         early: measure what is said of late training on shorter runs as well: for a look, not for a verdict.
 
     Returns:
@@ -39,15 +40,15 @@ def quantities(tables: Tables, early: bool = False) -> pd.DataFrame:
     for place, _ in tables["training"].groupby(by, sort=False):
         one = {n: t[(t[by] == pd.Series(place, by)).all(axis=1)] for n, t in tables.items() if set(by) <= set(t)}
         known = dict(zip(by, place, strict=True))
-        rows += [known | row for row in _of_run(one, early or late(one))]
+        rows += [known | row for row in _of_run(one, claims, early or late(one))]
     return pd.DataFrame(rows, columns=[*by, "claim", "space", "at", "model", "value"])
 
 
-def _of_run(tables: Tables, is_late: bool) -> list[dict]:
+def _of_run(tables: Tables, claims: tuple[Claim, ...], is_late: bool) -> list[dict]:
     """The quantities of one run, as rows."""
     start = {n: t[t["epoch"] == 0] for n, t in tables.items() if "epoch" in t and n != "alternatives"}
     rows = []
-    for claim in EVERY.values():
+    for claim in claims:
         for space, at in claim.places:
             if not is_late and claim.late and at == END:
                 continue
