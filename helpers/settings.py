@@ -258,10 +258,10 @@ class Settings(_Section):
                 f"{self.training.neighbours}, the number recorded during training; raise that one too"
             )
         smallest = min(self.data.validation_size, self.data.subset_size)
-        if "tsne" in self.clustering.spaces and self.tsne.perplexity >= smallest:
+        if "tsne" in self.clustering.spaces and self.tsne.perplexity >= smallest - 1:
             raise ValueError(
-                f"tsne.perplexity={self.tsne.perplexity:g} must be below the {smallest} states of the smaller "
-                "evaluation set"
+                f"tsne.perplexity={self.tsne.perplexity:g} must be below {smallest - 1}, one less than the states of "
+                "the smaller evaluation set"
             )
 
     def run(self, width: int, seed: int) -> "RunSettings":

@@ -135,7 +135,7 @@ def test_overrides_are_applied_and_typed():
         ("seeds=1,1", ["seeds=[1, 1]", "different"]),
         ("widths=[]", ["widths=[]"]),
         ("training.stop_epoch=900", ["stop_epoch=900", "200 epochs"]),
-        ("tsne.perplexity=400", ["tsne.perplexity=400", "180"]),
+        ("tsne.perplexity=400", ["tsne.perplexity=400", "179"]),
         ("probe.template=hello", ["probe.template='hello'", "{instruction}"]),
         ("'seed=1", ["cannot read", "no closing quotation"]),
         ("data.metacharacters=group,foo", ["data.metacharacters='foo'", "'group'"]),

@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score
 from sklearn.metrics.cluster import contingency_matrix, pair_confusion_matrix
 from threadpoolctl import threadpool_limits
 
-from helpers.analysis import clustering, spaces
+from helpers.analysis import clustering, spaces, tsne
 from helpers.device import cores
 from helpers.gpt.runs import Run
 from helpers.settings import ClusteringSettings, TsneSettings
@@ -47,6 +47,7 @@ def of_run(
     """
     layers = range(1, run.record(run.logged_epochs[-1]).states("validation").shape[0])
     places = [(epoch, split, n) for epoch in epochs(run, scores) for split in SPLITS for n in layers]
+    tsne.warm_up()
     work = [delayed(_of_layer)(run, *place, settings, tsne_settings) for place in places]
     rows = [row for rows in Parallel(n_jobs=jobs or cores(), inner_max_num_threads=1)(work) for row in rows]
     table = pd.DataFrame(rows)

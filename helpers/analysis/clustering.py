@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from helpers import fingerprint, store
-from helpers.analysis import spaces
+from helpers.analysis import spaces, tsne
 from helpers.device import cores
 from helpers.gpt.records import EpochRecord
 from helpers.gpt.runs import Run
@@ -169,12 +169,14 @@ def analyse(
     """
     logged = run.logged_epochs
     with_tsne = set(tsne_epochs(logged, tsne_settings.epochs)) if "tsne" in clustering.spaces else set()
-    code = fingerprint.of_code("analysis.clustering", "analysis.spaces")
+    code = fingerprint.of_code("analysis.clustering", "analysis.spaces", "analysis.tsne")
     key = digest([clustering.model_dump(mode="json"), tsne_settings.model_dump(mode="json", exclude={"epochs"}), code])
     folder = run.folder / "clustering" / key
     paths = {e: folder / f"{e:04d}{'-tsne' if e in with_tsne else ''}.json" for e in logged}
     found = {e: store.known_json(path) for e, path in paths.items()}
     missing = sorted((e for e in logged if found[e] is None), key=lambda e: (e not in with_tsne, e))
+    if with_tsne and missing:
+        tsne.warm_up()
     work = (delayed(_analyse_epoch)(run, e, clustering, tsne_settings, e in with_tsne, paths[e]) for e in missing)
     done = Parallel(n_jobs=jobs or cores(), return_as="generator_unordered", inner_max_num_threads=1)(work)
     for _ in tqdm(done, total=len(missing), desc=f"clustering {run.name}", unit="epoch") if missing else done:

@@ -9,7 +9,7 @@ from helpers.settings import ClusteringSettings, NeighbourSettings, TsneSettings
 # Modules whose code the tables depend on, beside those of the run itself.
 CODE = tuple(
     f"analysis.{name}"
-    for name in ("alternatives", "clustering", "controls", "interventions", "measure", "neighbours", "spaces")
+    for name in ("alternatives", "clustering", "controls", "interventions", "measure", "neighbours", "spaces", "tsne")
 )
 
 

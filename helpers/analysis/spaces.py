@@ -7,9 +7,9 @@ mean state of their input. The others are further ones that a reader may think o
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler, normalize
 
+from helpers.analysis import tsne as exact_tsne
 from helpers.settings import TsneSettings
 
 
@@ -45,23 +45,19 @@ def tsne(points: np.ndarray, settings: TsneSettings, seed: int) -> np.ndarray:
     """t-SNE (N, D) -> (N, components) with the settings of Table 5.
 
     Raises:
-        ValueError: perplexity is not below the number of points.
+        ValueError: perplexity is not below the number of points less one.
     """
-    if settings.perplexity >= len(points):
-        raise ValueError(f"tsne.perplexity={settings.perplexity:g} must be below the {len(points)} points; lower it")
-    reduced = same_distances(points - points.mean(0))
-    if settings.initialization_method == "pca" and np.ptp(reduced, axis=0).max() == 0:
-        return np.zeros((len(points), settings.number_of_components), dtype=np.float32)
-    model = TSNE(
-        n_components=settings.number_of_components,
-        perplexity=settings.perplexity,
-        max_iter=settings.number_of_iterations,
-        metric=settings.metric,
-        init=settings.initialization_method,
-        random_state=seed,
-        n_jobs=1,
+    if settings.perplexity >= len(points) - 1:
+        most = f"{len(points) - 1}, one less than the points"
+        raise ValueError(f"tsne.perplexity={settings.perplexity:g} must be below {most}; lower it")
+    return exact_tsne.fit(
+        points,
+        settings.number_of_components,
+        settings.perplexity,
+        settings.number_of_iterations,
+        settings.initialization_method,
+        seed,
     )
-    return model.fit_transform(reduced.astype(np.float32))
 
 
 def all_of(states: np.ndarray, centred: np.ndarray, settings: TsneSettings, seed: int) -> dict[str, np.ndarray]:
