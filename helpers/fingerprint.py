@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-# Settings count by their values, and how files are written does not change what is in them.
-NOT_COUNTED = {"settings", "store", "fingerprint"}
+# Settings count by their values; how files are written and how time is counted do not change what is in them.
+NOT_COUNTED = {"settings", "store", "fingerprint", "errors", "timing"}
 
 
 class FingerprintError(ImportError):

@@ -12,7 +12,7 @@ import pandas as pd
 from IPython.display import Image
 from matplotlib.figure import Figure
 
-from helpers import store
+from helpers import store, timing
 from helpers.settings import Settings, output_name, resolve
 from helpers.tables import TABLES
 
@@ -38,6 +38,7 @@ class Workspace:
     settings: Settings = field(init=False)
 
     def __post_init__(self) -> None:
+        timing.note_start()
         self.settings = resolve(self.profile, self.overrides)
         name = output_name(self.profile, self.overrides)
         self.data, self.figures = store.DATA / name, store.FIGURES / name
@@ -52,6 +53,10 @@ class Workspace:
 
     def save_figure(self, name: str, figure: Figure) -> Image:
         """Write a figure as figures/<profile>/<name>.svg and .png; returns the latter, drawn once, to show."""
+        with timing.timed("figures"):
+            return self._save_figure(name, figure)
+
+    def _save_figure(self, name: str, figure: Figure) -> Image:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once, not again for each of the files and for the notebook
         for suffix in ("svg", "png"):

@@ -13,7 +13,7 @@ from helpers import fingerprint
 # From the ground up. A module imports from its own room and from floors below it.
 FLOORS = (
     ("errors",),
-    ("settings", "store", "device", "tables", "fingerprint"),
+    ("settings", "store", "device", "tables", "fingerprint", "timing"),
     ("workspace", "figures", "task"),
     ("gpt",),
     ("analysis",),

@@ -15,6 +15,7 @@ from sklearn.metrics import f1_score
 from sklearn.metrics.cluster import contingency_matrix, pair_confusion_matrix
 from threadpoolctl import threadpool_limits
 
+from helpers import timing
 from helpers.analysis import clustering, spaces, tsne
 from helpers.device import cores
 from helpers.gpt.runs import Run
@@ -97,7 +98,7 @@ def _of_layer(run, epoch: int, split: str, layer: int, settings, tsne_settings) 
             {"split": split, **way, "epoch": epoch, "layer": layer, "f1": measure(truth, best), "chance": chance}
         )
 
-    with threadpool_limits(1):
+    with timing.timed("alternatives"), threadpool_limits(1):
         for space, points in spaces.all_of(raw, centred, tsne_settings, settings.seed).items():
             for method, found in methods(points, tasks, settings).items():
                 score(space, method, 1, "matched", found)

@@ -19,7 +19,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from helpers import fingerprint, store
+from helpers import fingerprint, store, timing
 from helpers.analysis import spaces, tsne
 from helpers.device import cores
 from helpers.gpt.records import EpochRecord
@@ -205,7 +205,8 @@ def _analyse_epoch(run, epoch: int, clustering, tsne_settings, with_tsne: bool, 
                 for space, points in found.items():
                     if space not in clustering.spaces:
                         continue
-                    rows, by_task = _scored(points, labels, clustering)
+                    with timing.timed("KMeans"):
+                        rows, by_task = _scored(points, labels, clustering)
                     tables["clustering"] += [place | {"space": space} | row for row in rows]
                     if split == "subset":
                         tables["hard"].append(_hard_row(place, space, points, by_task, frame, record))
@@ -220,7 +221,8 @@ def _spaces(run, record: EpochRecord, split, frame, clustering, tsne_settings, w
         # float64: rounding must not decide which of two points KMeans draws
         found = {n: spaces.same_distances(s[layer].astype(float)) for n, s in (("raw", raw), ("centred", centred))}
         if with_tsne:
-            found["tsne"] = spaces.tsne(raw[layer], tsne_settings, clustering.seed)
+            with timing.timed("t-SNE"):
+                found["tsne"] = spaces.tsne(raw[layer], tsne_settings, clustering.seed)
         yield layer, found
 
 

@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from helpers import timing
 from helpers.analysis import clustering, spaces
 from helpers.gpt.runs import Run
 from helpers.settings import ClusteringSettings
@@ -84,7 +85,7 @@ def of_states(run: Run, settings: ClusteringSettings) -> pd.DataFrame:
         width, seed, epoch, layer, split, control, value.
     """
     rows = []
-    with threadpool_limits(1):
+    with timing.timed("controls"), threadpool_limits(1):
         for epoch in sorted(set(epochs_of_interest(run).values())):
             record = run.record(epoch)
             for split in SPLITS:

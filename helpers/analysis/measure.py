@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from helpers import timing
 from helpers.analysis import alternatives, clustering, controls, interventions, neighbours
 from helpers.gpt.runs import Run
 from helpers.settings import ClusteringSettings, NeighbourSettings, TsneSettings
@@ -38,9 +39,14 @@ def beyond_the_paper(
     return {
         "surface": controls.surface(run.dataset, kmeans).assign(**run.point),
         "controls": controls.of_states(run, kmeans),
-        "interventions": interventions.moves(run),
+        "interventions": _moved(run),
         "alternatives": alternatives.of_run(run, scores, kmeans, tsne, jobs),
     }
+
+
+def _moved(run: Run) -> pd.DataFrame:
+    with timing.timed("interventions"):
+        return interventions.moves(run)
 
 
 def counted(near: NeighbourSettings) -> tuple[int, ...]:

@@ -16,13 +16,14 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from helpers import store
+from helpers import store, timing
 from helpers.device import Device, choose, keep_freed_memory
 from helpers.errors import Failed
 from helpers.gpt import batches, observe, records
 from helpers.gpt import model as gpt
 from helpers.gpt.runs import Run, open_run
 from helpers.settings import RunSettings
+from helpers.tables import SPLITS
 from helpers.task.synthetic import Dataset
 
 
@@ -106,25 +107,15 @@ class _Trainer:
     def epoch(self, epoch: int) -> dict:
         """One epoch (0: the untrained model is measured, not trained); returns its row of the history."""
         start = time.perf_counter()
-        loss, output_loss = self._pass(epoch)
+        with timing.timed("training"):
+            loss, output_loss = self._pass(epoch)
         if not math.isfinite(loss):
             raise TrainingError(
                 f"{self.run.name}: the loss diverged in epoch {epoch}; epochs up to {epoch - 1} are kept. "
                 f"Lower training.learning_rate={self.settings.learning_rate:g} or set training.precision=float32"
             )
-        logged = None
-        if self.settings.is_logged(epoch):
-            record = records.record(
-                self.model, self.run.rows, self.settings.neighbours, self.vocabulary_size, self.where, self.half
-            )
-            records.save_record(self.run.record_path(epoch), record)
-            logged = store.sha256(self.run.record_path(epoch))
-            seen = {"subset": record.subset, "validation": record.validation}
-        else:
-            seen = {
-                name: observe.observe(self.model, self.run.rows[name], self.where, self.half)
-                for name in ("subset", "validation")
-            }
+        with timing.timed("recording"):
+            seen, logged = self._observed(epoch)
         row = {
             "epoch": epoch,
             "loss": loss,
@@ -134,8 +125,19 @@ class _Trainer:
             "learning_rate": self._learning_rate(epoch * self.steps),
             "seconds": time.perf_counter() - start,
         }
-        self._save(epoch, row, logged)
+        with timing.timed("checkpoints"):
+            self._save(epoch, row, logged)
         return row
+
+    def _observed(self, epoch: int) -> tuple[dict[str, observe.Observation], str | None]:
+        """What the model does on both evaluation sets, and the hash of its record if the epoch is logged."""
+        rows = self.run.rows
+        if not self.settings.is_logged(epoch):
+            return {name: observe.observe(self.model, rows[name], self.where, self.half) for name in SPLITS}, None
+        kept = records.record(self.model, rows, self.settings.neighbours, self.vocabulary_size, self.where, self.half)
+        path = self.run.record_path(epoch)
+        records.save_record(path, kept)
+        return {name: getattr(kept, name) for name in SPLITS}, store.sha256(path)
 
     def _pass(self, epoch: int) -> tuple[float, float]:
         """Train for one epoch, or measure the loss at epoch 0; mean (loss, output loss) over its steps."""

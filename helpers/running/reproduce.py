@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers import fingerprint, store
+from helpers import fingerprint, store, timing
 from helpers.errors import exit_status
 from helpers.running import execute
 from helpers.settings import PROFILES, Settings, digest, output_name, resolve
@@ -94,25 +94,38 @@ def reproduce(profile: str, overrides: str = "", only: str | None = None, force:
             print(f"{stage}: up to date")
             continue
         manifest.unlink(missing_ok=True)
-        seconds = execute.run(
-            NOTEBOOKS / f"{stage}.ipynb",
-            folder / "notebooks" / f"{stage}.ipynb",
-            folder / "logs" / f"{stage}.log",
-            {"profile": profile, "overrides": overrides},
-            expected.get(stage),
-        )
+        facts = _run(stage, folder, {"profile": profile, "overrides": overrides}, expected.get(stage))
+        facts |= {"seeds": list(settings.seeds), **store.provenance()}
         outputs = store.read_json(folder / "notebooks" / f"{stage}.outputs.json", "run the notebook again")
-        facts = {"seconds": round(seconds, 1), "seeds": list(settings.seeds), **store.provenance()}
         hashes = {path: store.sha256(store.ROOT / path) for path in outputs}
         store.write_json(manifest, {"key": current[stage], "outputs": hashes, **facts})
         _note_provenance(folder, stage, facts)
-        print(f"{stage}: done in {execute.clock(seconds)}", flush=True)
+        print(f"{stage}: done in {execute.clock(facts['seconds'])}{_in_words(facts['work'])}", flush=True)
         ran.append(stage)
     if only is None and (ran or not (folder / "report.html").exists()):
         from helpers.verdict import page  # takes seconds to import
 
         page.write(profile, overrides)
     return ran
+
+
+def _run(stage: str, folder: Path, parameters: dict, expected: float | None) -> dict:
+    """Run one notebook; seconds that it took, and seconds of each kind of work in all of its processes."""
+    with timing.collected(folder / "logs" / f"{stage}.work") as work:
+        seconds = execute.run(
+            NOTEBOOKS / f"{stage}.ipynb",
+            folder / "notebooks" / f"{stage}.ipynb",
+            folder / "logs" / f"{stage}.log",
+            parameters,
+            expected,
+        )
+    return {"seconds": round(seconds, 1), "work": {kind: round(s, 1) for kind, s in work.items()}}
+
+
+def _in_words(work: dict[str, float]) -> str:
+    """Kinds of work that took a second or more, the longest first."""
+    most = sorted(((s, kind) for kind, s in work.items() if s >= 1), reverse=True)
+    return f" ({', '.join(f'{kind} {execute.clock(s)}' for s, kind in most)})" if most else ""
 
 
 def _wanted(only: str | None) -> list[str]:
@@ -138,9 +151,12 @@ def _note_provenance(folder: Path, stage: str, facts: dict) -> None:
     path = folder / "tables" / "provenance.json"
     known = store.read_json(path, "") if path.exists() else {}
     # A notebook that finds its run trained is quick; the longest time says what a fresh one takes.
-    before = known.get(stage, {"seconds": 0})
-    longest = max(facts["seconds"], before.get("longest_seconds", before["seconds"]))
-    store.write_json(path, known | {stage: facts | {"longest_seconds": longest}})
+    before = known.get(stage, {})
+    if facts["seconds"] >= before.get("longest_seconds", 0):
+        longest = {"longest_seconds": facts["seconds"], "longest_work": facts["work"]}
+    else:
+        longest = {name: before[name] for name in ("longest_seconds", "longest_work") if name in before}
+    store.write_json(path, known | {stage: facts | longest})
 
 
 def _expected(folder: Path, profile: str) -> dict[str, float]:
