@@ -76,6 +76,9 @@ class DataSettings(_Section):
     max_repeats: int = Field(2, ge=1)  # the upper bound of every quantifier; 2 keeps instructions near 14 symbols
     min_instruction_length: int = Field(3, ge=1)  # symbols; one or two could not identify a distribution
     max_instruction_length: int = Field(62, ge=1)  # symbols; with input and output, the model's 64 positions
+    # Which symbol of an instruction makes it a hard one: another for each instruction, or one word that signals the new
+    # task in all of them, as "secondary" does in the paper's example.
+    hard_replacement: Literal["instruction", "task"] = "instruction"
     # Controls. Neither changes which instructions and instances there are.
     shuffled_outputs: bool = False  # every training instance gets a random output: nothing is left to learn
     train_on_hard_examples: bool = True  # if not, hard instances are in the training subset alone
@@ -103,9 +106,16 @@ class ModelSettings(_Section):
     # none: 64, 1,024 and 4,096 at widths 32, 768 and 2,048 (Table 6's counts); twice the width elsewhere
     feedforward_dimension: int | None = Field(None, ge=1, title="feedforward network dimension")
     dropout: float = Field(0.2, ge=0, lt=1, title="dropout")
-    positions: int = Field(64, ge=3)  # Table 6: 55,296 parameters at width 32 need 64 of them
-    tied_embeddings: bool = True  # likewise
-    normalisation: Literal["pre", "post"] = "pre"  # GPT-2 normalises before each sub-layer; post is the older way
+    # What the paper leaves open; the defaults are GPT-2's. Table 6's counts fit learned positions with tied embeddings
+    # (55,296 parameters at width 32) and sinusoidal ones with an output layer and bias of its own (55,164).
+    positions: int = Field(64, ge=3)  # most symbols of an instance
+    position_embedding: Literal["learned", "sinusoidal"] = "learned"
+    tied_embeddings: bool = True  # the output layer is the token embedding
+    output_bias: bool = False
+    embedding_scale: float = Field(0.02, gt=0)  # standard deviation of initial token embeddings; torch's is 1
+    linear_init: Literal["gpt2", "torch"] = "gpt2"  # torch: as nn.TransformerEncoderLayer draws its weights
+    normalisation: Literal["pre", "post"] = "pre"  # before each sub-layer, or after it as in nn.TransformerEncoderLayer
+    activation: Literal["gelu", "relu"] = "gelu"
 
     @model_validator(mode="after")
     def _check(self) -> "ModelSettings":
@@ -136,7 +146,9 @@ class TrainingSettings(_Section):
     scheduler: Literal["cosine annealing"] = Field("cosine annealing", title="Scheduler")
 
     stop_epoch: int | None = Field(None, ge=1)  # stop here, on the same schedule; none: at number_of_epochs
-    instructions_per_step: int = Field(16, ge=1)  # 80 instances; the paper gives no batch size
+    batch_size: int = Field(80, ge=1)  # instances a step; the paper gives none
+    # whole instructions, each with all of its inputs in one row; or shuffled instances, as a plain data loader gives
+    batches: Literal["instructions", "instances"] = "instructions"
     weight_decay: float = Field(0.01, ge=0)  # AdamW's default in torch
     beta1: float = Field(0.9, ge=0, lt=1)  # likewise
     beta2: float = Field(0.999, ge=0, lt=1)  # likewise
@@ -246,6 +258,11 @@ class Settings(_Section):
 
     def _check_lengths(self) -> None:
         """What one section asks of the numbers of another."""
+        if self.training.batches == "instructions" and self.training.batch_size % self.data.mappings_per_task:
+            raise ValueError(
+                f"training.batch_size={self.training.batch_size} is not a multiple of data.mappings_per_task="
+                f"{self.data.mappings_per_task}, as batches of whole instructions need; set training.batches=instances"
+            )
         if self.data.max_instruction_length + 2 > self.model.positions:
             raise ValueError(
                 f"model.positions={self.model.positions} cannot hold data.max_instruction_length="

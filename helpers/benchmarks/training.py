@@ -41,9 +41,9 @@ def _our_instances_per_second() -> tuple[float, float, float, str]:
     run, where = laptop_run()
     trainer = train._Trainer(run, where)
     rows = run.rows["train"]
-    order = train.batches.epoch_order(len(rows), run.settings.training.instructions_per_step, 0, 1)[: STEPS + 2]
+    order = train.batches.epoch_order(rows, run.settings.training.batch_size, 0, 1)[: STEPS + 2]
     times, tokens = [], []
-    for i, part in enumerate(order):
+    for i, (part,) in enumerate(order):
         start = time.perf_counter()
         batch = rows.batch(part).to(where.device)
         trainer._step(batch, i)
@@ -56,12 +56,12 @@ def _our_instances_per_second() -> tuple[float, float, float, str]:
     dtype = getattr(torch, where.precision)
     a = torch.randn(4096, 4096, device=where.device, dtype=dtype)
     peak = 2 * 4096**3 / median_seconds(lambda: (a @ a, wait(where.device)), 5) / 1e9
-    return len(order[0]) * rows.inputs.shape[1] / seconds, achieved, peak, where.precision
+    return run.settings.training.batch_size / seconds, achieved, peak, where.precision
 
 
 def _trainer_instances_per_second(precision: str) -> float:
     run, where = laptop_run()
-    size = run.settings.training.instructions_per_step * run.rows["train"].inputs.shape[1]
+    size = run.settings.training.batch_size
     clock = _Clock(where.device)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(

@@ -88,9 +88,16 @@ class Rows:
         """Number of instructions R."""
         return len(self.lengths)
 
-    def batch(self, rows: np.ndarray) -> Batch:
-        """Pack the given instructions, in this order."""
+    def batch(self, rows: np.ndarray, columns: np.ndarray | None = None) -> Batch:
+        """Pack the given instructions, in this order.
+
+        Args:
+            rows: (B,) instructions; the same one may stand in several rows.
+            columns: (B, M) which of each instruction's inputs; all of them if None.
+        """
         inputs, outputs = self.inputs[rows], self.outputs[rows]  # (B, M)
+        if columns is not None:
+            inputs, outputs = (np.take_along_axis(a, columns, 1) for a in (inputs, outputs))
         lay = _Layout.of(self.lengths[rows], inputs.shape[1])
         tokens = np.zeros(lay.padded, dtype=np.int64)
         tokens[: len(lay.row)] = np.hstack([self.symbols[rows], inputs])[lay.row, lay.source(self.symbols.shape[1])]
@@ -143,10 +150,20 @@ class _Layout(NamedTuple):
         return predictors, targets, weights
 
 
-def epoch_order(count: int, size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Row numbers of each step of an epoch: a permutation fixed by seed and epoch, cut into `size`."""
-    order = np.random.default_rng([seed, epoch]).permutation(count)
-    return [order[i : i + size] for i in range(0, count, size)]
+def epoch_order(rows: Rows, size: int, seed: int, epoch: int, whole: bool = True) -> list[tuple]:
+    """What the batches of an epoch hold, as arguments of Rows.batch: a permutation fixed by seed and epoch, cut up.
+
+    Args:
+        size: instances a batch; a multiple of an instruction's inputs if `whole`.
+        whole: batches of instructions with all of their inputs; else of instances shuffled one by one.
+    """
+    count, m = rows.inputs.shape
+    if whole:
+        order = np.random.default_rng([seed, epoch]).permutation(count)
+        return [(order[i : i + size // m],) for i in range(0, count, size // m)]
+    order = np.random.default_rng([seed, epoch]).permutation(count * m)
+    parts = (order[i : i + size] for i in range(0, count * m, size))
+    return [(part // m, (part % m)[:, None]) for part in parts]
 
 
 def train_and_evaluation_rows(dataset: Dataset) -> dict[str, Rows]:

@@ -1,12 +1,14 @@
 """The paper's GPT-2 (Table 4), built from transformers' own classes, and its forward pass over shared prefixes.
 
-The weights live in a plain `GPT2LMHeadModel`, so a checkpoint loads anywhere. The forward pass is written
-out because rows share prefixes (see batches): each token runs through every linear layer once, packed
-without padding, and only attention sees padded rows. It equals transformers' own forward (tests).
+The weights live in a plain `GPT2LMHeadModel`, so a checkpoint loads anywhere. The forward pass is written out because
+rows share prefixes (see batches): each token runs through every linear layer once, packed without padding, and only
+attention sees padded rows. Tests compare it with transformers' own forward, and what GPT-2 does not have
+(post-normalisation, ReLU, other initial weights) with torch's nn.TransformerEncoderLayer.
 """
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -39,6 +41,7 @@ def build(settings: ModelSettings, vocabulary_size: int, seed: int) -> GPT2LMHea
         embd_pdrop=settings.dropout,
         attn_pdrop=settings.dropout,
         tie_word_embeddings=settings.tied_embeddings,
+        activation_function={"gelu": "gelu_new", "relu": "relu"}[settings.activation],
         normalisation=settings.normalisation,  # ours; transformers' own forward knows pre alone
         bos_token_id=None,
         eos_token_id=None,
@@ -46,7 +49,51 @@ def build(settings: ModelSettings, vocabulary_size: int, seed: int) -> GPT2LMHea
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return GPT2LMHeadModel(config)
+        model = GPT2LMHeadModel(config)
+        _make_as_read(model, settings)
+    return model
+
+
+@torch.no_grad()
+def _make_as_read(model: GPT2LMHeadModel, settings: ModelSettings) -> None:
+    """Change what a reading has otherwise than GPT-2: output layer, embeddings, positions, initial weights."""
+    body = model.transformer
+    if settings.normalisation == "post":
+        body.ln_f = torch.nn.Identity()  # the last block has normalised already
+    if settings.output_bias:
+        model.lm_head.bias = torch.nn.Parameter(torch.zeros(model.config.vocab_size))
+    if settings.embedding_scale != model.config.initializer_range:
+        body.wte.weight.normal_(0, settings.embedding_scale)
+    if settings.position_embedding == "sinusoidal":
+        body.wpe.weight.copy_(_sinusoids(*body.wpe.weight.shape)).requires_grad_(False)
+    if settings.linear_init == "torch":
+        for block in body.h:
+            _draw_as_torch(block)
+        if not settings.tied_embeddings:
+            _uniform(model.lm_head.weight, model.config.n_embd)
+
+
+def _draw_as_torch(block) -> None:
+    """Weights and biases as nn.TransformerEncoderLayer draws them; GPT-2's Conv1D has weights the other way round."""
+    width = block.attn.c_attn.weight.shape[0]
+    block.attn.c_attn.weight.uniform_(-1, 1).mul_(math.sqrt(6 / (4 * width)))  # Xavier, for queries, keys and values
+    _uniform(block.attn.c_proj.weight, width)
+    for bias in (block.attn.c_attn.bias, block.attn.c_proj.bias):
+        bias.zero_()
+    for linear in (block.mlp.c_fc, block.mlp.c_proj):
+        _uniform(linear.weight, linear.weight.shape[0])
+        _uniform(linear.bias, linear.weight.shape[0])
+
+
+def _uniform(tensor: Tensor, inputs: int) -> None:
+    """What nn.Linear draws for a layer of so many inputs."""
+    tensor.uniform_(-1, 1).mul_(1 / math.sqrt(inputs))
+
+
+def _sinusoids(positions: int, width: int) -> Tensor:
+    """Sines and cosines of Vaswani et al. (2017), (positions, width)."""
+    angle = torch.arange(positions)[:, None] * torch.exp(torch.arange(0, width, 2) * (-math.log(10_000) / width))
+    return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :width]
 
 
 def load_weights(model: GPT2LMHeadModel, tensors: dict[str, Tensor]) -> None:
@@ -59,7 +106,7 @@ def load_weights(model: GPT2LMHeadModel, tensors: dict[str, Tensor]) -> None:
 def parameter_count(settings: ModelSettings, vocabulary_size: int) -> int:
     """Trainable parameters, tied weights counted once (Table 6)."""
     with torch.device("meta"):
-        return sum(p.numel() for p in build(settings, vocabulary_size, seed=0).parameters())
+        return sum(p.numel() for p in build(settings, vocabulary_size, seed=0).parameters() if p.requires_grad)
 
 
 class Output(NamedTuple):
@@ -137,6 +184,7 @@ def forward(
     p = model.config.resid_pdrop if model.training else 0.0
     heads = model.config.n_head
     post = model.config.normalisation == "post"
+    activate = F.relu if model.config.activation_function == "relu" else partial(F.gelu, approximate="tanh")
     kept = []
 
     def hidden(layer: int, x: Tensor) -> Tensor:
@@ -152,16 +200,16 @@ def forward(
         h = _attention(block.attn, x if post else block.ln_1(x), batch, heads, p, generator, half)
         x = x + _dropout(h, p, generator)
         x = block.ln_1(x) if post else x
-        h = F.gelu(_linear(block.mlp.c_fc, x if post else block.ln_2(x), half), approximate="tanh")
+        h = activate(_linear(block.mlp.c_fc, x if post else block.ln_2(x), half))
         x = x + _dropout(_linear(block.mlp.c_proj, h, half), p, generator)
         x = block.ln_2(x) if post else x
-    x = hidden(len(body.h), x if post else body.ln_f(x))
+    x = hidden(len(body.h), body.ln_f(x))
     return Output(x, kept)
 
 
 def logits(model: GPT2LMHeadModel, hidden: Tensor) -> Tensor:
     """Next-token logits (..., V) of final hidden states (..., D), in float32."""
-    return F.linear(hidden, model.lm_head.weight).float()
+    return F.linear(hidden, model.lm_head.weight, model.lm_head.bias).float()
 
 
 def _attention(attn, x: Tensor, batch: Batch, heads: int, p: float, generator, half) -> Tensor:

@@ -81,7 +81,7 @@ class _Trainer:
         )
         self.half = gpt.HalfWeights(self.model) if where.bfloat16 and where.device.type == "cpu" else None
         self.generator = torch.Generator(where.device)
-        self.steps = math.ceil(len(run.rows["train"]) / s.instructions_per_step)
+        self.steps = math.ceil(run.rows["train"].inputs.size / s.batch_size)
         self.saved = {"epoch": -1, "history": [], "logged": {}, "best": None, "last": None}
 
     def restore(self) -> int:
@@ -143,20 +143,21 @@ class _Trainer:
         """Train for one epoch, or measure the loss at epoch 0; mean (loss, output loss) over its steps."""
         rows = self.run.rows["train"]
         self.generator.manual_seed(_seed(self.settings.order_seed, epoch))
-        order = batches.epoch_order(len(rows), self.settings.instructions_per_step, self.settings.order_seed, epoch)
+        s = self.settings
+        order = batches.epoch_order(rows, s.batch_size, s.order_seed, epoch, s.batches == "instructions")
         totals = torch.zeros(2, device=self.where.device)
         self.model.train(epoch > 0)
         with torch.no_grad() if epoch == 0 else contextlib.nullcontext():
             for i, part in enumerate(order):
-                batch = rows.batch(part)
+                batch = rows.batch(*part)
                 if self.where.device.type == "cuda":
                     batch = batch.pinned()
                 step = (epoch - 1) * self.steps + i
-                totals += len(part) * self._step(batch.to(self.where.device), step)
+                totals += batch.outputs.numel() * self._step(batch.to(self.where.device), step)
         self.model.train()
         if self.half:  # what is observed next sees the last update
             self.half.begin_step()
-        loss, output_loss = (totals / len(rows)).tolist()
+        loss, output_loss = (totals / rows.inputs.size).tolist()
         return loss, output_loss
 
     def _step(self, batch: batches.Batch, step: int) -> torch.Tensor:

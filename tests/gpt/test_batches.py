@@ -49,7 +49,7 @@ def test_shared_prefixes_give_the_loss_and_gradients_of_one_row_an_instance(run,
 def test_packing_covers_each_token_once_and_pads_to_few_shapes(run):
     rows = run.rows["train"]
     m = rows.inputs.shape[1]
-    for part in batches.epoch_order(len(rows), 16, 0, 1):
+    for (part,) in batches.epoch_order(rows, 16 * m, 0, 1):
         batch = rows.batch(part)
         used = int((rows.lengths[part] + m).sum())
         assert len(batch.tokens) % batches.TOKEN_STEP == 0
@@ -66,13 +66,36 @@ def test_an_input_sees_the_instruction_and_itself_alone():
     assert mask[2].tolist() == [True, True, True] + [False] * 5
 
 
-def test_an_epoch_takes_every_instruction_once_in_an_order_fixed_by_seed_and_epoch():
-    order = batches.epoch_order(100, 16, seed=1, epoch=3)
-    assert sorted(np.concatenate(order)) == list(range(100))
-    assert [len(part) for part in order] == [16] * 6 + [4]
-    same, other = batches.epoch_order(100, 16, 1, 3), batches.epoch_order(100, 16, 1, 4)
-    assert all((a == b).all() for a, b in zip(order, same, strict=True))
-    assert any((a != b).any() for a, b in zip(order, other, strict=True))
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_epoch_takes_every_instance_once_in_an_order_fixed_by_seed_and_epoch(run, whole):
+    rows = run.rows["train"]
+    count, m = rows.inputs.shape
+    order = batches.epoch_order(rows, 16 * m, 1, 3, whole)
+    made = [rows.batch(*part) for part in order]
+    assert [b.outputs.numel() for b in made] == [16 * m] * (count // 16) + ([count % 16 * m] if count % 16 else [])
+    taken = np.concatenate([rows.instance[p[0]].ravel() if whole else rows.instance[p[0], p[1][:, 0]] for p in order])
+    assert sorted(taken) == list(range(count * m))
+    same, other = batches.epoch_order(rows, 16 * m, 1, 3, whole), batches.epoch_order(rows, 16 * m, 1, 4, whole)
+    assert all((a[0] == b[0]).all() for a, b in zip(order, same, strict=True))
+    assert any((a[0] != b[0]).any() for a, b in zip(order, other, strict=True))
+
+
+@pytest.mark.parametrize("outputs_only", [False, True])
+def test_instances_of_their_own_give_the_loss_and_gradients_of_shared_rows(run, outputs_only):
+    """The same instances, shuffled one by one and as whole instructions: sharing a prefix changes nothing."""
+    net, rows = no_dropout(run), run.rows["train"]
+    chosen, m = np.array([3, 40, 7]), rows.inputs.shape[1]
+    pairs = np.random.default_rng(0).permutation(len(chosen) * m)
+    found = []
+    for part in ((chosen,), (chosen[pairs // m], (pairs % m)[:, None])):
+        batch = rows.batch(*part)
+        hidden = model.forward(net, batch, torch.Generator()).hidden
+        loss = train.losses(model.logits(net, hidden[batch.predictors]), batch)[int(outputs_only)]
+        loss.backward()
+        found.append((loss.item(), gradients(net)))
+    (shared, ours), (alone, theirs) = found
+    assert shared == pytest.approx(alone, rel=1e-5)
+    assert all((ours[name] - theirs[name]).norm() / theirs[name].norm() < 1e-5 for name in ours)
 
 
 def test_instructions_with_different_numbers_of_inputs_are_refused(dataset):

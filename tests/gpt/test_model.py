@@ -1,5 +1,6 @@
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -156,3 +157,49 @@ def test_edited_states_go_on_as_they_do_in_transformers(run, layer):
     logits = model.logits(net, ours.hidden[batch.inputs]).flatten(0, 1)
     torch.testing.assert_close(logits, theirs, rtol=1e-4, atol=1e-4)
     assert (logits - plain).abs().max() > 0.1
+
+
+def test_initial_weights_are_those_that_the_reading_names(settings):
+    """GPT-2's by default; else torch's own, compared with its modules by their spread."""
+    base = settings.model.model_copy(update={"hidden_dimension": 64})
+    gpt2 = model.build(base, 60, 0).transformer
+    assert gpt2.wte.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    read = {"embedding_scale": 1.0, "linear_init": "torch", "tied_embeddings": False, "normalisation": "post"}
+    net = model.build(base.model_copy(update=read), 60, 0)
+    layer = torch.nn.TransformerEncoderLayer(64, net.config.n_head, net.config.n_inner)
+    block = net.transformer.h[0]
+    assert net.transformer.wte.weight.std().item() == pytest.approx(1, rel=0.05)
+    for ours, theirs in (
+        (block.attn.c_attn.weight, layer.self_attn.in_proj_weight),
+        (block.attn.c_proj.weight, layer.self_attn.out_proj.weight),
+        (block.mlp.c_fc.weight, layer.linear1.weight),
+        (block.mlp.c_proj.weight, layer.linear2.weight),
+        (block.mlp.c_fc.bias, layer.linear1.bias),
+        (net.lm_head.weight, torch.nn.Linear(64, 60).weight),
+    ):
+        assert ours.std().item() == pytest.approx(theirs.std().item(), rel=0.15)
+        assert ours.abs().max().item() == pytest.approx(theirs.abs().max().item(), rel=0.1)
+    assert block.attn.c_attn.bias.abs().max() == block.attn.c_proj.bias.abs().max() == 0
+
+
+def test_table_6_fits_two_readings():
+    tutorial = {"position_embedding": "sinusoidal", "tied_embeddings": False, "output_bias": True}
+    for width, gpt2, other in ((32, 55_296, 55_164), (768, 23_737_344, 23_732_796), (2048, 201_719_808, 201_707_580)):
+        settings = ModelSettings(hidden_dimension=width)
+        assert model.parameter_count(settings, 60) == gpt2
+        read = settings.model_copy(update={**tutorial, "normalisation": "post"})
+        assert model.parameter_count(read, 60) == other
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+def test_other_readings_before_normalisation_are_transformers_own_forward(settings, dataset, run, activation):
+    read = {"position_embedding": "sinusoidal", "tied_embeddings": False, "output_bias": True, "dropout": 0.0}
+    chosen = settings.model.model_copy(update={"hidden_dimension": 16, "activation": activation, **read})
+    net = model.build(chosen, len(dataset.vocabulary), 0).eval()
+    batch = run.rows["validation"].batch(np.array([3, 1]))
+    tokens, attention, at_input = plain_rows(run.rows["validation"], [3, 1])
+    with torch.no_grad():
+        ours = model.logits(net, model.forward(net, batch).hidden[batch.inputs]).flatten(0, 1)
+        theirs = net(tokens, attention_mask=attention).logits[torch.arange(len(tokens)), at_input]
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert not net.transformer.wpe.weight.requires_grad, "sinusoids are not learned"
