@@ -128,3 +128,45 @@ def replace_symbol(rng: random.Random, text: str, expression: str, vocabulary: s
         f"no symbol of {text!r} can be replaced without matching its own expression {expression} or another "
         "instruction: raise data.instruction_vocabulary_size"
     )
+
+
+def replace_word(
+    rng: random.Random, texts: list[list[str]], expressions: list[str], vocabulary: str, taken: set[str]
+) -> list[list[str]]:
+    """One word replaced by another in all hard instructions of a task, as "initial" by "secondary" in the paper.
+
+    The new symbol is the same for the whole task and occurs in none of its expressions, so that it signals the new
+    task. It takes the place of a symbol that all instructions of a distribution share, wherever that stands, or of one
+    of its own where they share none. Adds the new instructions to `taken`.
+
+    Args:
+        texts: the instructions to be made hard, a list for each distribution.
+        expressions: one for each distribution.
+
+    Raises:
+        GrammarError: no new symbol gives new instructions outside all expressions.
+    """
+    unused = [new for new in vocabulary if not any(new in _symbols(e) for e in expressions)]
+    for new in rng.sample(unused, len(unused)):
+        changed = [_with_word(rng, part, new) for part in texts]
+        flat = [text for part in changed for text in part]
+        fresh = len(set(flat)) == len(flat) and taken.isdisjoint(flat)
+        if fresh and not any(re.fullmatch(e, t) for e in expressions for t in flat):
+            taken.update(flat)
+            return changed
+    raise GrammarError(
+        f"no symbol is free to signal a hard task in all of its instructions ({len(unused)} are in none of its "
+        "expressions): raise data.instruction_vocabulary_size or set data.hard_replacement=instruction"
+    )
+
+
+def _with_word(rng: random.Random, texts: list[str], new: str) -> list[str]:
+    """Instructions of a distribution with one of the symbols that they share replaced by `new`."""
+    shared = [s for s in dict.fromkeys(texts[0]) if all(s in text for text in texts)]
+    word = rng.choice(shared) if shared else ""
+    return [text.replace(word or rng.choice(text), new) for text in texts]
+
+
+def _symbols(expression: str) -> set[str]:
+    """The instruction symbols of an expression: what its quantifiers count does not belong to them."""
+    return set(re.sub(r"\{[^}]*\}", "", expression))

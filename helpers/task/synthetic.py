@@ -129,7 +129,7 @@ class _Draw:
                 self.instructions += [_Instruction(text, number, task) for text in texts]
 
     def hard_examples(self) -> None:
-        """New tasks whose instructions are one symbol away from those of an old one; and the training subset."""
+        """New tasks whose instructions are one word away from those of an old one; and the training subset."""
         s = self.settings
         by_distribution = self._by_distribution()
         chosen = [[d["distribution"] for d in self.distributions if d["task"] == t] for t in self.members[1]]
@@ -137,17 +137,34 @@ class _Draw:
         per_subset = s.instructions_per_distribution_in_training_subset
         for task, distributions in zip(self.members[1], chosen, strict=True):
             hard_task = self.mappings.add_hard_task(task)
-            for original in distributions:
-                expression = self.distributions[original]["expression"]
-                number = self._add_distribution(hard_task, expression, original)
-                count = s.instructions_per_distribution_in_hard_examples
-                for k, i in enumerate(self.rng.sample(by_distribution[original], count)):
+            numbers = [self._add_distribution(hard_task, self._expression(d), d) for d in distributions]
+            hard = self._hard(distributions, by_distribution)
+            for original, number, pairs in zip(distributions, numbers, hard, strict=True):
+                for k, (i, text) in enumerate(pairs):
                     subset = original in in_subset and (per_subset is None or k < per_subset)
-                    text = grammar.replace_symbol(
-                        self.rng, self.instructions[i].text, expression, self.symbols, self.taken
-                    )
                     self.instructions.append(_Instruction(text, number, hard_task, i, subset=subset))
                     self.instructions[i].subset = subset
+
+    def _hard(self, distributions: list[int], by_distribution: dict[int, list[int]]) -> list[list[tuple[int, str]]]:
+        """For each distribution, the instructions drawn to be made hard and what becomes of them."""
+        count = self.settings.instructions_per_distribution_in_hard_examples
+        if self.settings.hard_replacement == "task":
+            drawn = [self.rng.sample(by_distribution[d], count) for d in distributions]
+            texts = [[self.instructions[i].text for i in part] for part in drawn]
+            expressions = [self._expression(d) for d in distributions]
+            changed = grammar.replace_word(self.rng, texts, expressions, self.symbols, self.taken)
+            return [list(zip(*both, strict=True)) for both in zip(drawn, changed, strict=True)]
+        found = []
+        for d in distributions:
+            pairs = []
+            for i in self.rng.sample(by_distribution[d], count):
+                text = self.instructions[i].text
+                pairs.append((i, grammar.replace_symbol(self.rng, text, self._expression(d), self.symbols, self.taken)))
+            found.append(pairs)
+        return found
+
+    def _expression(self, distribution: int) -> str:
+        return self.distributions[distribution]["expression"]
 
     def validation(self) -> None:
         """Hold out instructions of the validation tasks; all mappings stay in training."""

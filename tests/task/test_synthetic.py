@@ -82,6 +82,24 @@ def test_hard_examples_are_one_symbol_away_with_the_same_inputs_and_other_output
         assert (a != b.loc[a.index]).all()
 
 
+def test_one_word_signals_a_hard_task_if_asked_for():
+    data = draw(0, "data.hard_replacement=task")
+    assert synthetic.sizes(data)["instances"].tolist() == [7300, 180, 315]
+    expression_of = data.distributions.set_index("distribution")["expression"]
+    first = data.instances.drop_duplicates("instruction_id").set_index("instruction_id")
+    for _, part in first[first["hard"]].groupby("task"):
+        originals = first.loc[part["original"]]
+        changes = [
+            {(a, b) for a, b in zip(*pair, strict=True) if a != b}
+            for pair in zip(originals["instruction"], part["instruction"], strict=True)
+        ]
+        assert all(len(change) == 1 for change in changes), "one word, wherever it stands"
+        (new,) = {b for change in changes for _, b in change}
+        words = {expression.replace("{1,2}", "") for expression in part["distribution"].map(expression_of)}
+        assert not any(new in word for word in words)
+    assert first["instruction"].is_unique
+
+
 def test_subset_holds_hard_instructions_beside_their_originals(paper):
     subset = paper.split("subset")
     hard = subset[subset["hard"]]
