@@ -61,6 +61,7 @@ END, PEAK = "end", "peak"  # a quantity at the last recorded epoch, or at the on
 CENTRED, AT_PEAK = "after each input's mean state is subtracted", "at the epoch where it is highest, not late"
 BY_DISTANCE = "by distance with the input held fixed, not by clusters"
 ANY = "all"  # the space of claims that are not about one
+SHARE, CHANGE = (0.0, 1.0), (-1.0, 1.0)  # bounds of F1, accuracies and shares; of their changes, and of correlations
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class Claim:
         widths: where it is asked; the paper's at all widths unless it names one.
         late: whether it speaks of late training, so that a run must have half of its schedule behind it.
         needs: what else a run must show for the quantity to be measured.
+        bounds: the least and the greatest value of the quantity; None if it has none.
         untrained: whether the untrained model has the quantity too, to compare with: not if it is a change.
     """
 
@@ -115,6 +117,7 @@ class Claim:
     widths: tuple[int, ...] = ()
     late: bool = True
     needs: str = ""
+    bounds: tuple[float, float] | None = SHARE
     untrained: bool = False
 
     @property
@@ -342,23 +345,26 @@ CLAIMS = (
     Claim("task_validation", "So do those of unseen instances", "3.2, Fig. 1b", "F1, best layer, last epoch", "high",
           Rule(above=0.8), _score("task", "validation"), conditions=WHEN_HIGHEST, untrained=True),
     Claim("task_rises", "Clustering by task improves strongly over training", "3.2, Fig. 1a",
-          "gain in F1 over the untrained model, best layer", "a strong trend", Rule(above=0.2), _rise("subset")),
+          "gain in F1 over the untrained model, best layer", "a strong trend", Rule(above=0.2), _rise("subset"),
+          bounds=CHANGE),
     Claim("task_rises_validation", "So does that of unseen instances", "3.2, Fig. 1b",
-          "gain in F1 over the untrained model, best layer", "a strong trend", Rule(above=0.2), _rise("validation")),
+          "gain in F1 over the untrained model, best layer", "a strong trend", Rule(above=0.2), _rise("validation"),
+          bounds=CHANGE),
     Claim("deeper_is_better", "It tends to improve in higher layers", "3.2, Fig. 1a",
           "rank correlation of F1 with the layer, last epoch", "positive", Rule(above=0.5), _deeper("subset"),
-          untrained=True),
+          bounds=CHANGE, untrained=True),
     Claim("deeper_is_better_validation", "That of unseen instances, too", "3.2, Fig. 1b",
           "rank correlation of F1 with the layer, last epoch", "positive", Rule(above=0.5), _deeper("validation"),
-          untrained=True),
+          bounds=CHANGE, untrained=True),
     Claim("layer0_flat", "Layer 0, the baseline, does not change much", "3.2, Fig. 1",
           "largest change of F1 at layer 0", "not much", Rule(below=0.1), _flat, conditions=(), late=False),
     Claim("persists", "Clusters persist, and improve, long after the early-stopping epoch", "3.2, Fig. 1",
           "change of F1 after the best validation epoch", "0 or above", Rule(above=-0.05), _persists,
-          late=False, needs=f"clusters (F1 {CLUSTERED:g}) at its best epoch and {LONG_AFTER} epochs after it"),
+          late=False, needs=f"clusters (F1 {CLUSTERED:g}) at its best epoch and {LONG_AFTER} epochs after it",
+          bounds=CHANGE),
     Claim("stops_at_51", "The model stops early at epoch 51", "3.2, Fig. 2",
           "first epoch with the highest validation accuracy", "epoch 51", Rule(above=36, below=66), _stop, NO_SPACE, (),
-          (768,), late=False, needs=f"{LATE_ENOUGH} epochs"),
+          (768,), late=False, needs=f"{LATE_ENOUGH} epochs", bounds=None),
     Claim("stop_near_saturation", "The early-stopping epoch is close to where clustering starts to saturate",
           "3.2, Fig. 2", "distance of the two epochs, over all epochs", "close", Rule(below=0.15),
           _stop_near_saturation, ("raw",), needs=f"{LATE_ENOUGH} epochs and clusters (F1 {CLUSTERED:g})"),
@@ -375,7 +381,7 @@ CLAIMS = (
           _early_accuracy, NO_SPACE, (), late=False),
     Claim("accuracy_abrupt", "Then it rises abruptly", "3.1, Fig. 2",
           "epochs from 20% to 80% of the highest accuracy, over the epochs before", "a jump", Rule(below=1.0),
-          _abruptness, NO_SPACE, (), late=False, needs="accuracy above a half"),
+          _abruptness, NO_SPACE, (), late=False, needs="accuracy above a half", bounds=None),
     Claim("accuracy_subset", "Accuracy on the training subset saturates high", "3.2, Fig. 2b", "accuracy, last epoch",
           "high", Rule(above=0.8), _accuracy("subset"), NO_SPACE, ()),
     Claim("accuracy_validation", "So does that on unseen instances", "3.2, Fig. 2c", "accuracy, last epoch", "high",
@@ -385,15 +391,15 @@ CLAIMS = (
           needs=f"clusters (F1 {CLUSTERED:g})"),
     Claim("same_task_share", "The share of neighbours with the same task rises dramatically", "3.3, Fig. 3a",
           "gain over the untrained model, layer that gains most, K = 10", "dramatic", Rule(above=0.3),
-          _neighbour_rise("same_task"), NO_SPACE, ()),
+          _neighbour_rise("same_task"), NO_SPACE, (), bounds=CHANGE),
     Claim("knn_rises", "KNN accuracy rises over training", "3.3, Fig. 3b",
           "gain over the untrained model, layer that gains most, K = 10", "until high", Rule(above=0.2),
-          _neighbour_rise("accuracy"), NO_SPACE, ()),
+          _neighbour_rise("accuracy"), NO_SPACE, (), bounds=CHANGE),
     Claim("knn_high", "KNN accuracy saturates high", "3.3, Fig. 3b", "best layer, last epoch, K = 10", "high",
           Rule(above=0.8), _neighbour_end("accuracy"), NO_SPACE, (), untrained=True),
     Claim("knn_deeper", "KNN accuracy rises from layer to layer", "3.3, Fig. 3b",
           "rank correlation of accuracy with the layer, last epoch", "positive", Rule(above=0.5),
-          _neighbour_order, NO_SPACE, (), untrained=True),
+          _neighbour_order, NO_SPACE, (), bounds=CHANGE, untrained=True),
 )  # fmt: skip
 # Ours, judged by the same machinery.
 OURS = (
@@ -402,7 +408,7 @@ OURS = (
           Rule(above=0.5), _hard_nearer, ("raw",), (), untrained=True),
     Claim("interventions", "A state moved by the difference of two tasks' means answers as the other task",
           "not in the paper", "share of answers that follow, less that of a random direction, best layer but the last",
-          "no number", Rule(above=0.2), _moved, NO_SPACE, (), late=False),
+          "no number", Rule(above=0.2), _moved, NO_SPACE, (), late=False, bounds=CHANGE),
     Claim("same_task_high", "Neighbours of unseen instances have the same task", "not in the paper",
           "share, best layer, last epoch, K = 10", "no number", Rule(above=0.8), _neighbour_end("same_task"), NO_SPACE,
           (), untrained=True),

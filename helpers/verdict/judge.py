@@ -59,14 +59,31 @@ def _of_run(tables: Tables, claims: tuple[Claim, ...], is_late: bool) -> list[di
     return rows
 
 
-def interval(values) -> tuple[float, float, float]:
-    """Mean and 95% interval (Student's t) of a quantity over seeds; an infinite interval for one value alone."""
+def interval(values, bounds: tuple[float, float] | None = None) -> tuple[float, float, float]:
+    """Mean and 95% interval of a quantity over seeds.
+
+    Student's t on the arcsine square root scale, on which a share varies alike everywhere, so that the interval of a
+    quantity with bounds keeps within them; on the quantity itself where it has none. Over 3 to 5 seeds that vary like
+    Beta variables the interval holds their mean 93 to 95 times of 100 while it keeps off a bound, and 85 to 92 times
+    where single seeds reach it (a test simulates some of them).
+
+    Args:
+        bounds: the least and the greatest value that the quantity can have; None if there are none.
+
+    Returns:
+        mean, low, high; for one value alone low and high are infinite.
+    """
     values = np.asarray(values, dtype=float)
     mean, n = float(values.mean()), len(values)
     if n < 2:
         return mean, float("-inf"), float("inf")
-    half = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
-    return mean, mean - half, mean + half
+    least, greatest = bounds or (0.0, 1.0)
+    scaled = np.arcsin(np.sqrt(((values - least) / (greatest - least)).clip(0, 1))) if bounds else values
+    half = float(stats.t.ppf(0.975, n - 1) * scaled.std(ddof=1) / np.sqrt(n))
+    ends = scaled.mean() - half, scaled.mean() + half
+    if bounds:
+        ends = (least + (greatest - least) * np.sin(np.clip(end, 0, np.pi / 2)) ** 2 for end in ends)
+    return mean, *map(float, ends)
 
 
 @dataclass(frozen=True)
@@ -158,7 +175,7 @@ def _evidence(claim: Claim, measured: pd.DataFrame, key: str, space: str, at: st
     values = mine.loc[mine["model"] == TRAINED, "value"]
     if not len(values):
         return None
-    mean, low, high = interval(values)
+    mean, low, high = interval(values, claim.bounds)
     untrained = mine.loc[mine["model"] == UNTRAINED, "value"]
     before = float(untrained.mean()) if len(untrained) else None
     return Evidence(EVERY[key].quantity, space, at, mean, low, high, len(values), before, claim.rule.of(low, high))

@@ -141,10 +141,38 @@ def test_an_interval_on_both_sides_of_the_rule_is_undecided():
     assert "both sides" in row["condition"]
 
 
-def test_the_interval_is_students():
+def test_the_interval_of_a_quantity_without_bounds_is_students():
     mean, low, high = judge.interval([1.0, 2.0, 3.0])
     assert mean == 2
     assert (low, high) == (pytest.approx(2 - 4.302653 / 3**0.5), pytest.approx(2 + 4.302653 / 3**0.5))
+
+
+@pytest.mark.parametrize(
+    "values", [[0.98, 1.0, 1.0], [0.0, 0.02], [0.5, 0.5, 0.5], [0.1, 0.9], [1.0, 1.0], [0.0, 0.0, 0.0]]
+)
+def test_the_interval_of_a_share_lies_within_0_and_1_and_holds_the_mean(values):
+    mean, low, high = judge.interval(values, claims.SHARE)
+    assert mean == pytest.approx(np.mean(values))
+    assert 0 <= low <= mean + 0.01
+    assert mean - 0.01 <= high <= 1
+    negative = judge.interval([-v for v in values], claims.CHANGE)
+    assert -1 <= negative[1] <= negative[2] <= 1
+
+
+@pytest.mark.parametrize(("mean", "spread", "least"), [(0.5, 0.1, 0.93), (0.9, 0.05, 0.91), (0.97, 0.02, 0.91)])
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_the_interval_holds_the_mean_of_simulated_seeds(mean, spread, least, seeds):
+    size = mean * (1 - mean) / spread**2 - 1
+    drawn = np.random.default_rng(0).beta(mean * size, (1 - mean) * size, (3000, seeds))
+    found = [judge.interval(values, claims.SHARE) for values in drawn]
+    assert np.mean([low <= mean <= high for _, low, high in found]) > least
+
+
+def test_every_claims_values_lie_within_its_bounds():
+    both = pd.concat([one_run(good, seed) for good in (True, False) for seed in range(2)])
+    for claim in EVERY:
+        if claim.bounds:
+            assert both.loc[both["claim"] == claim.key, "value"].between(*claim.bounds).all(), claim.key
 
 
 def test_what_a_run_cannot_tell_is_left_out_and_not_guessed():
