@@ -77,6 +77,8 @@ class NeighboursPane(widgets.HTML):
             f"<b>Nearest to {said['instruction']} + {said['input']}</b> (task {said['task']}, output {said['output']}),"
             f" layer {scene.layer}, full space"
         )
+        if near.empty:
+            return f"{text}: there is no instance of another instruction"
         if len(scene.source.moments) > 1:
             history = scene.neighbour_history(row).set_index("moment")
             text += curve_svg(history["same_task"], scene.moment, f"share of them with its task, over {name}s")

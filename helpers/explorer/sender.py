@@ -14,7 +14,7 @@ import traitlets
 
 from helpers.explorer.events import running_loop
 
-PATIENCE = 3.0  # seconds after which a browser that does not answer is sent to anyway
+PATIENCE = 5.0  # seconds after which a browser that does not answer is sent to anyway
 MAKING = 500  # milliseconds in which a browser makes new plots
 
 
@@ -23,12 +23,13 @@ class Pacer(anywidget.AnyWidget):
 
     _esm = """
     const say = (model, name, value) => { model.set(name, value); model.save_changes(); };
+    const frames = (count, then) => count ? requestAnimationFrame(() => frames(count - 1, then)) : then();
     const whenDrawn = (model, pause, done) => {
       const begin = Date.now();
       const look = () => {
         const plots = [...document.querySelectorAll(".clm-plot")].filter((p) => p.querySelector("canvas")).length;
         if (plots < model.get("plots") && Date.now() - begin < 20000) setTimeout(look, 50);
-        else setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), pause);
+        else frames(2, () => setTimeout(() => frames(2, done), pause));  // drawing begins and ends with a frame
       };
       look();
     };
@@ -37,7 +38,7 @@ class Pacer(anywidget.AnyWidget):
         model.on("change:sent", () => {
           const sent = model.get("sent");
           // For measurements: when the change was on the screen.
-          requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("clm-seen-" + sent)));
+          frames(2, () => performance.mark("clm-seen-" + sent));
           whenDrawn(model, model.get("pause"), () => say(model, "drawn", sent));
         });
       },

@@ -211,7 +211,7 @@ def test_every_colour_can_be_chosen(opened, by):
 def test_instances_layers_spaces_projections_and_plots_can_be_changed(opened):
     choose(opened, "colour by", "task")
     choose(opened, "projection", "t-SNE")
-    opened.until("explorer.wait().panels[0].title.value.endswith('t-SNE')")
+    opened.until("explorer.wait().plots[0].title.value.endswith('t-SNE')")
     choose(opened, "layer", "0")
     opened.until("explorer.plots[0].layer.value == 0")
     choose(opened, "projection", "PCA")
