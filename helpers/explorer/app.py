@@ -4,9 +4,9 @@
     explorer = explore()        # the newest run; or explore(run), explore("data/runs/..."), explore(probe)
     explorer.selection          # what is selected, as a DataFrame
 
-From control to screen: Controls say what the user wants, Stage works out what each Plot shows of its Source, Sender
-sends it when the browser is ready. KMeans and t-SNE are computed in Background and shown when they are there. Events
-holds the one lock on all widgets.
+From control to screen: Controls hold what the user wants. Stage and Colouring work out the Scene and the colours of
+each Plot. Sender sends them when the browser is ready. Background computes KMeans and t-SNE, which are shown when they
+are there. Events holds the one lock on all widgets.
 """
 
 import os
@@ -98,7 +98,7 @@ class Explorer(widgets.VBox):
     @property
     def legend(self) -> Legend:
         """Names and colours; those chosen are selected."""
-        return self.stage.legend
+        return self.stage.colouring.legend
 
     def _watch(self) -> None:
         on, c = self.events.on, self.controls
@@ -174,7 +174,7 @@ class Explorer(widgets.VBox):
             self.select(rows)
 
     def _select_chosen(self) -> None:
-        codes = self.stage.codes()[0][0]
+        codes = self.stage.colouring.codes(self.plots)[0][0]
         if codes is not None:
             self.select(np.flatnonzero(np.isin(codes, self.legend.chosen)))
 
@@ -196,7 +196,7 @@ class Explorer(widgets.VBox):
 
     def _show_selection(self) -> None:
         scene = self.stage.scene(self.plots[0])
-        self.table.show(scene, self.rows, self.stage.clusters(scene), self.controls.k.value)
+        self.table.show(scene, self.rows, self.stage.colouring.clusters(scene), self.controls.k.value)
 
     # Keeping.
 
@@ -231,7 +231,7 @@ class Explorer(widgets.VBox):
 
         Args:
             choices: count, split, projection, moment, colour and k, as the controls have them; layers, spaces and
-                moments, one value a plot (moments not named follow the slider).
+                moments, one value for each plot. Without moments, all plots follow the slider.
 
         Raises:
             ValueError: a control that does not exist, or a value that it does not offer.

@@ -1,9 +1,9 @@
 """What controls set off: one thing at a time, and nothing while the program itself changes controls.
 
-A kernel has more than one thread that touches widgets. Cells run on the main thread. JupyterLab sends what a user does
-to another one, a subshell of the kernel, so that controls answer while a cell runs; each has an event loop of its own.
-Every change of widgets therefore holds one lock. A click waits for the lock, and by then callbacks are no longer
-suppressed: it is never mistaken for a change that the program made.
+More than one thread of a kernel touches widgets. Cells run on the main thread; JupyterLab may have what the browser
+says handled on another one, a subshell, and each has an event loop of its own. Whoever changes widgets therefore holds
+one lock. A click waits for it, and finds callbacks no longer suppressed: it is never mistaken for a change that the
+program made.
 """
 
 import asyncio

@@ -63,7 +63,7 @@ class ScoresPane(widgets.VBox):
 
 
 class NeighboursPane(widgets.HTML):
-    """The nearest instances of a selected one, and how they came to be that over training."""
+    """The nearest neighbours of one selected instance, and how they changed over training."""
 
     def show(self, scene: Scene, rows: np.ndarray) -> None:
         """Show the neighbours of the one selected row; nothing if none or several are selected."""
@@ -81,8 +81,8 @@ class NeighboursPane(widgets.HTML):
             return f"{text}: there is no instance of another instruction"
         if len(scene.source.moments) > 1:
             history = scene.neighbour_history(row).set_index("moment")
-            text += curve_svg(history["same_task"], scene.moment, f"share of them with its task, over {name}s")
-            text += curve_svg(history["stay"], scene.moment, "share of those of the end that are near already")
+            text += curve_svg(history["same_task"], scene.moment, f"share of neighbours with its task, over {name}s")
+            text += curve_svg(history["stay"], scene.moment, "share of the final neighbours already near")
         return text + table_html(near)
 
 
@@ -99,7 +99,7 @@ class SelectionPane(widgets.HTML):
             table = table.assign(cluster=clusters)
             found = sources.selection_scores(scene.labels, clusters, rows)
             if len(found):
-                scores = f"Its labels against {k} clusters:" + table_html(
+                scores = f"{k} clusters against its labels:" + table_html(
                     found.rename(index=COLOURS, columns=str.upper).round(3)
                 )
         more = f", the first {SHOWN_ROWS} shown" if len(rows) > SHOWN_ROWS else ""

@@ -1,4 +1,4 @@
-"""The plots side by side and their legend: which source, moment and colours each of them shows."""
+"""The plots side by side: which source, moment, layer and space each of them shows, and where its points are."""
 
 import functools
 import html
@@ -12,7 +12,7 @@ import numpy as np
 from helpers import store
 from helpers.explorer import projections, sources
 from helpers.explorer.background import Background
-from helpers.explorer.colouring import shared_codes
+from helpers.explorer.colouring import MOMENTARY, Colouring
 from helpers.explorer.controls import Controls
 from helpers.explorer.events import Events
 from helpers.explorer.palette import groups_of
@@ -20,11 +20,10 @@ from helpers.explorer.plot import FOLLOW, SAME, Plot
 from helpers.explorer.scene import SPACES, Scene
 from helpers.explorer.sender import Sender
 from helpers.explorer.sources import COLOURS, Source
-from helpers.explorer.widgets import Legend, plain
+from helpers.explorer.widgets import plain
 from helpers.figures.style import palette
 from helpers.tables import LABELS
 
-MOMENTARY = ("correct", "cluster")  # colours that change with the moment
 FIRST_LAYERS = ((2 / 3,), (1 / 3, 1), (0, 1 / 2, 1), (0, 1 / 3, 2 / 3, 1))  # shares of the depth, by number of plots
 
 
@@ -40,6 +39,7 @@ class Stage(widgets.VBox):
 
     Attributes:
         plots: those shown, from left to right.
+        colouring: what they are coloured by, and the legend.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class Stage(widgets.VBox):
         self.plots: list[Plot] = []
         self._made: list[Plot] = []  # those not shown are kept, their widgets alive
         self._arranged: list[Plot] = []
-        self._clusters: dict[tuple[Scene, int], np.ndarray] = {}  # of what the plots show now
+        self.colouring = Colouring(controls, events, background, self.scene)
         self.sender = Sender(events.lock, lambda: self.plots, self._arrange)
-        self.legend, self._grid = Legend(), widgets.GridBox()
-        super().__init__([self.legend, self._grid])
+        self._grid = widgets.GridBox()
+        super().__init__([self.colouring.legend, self._grid])
 
     # Which plots there are, and what each shows.
 
@@ -192,57 +192,19 @@ class Stage(widgets.VBox):
     # Colours.
 
     def paint(self) -> None:
-        """Colour every plot by what is chosen, and bring the legend in line."""
-        codes, names = self.codes()
-        colours = palette(len(names))
+        """Colour every plot by what is chosen."""
         with self.sender.together():
-            for plot, own in zip(self.plots, codes, strict=True):
-                if own is not None:
-                    plot.paint(own, colours)
-        if codes[0] is None:
-            return
-        counts = np.bincount(codes[0], minlength=len(names))
-        items = [[str(n), c, int(k)] for n, c, k in zip(names, colours, counts, strict=True)]
-        with self._events.suppressed(), self.legend.hold_sync():
-            if [item[:2] for item in items] != [item[:2] for item in self.legend.items]:
-                self.legend.chosen = []
-            self.legend.items = items
-
-    def codes(self) -> tuple[list[np.ndarray | None], list]:
-        """The colour codes (N,) of each plot, None while they are computed, and their names: see shared_codes."""
-        by = self.controls.colour.value
-        return shared_codes([self.values(plot, by) for plot in self.plots], by)
-
-    def values(self, plot: Plot, by: str) -> np.ndarray | None:
-        """What the points of a plot are coloured by (N,); None while it is being computed.
-
-        Args:
-            by: one of COLOURS.
-        """
-        scene = self.scene(plot)
-        return self.clusters(scene) if by == "cluster" else scene.source.values(by, scene.split, scene.moment)
-
-    def clusters(self, scene: Scene) -> np.ndarray | None:
-        """Cluster numbers (N,) of what a plot shows; None while they are being computed."""
-        return self._clusters.get((scene, self.controls.k.value))
+            self.colouring.paint(self.plots)
 
     def cluster(self) -> None:
         """Find the clusters of what the plots show, beside them; then bring colours and tooltips in line."""
-        k, scenes = self.controls.k.value, {plot: self.scene(plot) for plot in self.plots}
 
-        def work() -> dict[tuple[Scene, int], np.ndarray]:
-            return {(scene, k): scene.clusters(k) for scene in scenes.values()}
-
-        def then(found: dict[tuple[Scene, int], np.ndarray]) -> None:
-            self._clusters = found
-            for plot, scene in scenes.items():
-                if self.scene(plot) == scene:
-                    plot.describe(scene.hover_table(found[scene, k]))
+        def then() -> None:
             if self.controls.colour.value == "cluster":
                 self.paint()
             self._clustered()
 
-        self._background.run("clusters", work, then)
+        self.colouring.find_clusters(self.plots, then)
 
     # Selecting.
 
@@ -264,7 +226,7 @@ class Stage(widgets.VBox):
 
     def pictures(self, rows: np.ndarray) -> list[dict]:
         """The plots as figures.explorer takes them, with these rows selected."""
-        codes, names = self.codes()
+        codes, names = self.colouring.codes(self.plots)
         names = [str(name) for name in names] or ["not known"]
         return [
             {"title": plain(plot.title.value), "points": plot.points, "names": names,

@@ -39,7 +39,8 @@ def opened(lab, request, tmp_path_factory):
     assert not problems
 
 
-TOLD = "text => document.body.innerText.includes(text)"
+TOLD = """text => [...document.querySelectorAll(".jp-OutputArea div")].some(
+    (div) => div.style.opacity === "1" && div.style.pointerEvents === "none" && div.innerText.includes(text))"""
 
 
 def plot(notebook, number: int = 0) -> dict:

@@ -29,7 +29,7 @@ def test_every_point_has_the_colour_of_the_legend_however_it_is_sent(run):
             shown.show(colour=by).wait()
             colours = {name: rgba(colour) for name, colour, _ in shown.legend.items}
             for number, plot in enumerate(shown.plots):
-                wanted = [colours[str(value)] for value in shown.stage.values(plot, by)]
+                wanted = [colours[str(value)] for value in shown.stage.colouring.values(plot, by)]
                 np.testing.assert_array_equal(drawn(shown, number), wanted, err_msg=f"{by} at {moment}, plot {number}")
 
 
@@ -57,7 +57,7 @@ def test_points_have_no_wrong_colour_while_their_clusters_are_computed(run):
     holding.set()
     shown.wait()
     colours = {name: rgba(colour) for name, colour, _ in shown.legend.items}
-    wanted = [colours[str(c)] for c in shown.stage.values(shown.plots[0], "cluster")]
+    wanted = [colours[str(c)] for c in shown.stage.colouring.values(shown.plots[0], "cluster")]
     np.testing.assert_array_equal(drawn(shown), wanted)
 
 
@@ -66,7 +66,9 @@ def test_a_selection_has_the_clusters_that_the_plot_shows(run):
     for moment in shown.source.moments:
         shown.show(moment=moment)
         shown.select(range(40))
-        assert shown.selection["cluster"].tolist() == shown.stage.values(shown.plots[0], "cluster")[:40].tolist()
+        assert (
+            shown.selection["cluster"].tolist() == shown.stage.colouring.values(shown.plots[0], "cluster")[:40].tolist()
+        )
 
 
 def test_what_is_chosen_stays_and_a_run_that_cannot_be_opened_is_not_chosen(run):

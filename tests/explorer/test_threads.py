@@ -88,7 +88,7 @@ def test_a_click_while_something_is_computed_is_not_lost(run):
     assert shown.rows.tolist() == [5]
     assert "epoch 2" in shown.plots[0].title.value
     assert len(shown.legend.items) == 3
-    assert shown.stage.values(shown.plots[0], "cluster") is not None
+    assert shown.stage.colouring.values(shown.plots[0], "cluster") is not None
 
 
 def test_plots_may_come_and_go_while_their_clusters_are_computed(run):
@@ -100,7 +100,7 @@ def test_plots_may_come_and_go_while_their_clusters_are_computed(run):
         holding.set()
         shown.wait()
         assert len(shown.plots) == count
-        assert all(shown.stage.values(plot, "cluster") is not None for plot in shown.plots)
+        assert all(shown.stage.colouring.values(plot, "cluster") is not None for plot in shown.plots)
 
 
 def test_a_projection_may_come_when_nobody_wants_it_any_more(run):
@@ -133,7 +133,7 @@ def test_an_error_in_the_background_is_said_and_leaves_the_controls_alive(run, m
     assert str(error) in shown.status.value
     shown.show(moment=0, colour="cluster")
     assert "epoch 0" in shown.plots[0].title.value
-    assert shown.stage.values(shown.plots[0], "cluster") is not None
+    assert shown.stage.colouring.values(shown.plots[0], "cluster") is not None
 
 
 def test_a_second_explorer_is_independent_of_the_first(run):
