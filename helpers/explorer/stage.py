@@ -67,7 +67,10 @@ class Stage(widgets.VBox):
     # Which plots there are, and what each shows.
 
     def fill(self, source: Source) -> None:
-        """Show as many plots as the controls say, with the instances of a source as it is now."""
+        """Show as many plots as the controls say, with the instances of a source as it is now.
+
+        Called while callbacks are suppressed; `show` then moves and colours the points.
+        """
         if self.source is not None and source.folder != self.source.folder:
             self._others.clear()
             for plot in self._made:

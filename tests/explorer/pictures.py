@@ -1,4 +1,4 @@
-"""The README's pictures of the explorer, taken from JupyterLab in a browser: `python tests/pictures.py [RUN FOLDER]`.
+"""The README's pictures of the explorer, taken from JupyterLab in a browser: `python tests/explorer/pictures.py [RUN]`.
 
 Writes figures/readme/explorer.gif (through training), explorer_hover.png and explorer_neighbours.png.
 """

@@ -46,6 +46,18 @@ def test_instances_say_where_they_come_from(source, run):
     assert set(source.frame("validation")["kind"]) == {"unseen"}
 
 
+def test_a_source_that_lacks_a_method_is_not_made():
+    with pytest.raises(TypeError, match="abstract"):
+        sources.Source()
+
+
+def test_instances_have_a_value_for_every_colour(source):
+    for by in set(sources.COLOURS) - {"cluster"}:
+        assert len(source.values(by, "validation", 4)) == len(source.frame("validation"))
+    assert set(source.values("correct", "validation", 4)) <= {"right", "wrong"}
+    assert not source.values("expression of another kind", "validation", 4).any()
+
+
 def test_neighbours_are_those_of_knn_and_never_the_instance_itself(source, run):
     table = neighbours.analyse(run, (5,)).query("epoch == 4 and layer == 1")
     frame = source.frame("validation")
