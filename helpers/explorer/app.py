@@ -117,12 +117,13 @@ class Explorer(widgets.VBox):
 
     def refresh(self) -> None:
         """Show the source as it is now, with nothing selected."""
-        with self.events.suppressed():
-            self.controls.offer(self.source)
-            self.stage.fill(self.source)
-        self.select([])
-        self.stage.show()
-        self.say(self.source.note)
+        with self.events.lock:
+            with self.events.suppressed():
+                self.controls.offer(self.source)
+                self.stage.fill(self.source)
+            self.select([])
+            self.stage.show()
+            self.say(self.source.note)
 
     def _change_run(self) -> None:
         try:
