@@ -232,6 +232,24 @@ def test_instances_layers_spaces_projections_and_plots_can_be_changed(opened):
     opened.until("len(explorer.plots) == 2")
 
 
+def test_a_click_while_something_is_computed_is_not_lost(opened):
+    opened.ask("explorer.background.run('held', lambda: __import__('time').sleep(3), lambda _: None)")
+    field = opened.page.locator("input[type=number]").first
+    before = int(field.input_value())
+    field.fill(str(before + 1))
+    field.press("Enter")  # as many clusters are found once the background is free
+    handle = opened.page.locator(".widget-slider .noUi-handle, .widget-hslider .noUi-handle").first
+    handle.click()
+    handle.press("Home")
+    choose(opened, "colour by", "cluster found by KMeans")
+    opened.until("'epoch 0' in explorer.plots[0].title.value and explorer.controls.colour.value == 'cluster'")
+    opened.until(f"len(explorer.wait().legend.items) == {before + 1}")
+    opened.until(IDLE)
+    handle.press("End")
+    choose(opened, "colour by", "task")
+    opened.until("explorer.controls.moment.value == explorer.source.moments[-1]")
+
+
 def test_pictures_and_selections_are_saved(opened):
     for suffix in ("SVG", "PNG", "CSV"):
         opened.page.locator(f"button[title='save as {suffix.lower()}']").click()
