@@ -20,6 +20,7 @@ FLAGS = (
     "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",  # WebGL without a GPU
 )  # fmt: skip
 TOKEN = "clm"
+IDLE = "explorer.wait().stage.sender.idle"  # the browser has drawn all that an explorer is to show
 
 
 def chromium() -> str:
@@ -105,8 +106,19 @@ class Notebook:
         )
 
     def restart(self) -> None:
-        """Restart the kernel."""
-        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+        """Restart the kernel, and wait for the new one."""
+        kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+        self.page.evaluate(f"() => {kernel}.restart()")
+        self.page.wait_for_function(f"() => {kernel}.status === 'idle' && {kernel}.connectionStatus === 'connected'")
+
+    def frames(self, count: int) -> None:
+        """Wait until the page has drawn so many frames."""
+        self.page.evaluate(
+            """async count => {
+                for (let i = 0; i < count; i++) await new Promise(requestAnimationFrame);
+            }""",
+            count,
+        )
 
     def ask(self, expression: str):
         """The value of an expression in the kernel, through JSON."""

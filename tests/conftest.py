@@ -69,7 +69,7 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-LONGEST = ("test_reproduce.py", "test_explorer.py", "test_sweep.py")  # a file is one worker's; these go first
+LONGEST = ("test_reproduce.py", "test_app.py", "test_sweep.py")  # a file is one worker's; these go first
 
 
 def pytest_collection_modifyitems(items):

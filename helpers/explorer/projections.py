@@ -1,14 +1,14 @@
-"""Two-dimensional pictures of hidden states that can be followed through training.
+"""Two-dimensional projections of hidden states that are comparable over training.
 
-A projection made anew for each epoch turns, mirrors and swaps clusters at will, so that motion between two of them
-means nothing. Both kinds here are tied together over epochs:
+A projection fitted to each epoch alone turns, mirrors and swaps clusters at random: motion from one to the next means
+nothing. Both methods here keep epochs comparable:
 
-- `pca`: one plane a layer for all epochs, the two principal axes of the states of all of them, each epoch centred and
-  scaled to the same spread (states grow in training; that alone would fill the picture). A point moves only because its
-  state does, seen from the others.
-- `tsne`: the last epoch is fitted from its PCA; every earlier one starts from the one after it and is then turned or
-  mirrored onto it, without scaling. Instances that stay neighbours stay where they are; distances far apart, as always
-  with t-SNE, mean little.
+- `pca`: one plane for all epochs of a layer, the first two principal axes of their states together. Each epoch is
+  centred and scaled to the same spread, since growing states would hide everything else. A point moves only if its
+  state moves relative to the others.
+- `tsne`: the last epoch starts from its PCA. Every earlier epoch starts from the one after it, and is then turned or
+  mirrored onto that, without scaling. Instances that stay neighbours stay in place; as always with t-SNE, large
+  distances mean little.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,7 +31,7 @@ def pca(epochs: Epochs) -> np.ndarray:
     """One plane for all epochs.
 
     Args:
-        epochs: gives the states (N, D) of each epoch, read twice so that one epoch at a time is in memory.
+        epochs: gives the states (N, D) of each epoch; called twice, so that one epoch at a time is in memory.
 
     Returns:
         (epochs, N, 2) float32; the axes' signs are such that the largest coordinate of each axis is positive.
@@ -71,27 +71,34 @@ def tsne(epochs: Iterable[np.ndarray], seed: int = 0, progress: Callable[[int], 
 
 
 def _tsne_from(points: np.ndarray, start: np.ndarray | None, seed: int) -> np.ndarray:
+    """One epoch (N, 2): from its PCA, or from the places `start` (N, 2) of the epoch after it and turned onto them."""
     if len(points) < 4 or np.ptp(points, axis=0).max() == 0:
         return np.zeros((len(points), 2), dtype=np.float32)
-    first = start is None or np.ptp(start) == 0
-    if first:
-        init = PCA(min(2, *points.shape), random_state=seed).fit_transform(points)
-        init = 1e-4 * init / max(init[:, 0].std(), 1e-12)  # as scikit-learn scales it
-        if init.shape[1] < 2:
-            init = np.hstack([init, np.zeros_like(init)])
-    else:
-        init = start
+    if start is None or np.ptp(start) == 0:
+        embedded = fit_tsne(points, _pca_start(points, seed), 12.0, FIRST_ITERATIONS, seed)
+        return embedded - embedded.mean(0)
+    # Exaggeration would tear the start apart again.
+    return turned_onto(fit_tsne(points, start, 1.0, ITERATIONS, seed), start)
+
+
+def _pca_start(points: np.ndarray, seed: int) -> np.ndarray:
+    start = PCA(min(2, *points.shape), random_state=seed).fit_transform(points)
+    start = 1e-4 * start / max(start[:, 0].std(), 1e-12)  # as scikit-learn scales it
+    return start if start.shape[1] == 2 else np.hstack([start, np.zeros_like(start)])
+
+
+def fit_tsne(points: np.ndarray, start: np.ndarray, exaggeration: float, iterations: int, seed: int) -> np.ndarray:
+    """t-SNE (N, 2) of points (N, D) from a start (N, 2); the one place that knows whose implementation it is."""
     model = TSNE(
         n_components=2,
         perplexity=min(PERPLEXITY, (len(points) - 1) / 3),
-        init=init.astype(np.float32),
-        early_exaggeration=12.0 if first else 1.0,  # exaggeration would tear the start apart again
-        max_iter=FIRST_ITERATIONS if first else ITERATIONS,
+        init=start.astype(np.float32),
+        early_exaggeration=exaggeration,
+        max_iter=iterations,
         random_state=seed,
         n_jobs=1,
     )
-    embedded = model.fit_transform(points)
-    return embedded - embedded.mean(0) if first else turned_onto(embedded, start)
+    return model.fit_transform(points)
 
 
 def turned_onto(points: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""What can be seen of a training run or of a probed language model, without widgets: the explorer's logic.
+"""What can be seen of a training run or of a probed language model, without widgets.
 
 A source gives instances, and for every evaluation set, moment (an epoch, or a revision of a pretrained model), layer
-and space (raw or input-centred) their hidden states, places in the plane, clusters, scores and neighbours. It reads
+and space (raw or input-centred) their hidden states, points in the plane, clusters, scores and neighbours. It reads
 only what is asked for, and keeps projections in the folder `explorer` beside the states.
 """
 
+import abc
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -28,12 +29,17 @@ from helpers.settings import ClusteringSettings, RunSettings, digest
 from helpers.tables import SCORES, SPLITS
 from helpers.task import synthetic
 
+COLOURS = {
+    "task": "task", "distribution": "distribution", "mapping": "mapping",
+    "distribution_mapping": "distribution and mapping", "input": "input", "output": "output",
+    "cluster": "cluster found by KMeans", "correct": "answered rightly", "kind": "hard, original or unseen",
+}  # fmt: skip
 NEIGHBOURS = 10
 NOTHING = "nothing to explore under {folder}: `make reproduce` trains the paper's model (PROFILE=smoke takes minutes)"
 
 
-class Source:
-    """What the explorer needs to know of a run or a probe; see RunSource and ProbeSource.
+class Source(abc.ABC):
+    """A run or a probe, as the explorer sees it; see RunSource and ProbeSource.
 
     Attributes:
         name: for people.
@@ -54,32 +60,46 @@ class Source:
     note: str = ""
     restarts = 10  # of KMeans
 
+    @abc.abstractmethod
     def frame(self, split: str) -> pd.DataFrame:
         """Instances of a set, as people read them: instruction, input, output, task, distribution, mapping, ..."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def labels(self, split: str) -> dict[str, np.ndarray]:
         """Label numbers (N,) under the paper's three identities."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def states(self, split: str, moment, layer: int, space: str = "raw") -> np.ndarray:
         """Hidden states (N, D) float32."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def answers(self, split: str, moment) -> pd.DataFrame:
         """What the model answers: columns answer (where it was recorded) and correct."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def neighbours(self, split: str, moment, layer: int, row: int, k: int = NEIGHBOURS) -> pd.DataFrame:
         """The nearest instances of another instruction, nearest first: distance, task, input, output, instruction."""
-        raise NotImplementedError
+
+    def values(self, by: str, split: str, moment) -> np.ndarray:
+        """What instances are coloured by (N,), of any kind that compares.
+
+        Args:
+            by: one of COLOURS but cluster, which KMeans has to find first; where a source has no such column, all
+                instances have one value.
+        """
+        if by == "correct":
+            return np.where(self.answers(split, moment)["correct"], "right", "wrong")
+        if by == "distribution_mapping":
+            return self.labels(split)[by]
+        frame = self.frame(split)
+        return frame[by].to_numpy() if by in frame else np.zeros(len(frame), dtype=int)
 
     def known_scores(self) -> pd.DataFrame:
         """Scores that an analysis left: split, moment, layer, space, label, f1, ari, ami."""
         return pd.DataFrame(columns=["split", "moment", "layer", "space", "label", *SCORES])
 
     def coordinates(self, split: str, layer: int, space: str, method: str, progress: Callable = lambda done: None):
-        """Places in the plane at every moment, tied together over moments (see projections), in one square.
+        """Points in the plane at every moment, comparable over moments (see projections), in one square.
 
         Returns:
             (moments, N, 2) float32 between -1 and 1.
@@ -112,13 +132,13 @@ class Source:
         return clustering.kmeans(points, k, ClusteringSettings(n_init=self.restarts))
 
     def numbered(self, split: str, moment, layer: int, space: str, k: int) -> np.ndarray:
-        """As `clusters`, each cluster with the number of the one at the last moment that it shares most with."""
+        """As `clusters`, with numbers matched to those of the last moment: see same_numbers."""
         last = self.clusters(split, self.moments[-1], layer, space, k)
         return same_numbers(self.clusters(split, moment, layer, space, k), last)
 
     @functools.lru_cache(maxsize=4096)  # noqa: B019
     def scores(self, split: str, moment, layer: int, space: str, label: str) -> dict[str, float]:
-        """F1, ARI and AMI of KMeans with as many clusters as there are labels; an analysis' own where there is one."""
+        """F1, ARI and AMI of KMeans with as many clusters as labels; read from the last analysis if there is one."""
         known = self._known
         place = (split, moment, layer, space, label)
         if place in known:
@@ -138,7 +158,7 @@ class Source:
         }
 
     def curve(self, split: str, layer: int, space: str, label: str, score: str) -> pd.Series:
-        """A score at every moment, or at every layer where there is one moment; NaN where nobody has computed it."""
+        """A score at every moment; of a source with one moment, at every layer, NaN where no analysis computed it."""
         if len(self.moments) > 1:
             return pd.Series({m: self.scores(split, m, layer, space, label)[score] for m in self.moments})
         only, known = self.moments[0], self._known
@@ -146,10 +166,11 @@ class Source:
         return pd.Series(found | {layer: self.scores(split, only, layer, space, label)[score]})
 
     def neighbour_history(self, split: str, layer: int, row: int, k: int = NEIGHBOURS) -> pd.DataFrame:
-        """What the k nearest of one instance have in common with it, at every moment.
+        """How many of the k nearest neighbours of one instance are like it, at every moment.
 
         Returns:
-            moment, same_task, same_output, stay: shares of the k; `stay` are those that are there at the last moment.
+            moment, same_task, same_output, stay: shares of the k; `stay` counts those that are also among the k
+            nearest at the last moment.
         """
         frame = self.frame(split).iloc[row]
         found = {m: self.neighbours(split, m, layer, row, k) for m in self.moments}
@@ -167,7 +188,7 @@ class Source:
         )
 
     def columns(self, split: str, moment, layer: int, space: str, k: int) -> pd.DataFrame:
-        """Instances with what the model answers and the cluster they are in: the table behind hover and selection."""
+        """Instances with the model's answers and the clusters: the table behind `explorer.selection`."""
         return self.frame(split).assign(
             **self.answers(split, moment), cluster=self.numbered(split, moment, layer, space, k)
         )
@@ -231,7 +252,7 @@ class RunSource(Source):
         )
 
     def neighbours(self, split: str, moment, layer: int, row: int, k: int = NEIGHBOURS) -> pd.DataFrame:
-        """See Source.neighbours; training instances, as recorded during training."""
+        """See Source.neighbours; among training instances, as recorded during training."""
         index = self._read(moment, f"{split}.neighbours.index", layer)[row]
         distance = self._read(moment, f"{split}.neighbours.distance", layer)[row]
         train = self._train
@@ -244,7 +265,7 @@ class RunSource(Source):
         return self.run.dataset.split("train")
 
     def known_scores(self) -> pd.DataFrame:
-        """See Source.known_scores; what notebook 03 or a sweep computed last."""
+        """See Source.known_scores; of the last analysis by notebook 03 or a sweep."""
         folders = sorted(self.folder.glob("clustering/*/"), key=lambda f: f.stat().st_mtime)
         if not folders:
             return super().known_scores()
@@ -270,7 +291,7 @@ class RunSource(Source):
 class ProbeSource(Source):
     """Probes of one pretrained model on natural tasks, one a revision.
 
-    The paper's words are used: the category of a task is its task, the natural task a distribution.
+    As in the paper, the category of a natural task counts as the task, and the natural task as the distribution.
     """
 
     moment_name = "revision"
@@ -304,18 +325,18 @@ class ProbeSource(Source):
 
     @functools.lru_cache(maxsize=8)  # noqa: B019
     def answers(self, split: str, moment) -> pd.DataFrame:
-        """See Source.answers; recorded is only whether the first token is right."""
+        """See Source.answers; a probe records only whether the first token is right."""
         return pd.DataFrame({"correct": self.probes[moment].solved()})
 
     def neighbours(self, split: str, moment, layer: int, row: int, k: int = NEIGHBOURS) -> pd.DataFrame:
-        """See Source.neighbours; all other instructions are searched, exactly."""
+        """See Source.neighbours; an exact search among all instances of other instructions."""
         states, frame = self.states(split, moment, layer), self.frame(split)
         distance = pairwise_distances(states[row : row + 1], states)[0]
         others = frame.assign(distance=distance)[frame["instruction"] != frame["instruction"].iloc[row]]
         return others.nsmallest(k, "distance")[["distance", "task", "input", "output", "instruction"]]
 
     def known_scores(self) -> pd.DataFrame:
-        """See Source.known_scores; what notebook 05 computed last."""
+        """See Source.known_scores; of the last analysis by notebook 05."""
         frames = []
         for revision, probe in self.probes.items():
             paths = sorted(probe.folder.glob("layers-*.csv"), key=lambda p: p.stat().st_mtime)
@@ -324,7 +345,7 @@ class ProbeSource(Source):
 
 
 def selection_scores(labels: dict[str, np.ndarray], clusters: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
-    """F1, ARI and AMI of the labels of some instances against the clusters they are in.
+    """F1, ARI and AMI of the clusters of some instances against their labels.
 
     Args:
         labels: label numbers (N,) under each identity.
@@ -351,7 +372,7 @@ def open_folder(folder: Path) -> Source:
     """The source in a folder under data/runs or data/probes.
 
     Raises:
-        store.ArtefactError: what is missing there, or was made by another version, and the remedy.
+        store.ArtefactError: something is missing, or was made by another version; the message has the remedy.
     """
     folder = Path(folder)
     if not (folder / "manifest.json").exists():
@@ -392,7 +413,7 @@ def newest(kind: str = "runs") -> Source:
     """The run (or probe, with kind="probes") that was worked on last.
 
     Raises:
-        store.ArtefactError: there is none; says which command makes one.
+        store.ArtefactError: there is none; the message has the command that makes one.
     """
     for folder in found_folders():
         if folder.parent.name == kind:

@@ -1,4 +1,4 @@
-"""What the explorer is built from: widgets that ipywidgets lacks, and words, tables and curves as HTML."""
+"""Small parts: a legend, and messages, tables and curves as HTML."""
 
 import html
 
@@ -52,43 +52,8 @@ class Legend(anywidget.AnyWidget):
     chosen = traitlets.List([]).tag(sync=True)
 
 
-class Pacer(anywidget.AnyWidget):
-    """Tells when the browser has drawn what it was sent.
-
-    jupyter-scatter drops points that arrive while earlier ones are still on their way to their places. How long that
-    takes is for the browser to say: with a slow one, no fixed pause is long enough.
-    """
-
-    _esm = """
-    const say = (model, name, value) => { model.set(name, value); model.save_changes(); };
-    const whenDrawn = (model, pause, done) => {
-      const begin = Date.now();
-      const look = () => {
-        const plots = [...document.querySelectorAll(".clm-plot")].filter((p) => p.querySelector("canvas")).length;
-        if (plots < model.get("plots") && Date.now() - begin < 20000) setTimeout(look, 50);
-        else setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), pause);
-      };
-      look();
-    };
-    export default {
-      initialize({ model }) {
-        model.on("change:sent", () => {
-          const sent = model.get("sent");
-          // For measurements: when the change was on the screen.
-          requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("clm-seen-" + sent)));
-          whenDrawn(model, model.get("pause"), () => say(model, "drawn", sent));
-        });
-      },
-    };
-    """
-    pause = traitlets.Int(0).tag(sync=True)  # milliseconds that the drawing takes at least
-    sent = traitlets.Int(0).tag(sync=True)
-    drawn = traitlets.Int(0).tag(sync=True)
-    plots = traitlets.Int(1).tag(sync=True)
-
-
 def curve_svg(values: pd.Series, at, title: str) -> str:
-    """A small curve as SVG, with a cursor at one of its places: instant where a matplotlib figure takes 100 ms."""
+    """A small curve as SVG with a cursor at `at`, one of its indices; matplotlib would take 100 ms, this takes none."""
     width, height, left, base = 380, 96, 34, 76
     places = np.linspace(left, width - 8, len(values)) if len(values) > 1 else np.array([(left + width) / 2])
     low, high = min(0.0, float(np.nanmin(values))), max(1.0, float(np.nanmax(values)))

@@ -15,44 +15,20 @@ import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from browser import Notebook, browsing, chromium, jupyterlab
+from browser import IDLE, Notebook, browsing, chromium, jupyterlab
 
 from helpers import store
 from helpers.tables import TABLES
 
+TESTS = str(Path(__file__).resolve().parents[1])
 REPEATS = 9
 SOURCE = """
-import numpy as np, pandas as pd
-from pathlib import Path
-from helpers.explorer import sources
+import sys
+sys.path.insert(0, {tests!r})
+from made_up import MadeUp
 from helpers.explorer import explore
 
-class MadeUp(sources.Source):
-    name, folder, moment_name, moments, layers = "made up", Path({folder!r}), "epoch", list(range(6)), 3
-    splits = {{"all": "made-up instances"}}
-    restarts = 1
-
-    def __init__(self, count):
-        rng = np.random.default_rng(0)
-        self.task = rng.integers(0, 16, count)
-        self.base, self.noise = rng.normal(size=(16, 64)), rng.normal(size=(count, 64)).astype(np.float32)
-        inputs = rng.choice(list("abcdefg"), count)
-        self.table = pd.DataFrame({{"instruction": [f"instruction {{i}}" for i in range(count)], "input": inputs,
-                                    "output": "y", "task": self.task, "distribution": self.task % 5, "mapping": 0}})
-
-    def frame(self, split):
-        return self.table
-
-    def labels(self, split):
-        return {{"task": self.task, "distribution": self.task % 5, "distribution_mapping": self.task}}
-
-    def states(self, split, moment, layer, space="raw"):
-        return ((1 + moment) * self.base[self.task] * (1 + layer) + self.noise).astype(np.float32)
-
-    def answers(self, split, moment):
-        return pd.DataFrame({{"correct": self.task % 2 == moment % 2}})
-
-explorer = explore(MadeUp({count}), panels={plots})
+explorer = explore(MadeUp({count}, 6, {folder!r}), plots={plots})
 for layer in range(3):
     explorer.source.coordinates("all", layer, "raw", "pca")
 explorer
@@ -87,19 +63,18 @@ def measure(count: int, plots: int) -> list[dict]:
     with tempfile.TemporaryDirectory() as name, browsing(viewport={"width": 1400, "height": 1000}) as (page, problems):
         folder = Path(name)
         with jupyterlab(folder) as address:
-            code = SOURCE.format(folder=str(folder / "made-up"), count=count, plots=plots)
+            code = SOURCE.format(tests=TESTS, folder=str(folder / "made-up"), count=count, plots=plots)
             notebook = Notebook(page, address, folder, "latency.ipynb", code)
             notebook.do("notebook:run-all-cells")
             page.wait_for_selector("canvas", timeout=120_000)
-            notebook.until("explorer.wait() is explorer", 120)
-            page.wait_for_timeout(3000)
+            notebook.until(IDLE, 120)
             rows = []
             for action, (label, values) in ACTIONS.items():
                 taken = []
                 for i in range(REPEATS):
                     taken.append(page.evaluate(CHANGE, [label, values[i % len(values)], action == "nothing"]))
-                    notebook.until("explorer.wait() is explorer", 120)
-                    page.wait_for_timeout(1500)
+                    notebook.until(IDLE, 120)
+                    page.wait_for_timeout(1000)  # tables below the plots are laid out, and nobody is in a hurry
                 took = {"milliseconds": statistics.median(taken[1:]), "slowest": max(taken[1:])}
                 rows.append({"points": count, "plots": plots, "action": action, **took})
                 print(rows[-1], flush=True)

@@ -1,4 +1,4 @@
-"""The README's pictures of the explorer, taken from JupyterLab in a browser: `python tests/pictures.py [RUN FOLDER]`.
+"""The README's pictures of the explorer, taken from JupyterLab in a browser: `python tests/explorer/pictures.py [RUN]`.
 
 Writes figures/readme/explorer.gif (through training), explorer_hover.png and explorer_neighbours.png.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from browser import Notebook, browsing, jupyterlab
+from browser import IDLE, Notebook, browsing, jupyterlab
 
 from helpers import store
 from helpers.explorer import sources
@@ -45,8 +45,8 @@ def main(run: Path) -> None:
             notebook.until(f"explorer.show(layers={layers}, spaces={spaces}) is explorer", 120)
             frames = []
             for i in range(notebook.ask("len(explorer.source.moments)")):
-                notebook.ask(f"setattr(explorer.moment, 'index', {i})")
-                notebook.until("explorer.wait()._pacer.drawn == explorer._pacer.sent", 30)
+                notebook.ask(f"setattr(explorer.controls.moment, 'index', {i})")
+                notebook.until(IDLE, 30)
                 page.wait_for_timeout(600)
                 # The usual way to choose colours merges those of small points.
                 frames.append(shot(page, ".clm-plot canvas").quantize(96, Image.Quantize.MAXCOVERAGE))
@@ -61,8 +61,8 @@ def main(run: Path) -> None:
                 optimize=True,
             )
             box = page.locator(".clm-plot canvas").first.bounding_box()
-            row = notebook.ask("int(abs(explorer.panels[0].points - [0.3, 0.3]).sum(1).argmin())")
-            x, y = notebook.ask(f"explorer.panels[0].points[{row}].tolist()")
+            row = notebook.ask("int(abs(explorer.plots[0].points - [0.3, 0.3]).sum(1).argmin())")
+            x, y = notebook.ask(f"explorer.plots[0].points[{row}].tolist()")
             at = (box["x"] + box["width"] / 2 + x * box["height"] / 2, box["y"] + box["height"] / 2 * (1 - y))
             page.mouse.move(*at)
             page.wait_for_timeout(1200)
@@ -73,7 +73,7 @@ def main(run: Path) -> None:
                 "int((explorer.show(split='subset', colour='kind').source.frame('subset')['kind'] == 'hard').argmax())"
             )
             notebook.ask(f"explorer.select([{hard}])")
-            notebook.until("explorer.wait()._pacer.drawn == explorer._pacer.sent", 30)
+            notebook.until(IDLE, 30)
             page.wait_for_timeout(1500)
             shot(page).save(target / "explorer_neighbours.png", optimize=True)
         assert not problems, problems

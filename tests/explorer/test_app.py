@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from browser import Notebook, browsing, jupyterlab
+from browser import IDLE, Notebook, browsing, jupyterlab
 from conftest import FAILED
 
 from helpers.explorer import app, sources
-from helpers.explorer.plot import COLOURS
+from helpers.explorer.sources import COLOURS
 
 OPEN = "from helpers.explorer import explore\nexplorer = explore({!r})\nexplorer"
 
@@ -22,8 +22,7 @@ def lab(run, tmp_path_factory):
         notebook.do("notebook:run-all-cells")
         page.wait_for_selector(".clm-legend button", timeout=60_000)
         page.wait_for_selector("canvas")
-        notebook.until("explorer.wait() is explorer")
-        page.wait_for_timeout(1500)  # the first transition
+        notebook.until(IDLE)
         yield notebook, problems
 
 
@@ -40,7 +39,8 @@ def opened(lab, request, tmp_path_factory):
     assert not problems
 
 
-IDLE = "explorer.wait()._pacer.drawn == explorer._pacer.sent"  # the browser has drawn all that was sent
+TOLD = """text => [...document.querySelectorAll(".jp-OutputArea div")].some(
+    (div) => div.style.opacity === "1" && div.style.pointerEvents === "none" && div.innerText.includes(text))"""
 
 
 def plot(notebook, number: int = 0) -> dict:
@@ -49,14 +49,14 @@ def plot(notebook, number: int = 0) -> dict:
 
 def place(notebook, row: int, number: int = 0) -> tuple[float, float]:
     """Where on the page an instance is drawn."""
-    x, y = notebook.ask(f"explorer.panels[{number}].points[{row}].tolist()")
+    x, y = notebook.ask(f"explorer.plots[{number}].points[{row}].tolist()")
     box = plot(notebook, number)
     return box["x"] + box["width"] / 2 + x * box["height"] / 2, box["y"] + box["height"] / 2 * (1 - y)
 
 
 def lonely(notebook, number: int = 0, first: int = 0) -> int:
     """The instance, from the first on, farthest from its nearest neighbour on the page, so that a click means it."""
-    points = np.array(notebook.ask(f"explorer.panels[{number}].points.tolist()"))
+    points = np.array(notebook.ask(f"explorer.plots[{number}].points.tolist()"))
     distance = np.linalg.norm(points[:, None] - points[None], axis=-1) + 9 * np.eye(len(points))
     return first + int(distance.min(1)[first:].argmax())
 
@@ -90,37 +90,37 @@ def pixels(notebook) -> np.ndarray:
 
 
 def test_the_slider_moves_points_title_and_cursor(opened):
-    before, image = opened.ask("explorer.panels[0].points.tolist()"), pixels(opened)
+    before, image = opened.ask("explorer.plots[0].points.tolist()"), pixels(opened)
     cursor = opened.page.locator(".clm-curve .cursor").first.get_attribute("x1")
     handle = opened.page.locator(".widget-slider .noUi-handle, .widget-hslider .noUi-handle").first
     handle.click()
     handle.press("Home")
-    assert opened.until("explorer.moment.value == 0")
-    opened.until("explorer.wait() is explorer")
-    assert opened.ask("explorer.panels[0].points.tolist()") != before
-    opened.page.wait_for_timeout(1000)
+    opened.until("explorer.controls.moment.value == 0 and 'epoch 0' in explorer.plots[0].title.value")
+    opened.until(IDLE)
+    assert opened.ask("explorer.plots[0].points.tolist()") != before
+    opened.frames(2)
     assert np.abs(pixels(opened) - image).mean() > 1
     assert "epoch 0" in opened.page.locator(".jp-OutputArea").first.inner_text()
-    assert opened.page.locator(".clm-curve .cursor").first.get_attribute("x1") != cursor
+    moved = "x => document.querySelector('.clm-curve .cursor').getAttribute('x1') !== x"
+    opened.page.wait_for_function(moved, arg=cursor)
     handle.press("End")
-    opened.until("explorer.moment.value == explorer.source.moments[-1]")
+    opened.until("explorer.controls.moment.value == explorer.source.moments[-1]")
 
 
 def test_play_runs_through_training(opened):
-    opened.ask("setattr(explorer.moment, 'index', 0)")
+    opened.ask("setattr(explorer.controls.moment, 'index', 0)")
     opened.page.locator(".widget-play button, .jupyter-widget-play button").first.click()
-    opened.until("explorer.moment.index >= 2")
-    opened.until("explorer.moment.value == explorer.source.moments[-1]")
+    opened.until("explorer.controls.moment.index >= 2")
+    opened.until("explorer.controls.moment.value == explorer.source.moments[-1]")
 
 
 def test_hovering_tells_of_the_instance_and_is_linked(opened):
     row = lonely(opened)
     opened.page.mouse.move(*place(opened, row))
-    opened.until(f"explorer.panels[0].scatter.hovering == {row}")
-    opened.until(f"explorer.panels[1].scatter.hovering == {row}")
-    instance = opened.ask(f"explorer.source.frame(explorer.split.value).iloc[{row}].astype(str).to_dict()")
-    told = "text => document.body.innerText.includes(text)"
-    opened.page.wait_for_function(told, arg=instance["expression"], timeout=10_000)
+    opened.until(f"explorer.plots[0].scatter.hovering == {row}")
+    opened.until(f"explorer.plots[1].scatter.hovering == {row}")
+    instance = opened.ask(f"explorer.source.frame(explorer.controls.split.value).iloc[{row}].astype(str).to_dict()")
+    opened.page.wait_for_function(TOLD, arg=instance["expression"], timeout=10_000)
     text = opened.page.locator("body").inner_text()
     assert "(right)" in text or "(wrong)" in text
     opened.page.mouse.move(5, 5)
@@ -129,25 +129,26 @@ def test_hovering_tells_of_the_instance_and_is_linked(opened):
 def test_fewer_instances_may_come_while_one_of_the_last_is_hovered(opened):
     row = lonely(opened, first=opened.ask("len(explorer.source.frame('subset'))"))
     opened.page.mouse.move(*place(opened, row))
-    opened.until(f"explorer.panels[0].scatter.hovering == {row}")
-    opened.page.wait_for_timeout(600)  # its tooltip
-    opened.until("explorer.show(split='subset').split.value == 'subset'")
+    opened.until(f"explorer.plots[0].scatter.hovering == {row}")
+    expression = opened.ask(f"explorer.source.frame('validation')['expression'].iloc[{row}]")
+    opened.page.wait_for_function(TOLD, arg=expression, timeout=10_000)  # its tooltip is there
+    opened.until("explorer.show(split='subset').controls.split.value == 'subset'")
     opened.until(IDLE)
-    opened.page.wait_for_timeout(500)  # an error would come with each frame; the fixture looks for them
+    opened.frames(10)  # an error would come with each of them; the fixture looks for errors
     opened.page.mouse.move(5, 5)
-    opened.until("explorer.show(split='validation').split.value == 'validation'")
+    opened.until("explorer.show(split='validation').controls.split.value == 'validation'")
 
 
 def test_a_click_shows_neighbours_and_how_they_change(opened):
     row = lonely(opened)
     opened.page.mouse.click(*place(opened, row))
     opened.until(f"explorer.rows.tolist() == [{row}]")
-    opened.until(f"explorer.panels[1].scatter.selection.tolist() == [{row}]")
+    opened.until(f"explorer.plots[1].scatter.selection.tolist() == [{row}]")
     opened.page.get_by_text("Nearest to").wait_for()  # the page hears of it after the kernel
     assert "same_task" in opened.page.locator(".jp-OutputArea").first.inner_text()
     assert opened.page.locator(".clm-curve").count() == 3
     assert opened.ask("explorer.selection['instruction'].tolist()") == [
-        opened.ask(f"explorer.source.frame(explorer.split.value)['instruction'].iloc[{row}]")
+        opened.ask(f"explorer.source.frame(explorer.controls.split.value)['instruction'].iloc[{row}]")
     ]
 
 
@@ -163,7 +164,7 @@ def test_a_lasso_selects_what_it_surrounds(opened):
     opened.page.mouse.up()
     opened.until("len(explorer.rows) > 1")
     rows = opened.ask("explorer.rows.tolist()")
-    points = np.array(opened.ask("explorer.panels[0].points.tolist()"))
+    points = np.array(opened.ask("explorer.plots[0].points.tolist()"))
     inside = set(np.flatnonzero(np.linalg.norm(points, axis=1) < 0.78))
     assert inside <= set(rows)
     assert not set(rows) & set(np.flatnonzero(np.linalg.norm(points, axis=1) > 0.82))
@@ -181,7 +182,7 @@ def test_the_legend_and_the_search_select(opened):
     assert set(opened.ask("explorer.selection['task'].astype(str).tolist()")) == {name}
     opened.page.locator(".clm-legend button").first.click()
     opened.until("len(explorer.rows) == 0")
-    wanted = opened.ask("explorer.source.frame(explorer.split.value)['instruction'].iloc[0][:4]")
+    wanted = opened.ask("explorer.source.frame(explorer.controls.split.value)['instruction'].iloc[0][:4]")
     field = opened.page.get_by_placeholder("press Enter")
     field.fill(wanted)
     field.press("Enter")
@@ -192,41 +193,64 @@ def test_the_legend_and_the_search_select(opened):
     opened.until("len(explorer.rows) == 0")
 
 
+BUTTONS = """names => {
+    const buttons = [...document.querySelectorAll(".clm-legend button")];
+    return buttons.length === names.length && buttons.every((button, i) => button.innerText.trim() === names[i].trim());
+}"""
+
+
 @pytest.mark.parametrize("by", list(COLOURS.values()))
 def test_every_colour_can_be_chosen(opened, by):
     choose(opened, "colour by", by)
     key = {v: k for k, v in COLOURS.items()}[by]
-    opened.until(f"explorer.wait().colour.value == {key!r}")
-    opened.page.wait_for_timeout(200)
+    opened.until(f"explorer.wait().controls.colour.value == {key!r}")
     items = opened.ask("explorer.legend.items")
-    assert opened.page.locator(".clm-legend button").count() == len(items)
-    assert sum(count for *_, count in items) == opened.ask("len(explorer.panels[0].points)")
+    opened.page.wait_for_function(BUTTONS, arg=[name for name, *_ in items])
+    assert sum(count for *_, count in items) == opened.ask("len(explorer.plots[0].points)")
 
 
 def test_instances_layers_spaces_projections_and_plots_can_be_changed(opened):
     choose(opened, "colour by", "task")
     choose(opened, "projection", "t-SNE")
-    opened.until("explorer.wait().panels[0].title.value.endswith('t-SNE')")
+    opened.until("explorer.wait().plots[0].title.value.endswith('t-SNE')")
     choose(opened, "layer", "0")
-    opened.until("explorer.panels[0].layer.value == 0")
+    opened.until("explorer.plots[0].layer.value == 0")
     choose(opened, "projection", "PCA")
     choose(opened, "plots", "4")
-    opened.until("len(explorer.panels) == 4")
-    opened.page.wait_for_timeout(1500)
-    assert opened.page.locator(".jp-OutputArea canvas").count() == 8
+    opened.until("len(explorer.plots) == 4")
+    opened.page.wait_for_function("() => document.querySelectorAll('.jp-OutputArea canvas').length === 8")
+    opened.until(IDLE)
     opened.page.locator("select").filter(has_text="input-centred states").first.select_option(
         label="input-centred states"
     )
-    opened.until("explorer.panels[0].space.value == 'centred'")
+    opened.until("explorer.plots[0].space.value == 'centred'")
     choose(opened, "instances", opened.ask("explorer.source.splits['subset']"))
-    opened.until("explorer.split.value == 'subset'")
+    opened.until("explorer.controls.split.value == 'subset'")
     choose(opened, "colour by", "hard, original or unseen")
     opened.until("{i[0] for i in explorer.wait().legend.items} == {'hard', 'original'}")
     choose(opened, "plots", "2")
-    opened.until("len(explorer.panels) == 2")
+    opened.until("len(explorer.plots) == 2")
 
 
-def test_views_and_selections_are_saved(opened):
+def test_a_click_while_something_is_computed_is_not_lost(opened):
+    opened.ask("explorer.background.run('held', lambda: __import__('time').sleep(3), lambda _: None)")
+    field = opened.page.locator("input[type=number]").first
+    before = int(field.input_value())
+    field.fill(str(before + 1))
+    field.press("Enter")  # as many clusters are found once the background is free
+    handle = opened.page.locator(".widget-slider .noUi-handle, .widget-hslider .noUi-handle").first
+    handle.click()
+    handle.press("Home")
+    choose(opened, "colour by", "cluster found by KMeans")
+    opened.until("'epoch 0' in explorer.plots[0].title.value and explorer.controls.colour.value == 'cluster'")
+    opened.until(f"len(explorer.wait().legend.items) == {before + 1}")
+    opened.until(IDLE)
+    handle.press("End")
+    choose(opened, "colour by", "task")
+    opened.until("explorer.controls.moment.value == explorer.source.moments[-1]")
+
+
+def test_pictures_and_selections_are_saved(opened):
     for suffix in ("SVG", "PNG", "CSV"):
         opened.page.locator(f"button[title='save as {suffix.lower()}']").click()
         opened.until(f"explorer.status.value.endswith('.{suffix.lower()}</div>')")
@@ -238,12 +262,11 @@ def test_widgets_are_alive_after_a_restart_and_missing_artefacts_are_told(lab):
     notebook, problems = lab
     del problems[:]
     notebook.restart()
-    notebook.page.wait_for_timeout(3000)
     notebook.do("notebook:run-all-cells")
     notebook.until("'explorer' in globals() and explorer.wait() is explorer", 60)
     notebook.page.wait_for_selector(".clm-legend button", timeout=30_000)
     choose(notebook, "colour by", "input")
-    notebook.until("explorer.wait().colour.value == 'input'")
+    notebook.until("explorer.wait().controls.colour.value == 'input'")
     assert "model not found" not in notebook.page.locator("body").inner_text().lower()
     assert not problems
 

@@ -8,8 +8,6 @@ from conftest import CPU32
 from helpers import store
 from helpers.analysis import clustering, neighbours
 from helpers.explorer import app, sources
-from helpers.explorer.plot import COLOURS, SAME, UNKNOWN, groups, rgba
-from helpers.figures.style import palette
 from helpers.gpt import records
 from helpers.pretrained import table1
 from helpers.pretrained.probe import observe
@@ -46,6 +44,18 @@ def test_instances_say_where_they_come_from(source, run):
         assert all(re.fullmatch(e, i) for e, i in zip(plain["expression"], plain["instruction"], strict=True))
     assert set(source.frame("subset")["kind"]) == {"hard", "original"}
     assert set(source.frame("validation")["kind"]) == {"unseen"}
+
+
+def test_a_source_that_lacks_a_method_is_not_made():
+    with pytest.raises(TypeError, match="abstract"):
+        sources.Source()
+
+
+def test_instances_have_a_value_for_every_colour(source):
+    for by in set(sources.COLOURS) - {"cluster"}:
+        assert len(source.values(by, "validation", 4)) == len(source.frame("validation"))
+    assert set(source.values("correct", "validation", 4)) <= {"right", "wrong"}
+    assert not source.values("expression of another kind", "validation", 4).any()
 
 
 def test_neighbours_are_those_of_knn_and_never_the_instance_itself(source, run):
@@ -119,7 +129,7 @@ def test_a_run_in_training_shows_its_epochs_so_far(run, tmp_path):
     shown = app.explore(source).wait()
     assert "still in training" in shown.status.value
     shown.show(moment=1, colour="cluster")
-    assert shown.moment.value == 1
+    assert shown.controls.moment.value == 1
 
 
 def test_what_cannot_be_shown_is_said(run, tmp_path, monkeypatch):
@@ -199,138 +209,3 @@ def test_clusters_keep_their_numbers():
     more = sources.same_numbers(np.array([5, 5, 3, 3, 1, 9]), reference)
     assert more[:4].tolist() == [0, 0, 1, 1]
     assert len(np.unique(more)) == 4
-
-
-@pytest.mark.parametrize("count", [1, 2, 8, 9, 20, 21, 160])
-def test_colours_are_as_many_as_asked_and_differ(count):
-    assert len(set(palette(count))) == count
-
-
-def drawn(shown, number: int = 0) -> np.ndarray:
-    """The colours of a plot's points as the browser has them, once it says that it has drawn what it was sent."""
-    while any(panel.wanted["new"] for panel in shown.panels):
-        shown._pacer.drawn = shown._pacer.sent
-    plot = shown.panels[number].scatter
-    return np.array(plot.color)[plot.points[:, 2].astype(int)]
-
-
-def test_every_point_has_the_colour_of_the_legend_however_it_is_sent(run):
-    shown = app.explore(run).wait()
-    for moment in (shown.source.moments[0], shown.source.moments[-1]):
-        shown.show(moment=moment).wait()
-        for by in (*COLOURS, *COLOURS):
-            shown.show(colour=by).wait()
-            colours = {name: rgba(colour) for name, colour, _ in shown.legend.items}
-            for number, panel in enumerate(shown.panels):
-                wanted = [colours[str(value)] for value in shown.values(panel, by)]
-                np.testing.assert_array_equal(drawn(shown, number), wanted, err_msg=f"{by} at {moment}, plot {number}")
-
-
-def test_a_plot_with_its_own_epoch_is_painted_anew_where_the_colour_depends_on_it(run):
-    shown = app.explore(run).wait()
-    first, last = shown.source.moments[0], shown.source.moments[-1]
-    shown.show(moment=first, colour="correct")
-    drawn(shown)
-    shown.panels[1].moment.value = last
-    colours = {name: rgba(colour) for name, colour, _ in shown.legend.items}
-    assert list(colours) == ["right", "wrong"]
-    for number, moment in enumerate((first, last)):
-        correct = shown.source.answers("validation", moment)["correct"]
-        wanted = [colours["right" if c else "wrong"] for c in correct]
-        np.testing.assert_array_equal(drawn(shown, number), wanted)
-
-
-def test_points_have_no_wrong_colour_while_their_clusters_are_computed(run):
-    import threading
-
-    shown = app.explore(run).wait().show(colour="cluster")
-    drawn(shown)
-    holding = threading.Event()
-    shown._pool.submit(holding.wait)
-    shown.split.value = "subset"
-    assert {tuple(colour) for colour in drawn(shown)} == {tuple(rgba(UNKNOWN))}
-    holding.set()
-    shown.wait()
-    colours = {name: rgba(colour) for name, colour, _ in shown.legend.items}
-    wanted = [colours[str(c)] for c in shown.values(shown.panels[0], "cluster")]
-    np.testing.assert_array_equal(drawn(shown), wanted)
-
-
-def test_a_selection_has_the_clusters_that_the_plot_shows(run):
-    shown = app.explore(run).wait()
-    for moment in shown.source.moments:
-        shown.show(moment=moment)
-        shown.select(range(40))
-        assert shown.selection["cluster"].tolist() == shown.values(shown.panels[0], "cluster")[:40].tolist()
-
-
-def test_what_is_chosen_stays_and_a_run_that_cannot_be_opened_is_not_chosen(run):
-    shown = app.explore(run).wait().show(k=4, count=1, colour="task")
-    assert shown.k.value == 4
-    broken = run.folder.with_name("w16-s0-broken")
-    shutil.copytree(run.folder, broken, ignore=shutil.ignore_patterns("manifest.json"))
-    try:
-        shown.show(count=2)
-        assert shown.k.value == 4
-        shown._reload()
-        for control in (shown.run, shown.panels[1].run):
-            before = control.value
-            control.value = str(broken)
-            assert "no manifest.json" in shown.status.value
-            assert control.value == before
-    finally:
-        shutil.rmtree(broken)
-
-
-def test_points_are_not_sent_again_for_a_colour_that_their_groups_share(run):
-    shown = app.explore(run).wait()
-    for moment in (shown.source.moments[-1], shown.source.moments[0]):
-        shown.show(moment=moment, colour="task").wait()
-        drawn(shown)
-        sent = [panel.scatter.points for panel in shown.panels]
-        for by in ("correct", "distribution", "output", "task"):
-            shown.show(colour=by).wait()
-            drawn(shown)
-            assert all(panel.scatter.points is points for panel, points in zip(shown.panels, sent, strict=True))
-
-
-def test_groups_keep_what_their_labels_tell_and_stay_few():
-    rng = np.random.default_rng(0)
-    few, names, many = rng.integers(0, 5, 900), rng.choice(["a", "b"], 900), np.arange(900)
-    found = groups([few, many, names])
-    assert len(np.unique(found)) == 10 == found.max() + 1
-    assert len(np.unique(groups([np.array(["a", "b", None, "a", None], dtype=object)]))) == 3
-    for label in (few, names):
-        assert all(len(np.unique(label[found == group])) == 1 for group in range(10))
-
-
-def test_pictures_and_tables_are_saved_and_wrong_choices_refused(run, tmp_path):
-    shown = app.explore(run).wait()
-    shown.select([1, 2])
-    for suffix in ("svg", "png", "csv"):
-        assert shown.save(tmp_path / f"picture.{suffix}").stat().st_size > 100
-    lines = (tmp_path / "picture.csv").read_text().splitlines()
-    assert len(lines) == 3
-    assert "cluster" in lines[0]
-    with pytest.raises(ValueError, match="moment=99 is not offered"):
-        shown.show(moment=99)
-    with pytest.raises(ValueError, match="no control epoch"):
-        shown.show(epoch=1)
-
-
-def test_a_plot_can_show_another_run_linked_where_instances_are_the_same(run):
-    copy = shutil.copytree(run.folder, run.folder.with_name("w16-s0-copy"))
-    try:
-        shown = app.explore(run).wait()
-        panel = shown.panels[1]
-        panel.run.value = str(copy)
-        assert panel.source is not shown.source
-        assert panel.linked
-        assert shown.panels[0].run not in shown.panels[0].children[0].children  # its run is the explorer's
-        shown.select([3])
-        assert panel.scatter.selection.tolist() == [3]
-        shown.run.value = str(copy)
-        assert panel.run.value == SAME
-        assert panel.source is shown.source
-    finally:
-        shutil.rmtree(copy)
