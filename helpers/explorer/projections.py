@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 from scipy.linalg import orthogonal_procrustes
-from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from helpers.analysis.clustering import same_distances
+from helpers.analysis import tsne as exact_tsne
 
 METHODS = {"pca": "PCA", "tsne": "t-SNE"}
 PERPLEXITY = 10  # Table 5's
+MOST_EXACT = 10_000  # points up to which the exact method is the faster one, and P fits into memory
 FIRST_ITERATIONS, ITERATIONS = 1000, 300  # from PCA, and from the epoch after it
 Epochs = Callable[[], Iterable[np.ndarray]]  # states (N, D) of each epoch in turn, as often as asked
 
@@ -64,41 +64,31 @@ def tsne(epochs: Iterable[np.ndarray], seed: int = 0, progress: Callable[[int], 
     found: list[np.ndarray] = []
     with threadpool_limits(1):
         for states in epochs:
-            points = same_distances(states - states.mean(0)).astype(np.float32)
-            found.append(_tsne_from(points, found[-1] if found else None, seed))
+            found.append(_tsne_from(states, found[-1] if found else None, seed))
             progress(len(found))
     return np.stack(found)
 
 
-def _tsne_from(points: np.ndarray, start: np.ndarray | None, seed: int) -> np.ndarray:
+def _tsne_from(states: np.ndarray, start: np.ndarray | None, seed: int) -> np.ndarray:
     """One epoch (N, 2): from its PCA, or from the places `start` (N, 2) of the epoch after it and turned onto them."""
-    if len(points) < 4 or np.ptp(points, axis=0).max() == 0:
-        return np.zeros((len(points), 2), dtype=np.float32)
+    if len(states) < 4:
+        return np.zeros((len(states), 2), dtype=np.float32)
     if start is None or np.ptp(start) == 0:
-        embedded = fit_tsne(points, _pca_start(points, seed), 12.0, FIRST_ITERATIONS, seed)
+        embedded = fit_tsne(states, "pca", 12.0, FIRST_ITERATIONS, seed)
         return embedded - embedded.mean(0)
     # Exaggeration would tear the start apart again.
-    return turned_onto(fit_tsne(points, start, 1.0, ITERATIONS, seed), start)
+    return turned_onto(fit_tsne(states, start, 1.0, ITERATIONS, seed), start)
 
 
-def _pca_start(points: np.ndarray, seed: int) -> np.ndarray:
-    start = PCA(min(2, *points.shape), random_state=seed).fit_transform(points)
-    start = 1e-4 * start / max(start[:, 0].std(), 1e-12)  # as scikit-learn scales it
-    return start if start.shape[1] == 2 else np.hstack([start, np.zeros_like(start)])
-
-
-def fit_tsne(points: np.ndarray, start: np.ndarray, exaggeration: float, iterations: int, seed: int) -> np.ndarray:
-    """t-SNE (N, 2) of points (N, D) from a start (N, 2); the one place that knows whose implementation it is."""
-    model = TSNE(
-        n_components=2,
-        perplexity=min(PERPLEXITY, (len(points) - 1) / 3),
-        init=start.astype(np.float32),
-        early_exaggeration=exaggeration,
-        max_iter=iterations,
-        random_state=seed,
-        n_jobs=1,
-    )
-    return model.fit_transform(points)
+def fit_tsne(
+    states: np.ndarray, start: str | np.ndarray, exaggeration: float, iterations: int, seed: int
+) -> np.ndarray:
+    """t-SNE (N, 2) of states (N, D) from their PCA ("pca") or from places (N, 2)."""
+    perplexity = min(PERPLEXITY, (len(states) - 1) / 3)
+    if len(states) <= MOST_EXACT:
+        return exact_tsne.fit(states, 2, perplexity, iterations, start, seed, exaggeration)
+    options = {"early_exaggeration": exaggeration, "max_iter": iterations, "random_state": seed, "n_jobs": 1}
+    return TSNE(2, perplexity=perplexity, init=start, **options).fit_transform(states)
 
 
 def turned_onto(points: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from sklearn.metrics import pairwise_distances
 from sklearn.metrics.cluster import contingency_matrix
 
 from helpers import fingerprint, store
-from helpers.analysis import clustering
+from helpers.analysis import clustering, spaces
 from helpers.explorer import projections
 from helpers.gpt.runs import Run
 from helpers.pretrained import table1
@@ -122,13 +122,13 @@ class Source(abc.ABC):
         return self._coordinates_path(split, layer, space, method).exists()
 
     def _coordinates_path(self, split: str, layer: int, space: str, method: str) -> Path:
-        key = digest([[str(m) for m in self.moments], fingerprint.of_code("explorer.projections")])
+        key = digest([[str(m) for m in self.moments], fingerprint.of_code("explorer.projections", "analysis.tsne")])
         return self.folder / "explorer" / f"{method}-{split}-{space}-layer{layer}-{key}.safetensors"
 
     @functools.lru_cache(maxsize=256)  # noqa: B019 (a source lives as long as the notebook)
     def clusters(self, split: str, moment, layer: int, space: str, k: int) -> np.ndarray:
         """Cluster numbers (N,) of KMeans in the full space."""
-        points = clustering.same_distances(self.states(split, moment, layer, space).astype(float))
+        points = spaces.same_distances(self.states(split, moment, layer, space).astype(float))
         return clustering.kmeans(points, k, ClusteringSettings(n_init=self.restarts))
 
     def numbered(self, split: str, moment, layer: int, space: str, k: int) -> np.ndarray:
@@ -236,8 +236,7 @@ class RunSource(Source):
         """See Source.states; centred: less the mean training state of the input symbol."""
         found = self._read(moment, f"{split}.states", layer).astype(np.float32)
         if space == "centred":
-            number = {symbol: i for i, symbol in enumerate(self.run.dataset.vocabulary)}
-            found = found - self._read(moment, "means.mean", layer)[self.frame(split)["input"].map(number)]
+            found = found - self._read(moment, "means.mean", layer)[self.run.dataset.inputs(split)]
         return found
 
     @functools.lru_cache(maxsize=64)  # noqa: B019
