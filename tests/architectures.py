@@ -334,5 +334,5 @@ if __name__ == "__main__":
     found = [Row(**json.loads(path.read_text())) for path in sorted(NOTES.glob("*.json"))]
     if missing := sorted(set(kinds()) - {row.kind for row in found}):
         sys.exit(f"no result for {', '.join(missing)}: their tests failed or did not run; the table is not written")
-    TABLE.write_text(table([row for row in found if row.kind in kinds()]))
+    TABLE.write_text(table(sorted((row for row in found if row.kind in kinds()), key=lambda row: row.kind)))
     print(f"written: {TABLE}")
