@@ -19,9 +19,9 @@ from tqdm import tqdm
 from helpers import fingerprint, store
 from helpers.pretrained import answers
 from helpers.pretrained.loading import Loaded, ModelError, ModelFailed, is_out_of_memory
-from helpers.pretrained.observe import Way, observe_rows
+from helpers.pretrained.observe import PLAIN, Way, observe_rows
 from helpers.pretrained.prompts import Prompts, Row, shared_rows, tokenise
-from helpers.pretrained.trial import check_numbers, try_out
+from helpers.pretrained.trial import check_numbers, single, spread, try_out
 from helpers.settings import PROMPT, digest
 
 TOKENS_PER_BATCH = 2048
@@ -102,7 +102,7 @@ def observe(
         if layers and not all(0 <= n < facts["layers"] for n in layers):
             raise ModelError(f"layers {layers}: {model.name} has layers 0 to {facts['layers'] - 1}")
         done = store.read_json(folder / "progress.json", remedy) if (folder / "progress.json").exists() else {}
-        work = _Work(model, Way(**facts["way"]), prompts, expected)
+        work = _Work(model, Way(**facts["way"]), prompts, expected, facts["rounding_error"])
         with progress(total=len(instances), desc=f"probing {model.name}", unit="prompt") as bar:
             for first, path in enumerate(_parts(folder, instances)):
                 part = groups[first * PART : (first + 1) * PART]
@@ -158,8 +158,9 @@ def _begin(
 class _Work:
     """Observes parts of a probe; remembers how large a batch fitted into memory."""
 
-    def __init__(self, model: Loaded, way: Way, prompts: Prompts, expected: answers.Expected) -> None:
+    def __init__(self, model: Loaded, way: Way, prompts: Prompts, expected: answers.Expected, rounding: float) -> None:
         self.model, self.way, self.prompts, self.expected = model, way, prompts, expected
+        self.most = max(10 * rounding, 1e-3)  # what a state may differ from a plain pass, in spreads of its layer
         self.budget = TOKENS_PER_BATCH
 
     def observe(self, groups: list[np.ndarray]) -> tuple[torch.Tensor, np.ndarray]:
@@ -179,7 +180,22 @@ class _Work:
         solved = answers.solve(
             self.model.tokenizer, self.expected, chosen, first[back], partial(self._next_tokens, groups)
         )
-        return torch.stack(layers)[:, back], solved
+        states = torch.stack(layers)[:, back]
+        self._check_one(states, chosen)
+        return states, solved
+
+    def _check_one(self, states: torch.Tensor, chosen: np.ndarray) -> None:
+        """Run the longest of some prompts plainly once more: what the trial did not meet is found here, not printed."""
+        place = int(np.argmax([len(self.prompts.tokens[i]) for i in chosen]))
+        plain = observe_rows(self.model, PLAIN, [single(self.prompts, int(chosen[place]))]).states
+        for layer, (ours, theirs) in enumerate(zip(states, plain, strict=True)):
+            own = ours[:, : theirs.shape[-1]]
+            error = float((own[place] - theirs[0].float()).pow(2).mean().sqrt()) / spread(own, self.model.dtype)
+            if error > self.most:
+                raise ModelError(
+                    f"{self.model.name}: states of layer {layer} differ from a plain pass by {error:.2g} of their "
+                    "spread, though a trial on other prompts agreed: this architecture cannot be observed; please report it"
+                )
 
     def _next_tokens(self, groups: list[np.ndarray], chosen: np.ndarray, written: list[list[int]]) -> np.ndarray:
         """The most probable token after each of the chosen prompts and what was written behind it."""

@@ -129,11 +129,11 @@ class _Trial:
         self._run_longest_with_room(room)
         self.first = list(dict.fromkeys((0, self.longest, shortest, min(1, count - 1), count // 2, count - 1)))
         whole = [torch.stack(layer) for layer in zip(*(self.plain(i) for i in self.first), strict=True)]
-        self.scales = [_spread(layer, model.dtype) for layer in whole]
+        self.scales = [spread(layer, model.dtype) for layer in whole]
 
     def _run_longest_with_room(self, room: int) -> None:
         tokens = self.prompts.tokens[self.longest]
-        row = _single(self.prompts, self.longest)
+        row = single(self.prompts, self.longest)
         longer = np.concatenate([row.tokens, np.repeat(row.tokens[-1:], room)])
         try:
             seen = observe_rows(self.model, PLAIN, [replace(row, tokens=longer)])
@@ -151,7 +151,7 @@ class _Trial:
     def plain(self, i: int) -> list[torch.Tensor]:
         """States of each layer, and the logits, of one prompt run alone."""
         if i not in self.known:
-            self.known[i] = self._run(PLAIN, [_single(self.prompts, i)])[0]
+            self.known[i] = self._run(PLAIN, [single(self.prompts, i)])[0]
         return self.known[i]
 
     def _run(self, way: Way, rows: list[Row]) -> list[list[torch.Tensor]]:
@@ -184,11 +184,11 @@ class _Trial:
     def rounding(self) -> float:
         """What embeddings changed in their last digit do."""
         with _last_digit_changed(self.model):
-            return max(self.error(PLAIN, [_single(self.prompts, i)]) for i in self.first[:4])
+            return max(self.error(PLAIN, [single(self.prompts, i)]) for i in self.first[:4])
 
     def first_right(self, ways: list[Way], most: float, otherwise: Way = PLAIN) -> Way:
         """The first of some ways that agrees on single prompts."""
-        rows = [[_single(self.prompts, i)] for i in self.first[:2]]
+        rows = [[single(self.prompts, i)] for i in self.first[:2]]
         return next((way for way in ways if all(self.error(way, row) <= most for row in rows)), otherwise)
 
     def longest_rows(self, way: Way, groups: list[np.ndarray], most: float) -> tuple[int, float]:
@@ -221,11 +221,11 @@ class _Trial:
         commonest = np.bincount(lengths).argmax()
         chosen = np.flatnonzero(lengths == commonest)
         chosen = chosen[:: max(1, len(chosen) // 4)][:4]
-        return self.error(way, [_single(self.prompts, int(i)) for i in chosen]) <= most
+        return self.error(way, [single(self.prompts, int(i)) for i in chosen]) <= most
 
     def check_that_later_words_do_not_count(self, most: float) -> None:
         """Refuse a model whose state at the input sees what comes after it."""
-        row = _single(self.prompts, self.longest)
+        row = single(self.prompts, self.longest)
         after = int(row.at_input[0]) + 1
         tail = len(row.tokens) - after
         if not tail:
@@ -244,7 +244,7 @@ class _Trial:
 
     def check_repeatable(self, most: float) -> None:
         """Refuse a model that gives other states the second time, after other prompts."""
-        again = self._run(PLAIN, [_single(self.prompts, 0)])[0]
+        again = self._run(PLAIN, [single(self.prompts, 0)])[0]
         if self._difference(again, self.plain(0)) > most:
             raise ModelError(
                 f"{self.who} gives other states for the same prompt a second time: it draws at random or remembers "
@@ -264,11 +264,12 @@ def check_numbers(model: Loaded, states: torch.Tensor) -> None:
     raise ModelError(f"{model.name}: states are not numbers in {precision}; {remedy}")
 
 
-def _single(prompts: Prompts, i: int) -> Row:
+def single(prompts: Prompts, i: int) -> Row:
+    """The row of one prompt alone."""
     return shared_rows(prompts, [np.array([i])])[0]
 
 
-def _spread(layer: torch.Tensor, dtype: torch.dtype) -> float:
+def spread(layer: torch.Tensor, dtype: torch.dtype) -> float:
     """How far states (prompts, D) lie apart, or, where they hardly do, a small part of their own size."""
     apart = (layer - layer.mean(0)).pow(2).mean().sqrt()
     return float(torch.maximum(apart, torch.finfo(dtype).eps ** 0.5 * layer.pow(2).mean().sqrt()).clamp_min(1e-9))

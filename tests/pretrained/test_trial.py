@@ -1,5 +1,7 @@
 """Models whose fast ways are wrong, and models that cannot be observed: each against one plain prompt at a time."""
 
+import dataclasses
+
 import architectures
 import pytest
 import torch
@@ -238,3 +240,22 @@ def test_mixed_lengths_of_rows_where_sharing_works_for_single_prompts_alone(tmp_
     assert AutoModelForCausalLM.from_pretrained(folder)
     drawn = natural.draw(natural.load()[:2], pairs=4, instructions=3)
     assert not check(str(folder), drawn, tmp_path, monkeypatch)["row_tokens"]
+
+
+@pytest.mark.parametrize("off", [0.0, 0.1])
+def test_what_the_trial_did_not_meet_is_found_in_the_work(off, drawn, tmp_path, monkeypatch):
+    folder = made(LlamaForCausalLM, LlamaConfig(**LLAMA), tmp_path / "m")
+    monkeypatch.setattr(store, "DATA", tmp_path / "data")
+    model, real = loading.load(folder, dtype="float32"), probe.observe_rows
+
+    def shifted(model, way, rows):
+        seen = real(model, way, rows)
+        return seen if way == probe.PLAIN else dataclasses.replace(seen, states=[h + off for h in seen.states])
+
+    monkeypatch.setattr(probe, "observe_rows", shifted)
+    if not off:
+        probe.observe(model, drawn, progress=quiet)
+        return
+    with pytest.raises(ModelError, match="differ from a plain pass"):
+        probe.observe(model, drawn, progress=quiet)
+    assert not list(tmp_path.rglob("part-*"))
