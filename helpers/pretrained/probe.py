@@ -194,7 +194,7 @@ class _Work:
             if error > self.most:
                 raise ModelError(
                     f"{self.model.name}: states of layer {layer} differ from a plain pass by {error:.2g} of their "
-                    "spread, though a trial on other prompts agreed: this architecture cannot be observed; please report it"
+                    "spread, though a trial on other prompts agreed: this architecture cannot be observed; report it"
                 )
 
     def _next_tokens(self, groups: list[np.ndarray], chosen: np.ndarray, written: list[list[int]]) -> np.ndarray:
