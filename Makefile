@@ -15,11 +15,11 @@ export SET
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help reproduce test lint lab bench probe sweep verdict report clean setup lock
+.PHONY: help reproduce test test-architectures lint lab bench probe sweep verdict report clean setup lock
 
 help: ## list the targets
 	@echo "make <target> [PROFILE=smoke|laptop|paper] [SET=\"name=value ...\"]"
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
 	@echo
 	@echo "PROFILE is now $(PROFILE). Examples:"
 	@echo "  make reproduce                          # the paper's main model on this machine"
@@ -41,6 +41,10 @@ test: $(READY) ## lint, and run all tests
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m nbstripout --verify --keep-id notebooks/*.ipynb
 	@$(PYTHON) -m pytest
+
+test-architectures: $(READY) ## the probe on every causal architecture of transformers (minutes) -> docs/architectures.md
+	@rm -rf .pytest_cache/architectures
+	@$(PYTHON) -m pytest -m architectures --dist load tests/pretrained/test_architectures.py && $(PYTHON) tests/architectures.py
 
 lint: $(READY) ## format code and notebooks, and mend what can be mended
 	@$(PYTHON) -m ruff check --fix . ; $(PYTHON) -m ruff format . ; $(PYTHON) -m nbstripout --keep-id notebooks/*.ipynb

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from helpers.errors import Refused
+
 
 @dataclass(frozen=True)
 class Device:
@@ -36,23 +38,47 @@ def choose(precision: str = "auto", width: int = 768, device: str = "auto") -> D
     Args:
         precision: auto, or float32 or bfloat16 to insist.
         width: hidden dimension of the model to train.
-        device: auto, or what torch.device takes.
+        device: auto, cpu, cuda, cuda:1 ..., or mps (an Apple GPU: taken only when asked for, and untested).
+
+    Raises:
+        Refused: this machine has no such device, or torch cannot use it.
     """
-    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
-        where = torch.device("cuda" if device == "auto" else device)
+    where = _device(device)
+    if where.type == "cuda":
         name = torch.cuda.get_device_name(where)
         fast = torch.cuda.get_device_capability(where) >= (8, 0)
         why = f"{name} {'has' if fast else 'lacks'} bfloat16 tensor cores"
+    elif where.type == "mps":
+        fast, why = False, "asked for; nothing here was tested on an Apple GPU"
     else:
-        where = torch.device("cpu" if device == "auto" else device)
-        fast = where.type == "cpu" and _cpu_has_fast_bfloat16()
-        why = f"this {where.type.upper()} {'has' if fast else 'lacks'} bfloat16 instructions"
+        fast = _cpu_has_fast_bfloat16()
+        why = f"this CPU {'has' if fast else 'lacks'} bfloat16 instructions"
         if fast and width < SMALL_WIDTH:
             fast, why = False, f"width {width} is too small for bfloat16 to pay on a CPU"
         why += ", no CUDA device was found" if device == "auto" else ""
     if precision == "auto":
         return Device(where, "bfloat16" if fast else "float32", why)
     return Device(where, precision, f"asked for; {why}")
+
+
+def _device(name: str) -> torch.device:
+    """The device of that name if this machine has it; raises Refused otherwise."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        where = torch.device(name)
+    except RuntimeError:
+        raise Refused(f"device {name!r} is none that torch knows; use auto, cpu, cuda, cuda:1 ... or mps") from None
+    has = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (where.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if where.type not in has:
+        raise Refused(f"device {name!r} is not supported; use auto, cpu, cuda, cuda:1 ... or mps")
+    if not has[where.type]:
+        raise Refused(f"this machine has no device {name!r} that torch can use; device=auto takes what there is")
+    return where
 
 
 def _cpu_has_fast_bfloat16() -> bool:

@@ -13,7 +13,7 @@ import re
 import shlex
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from helpers.errors import Refused
 
@@ -198,6 +198,19 @@ class NeighbourSettings(_Section):
 
 
 PROMPT = "{instruction}\nInput: {input}\nOutput:"
+CHAT = "chat"  # this template is the tokenizer's own chat template around the default one
+
+
+def template_text(template: str) -> str:
+    """A prompt's template as it is meant: a backslash and an n are a line break, on the command line as in SET.
+
+    Raises:
+        ValueError: it is neither "chat" nor a text that holds {instruction}, and {input} once.
+    """
+    text = template.replace("\\n", "\n")
+    if text != CHAT and not ("{instruction}" in text and text.count("{input}") == 1):
+        raise ValueError(f"the template {template!r} must hold {{instruction}}, and {{input}} once, or be chat")
+    return text
 
 
 class ProbeSettings(_Section):
@@ -208,11 +221,13 @@ class ProbeSettings(_Section):
     data: str | None = None  # folder of <category>/<task>.json; none: data/natural
     pairs_per_task: int = Field(10, ge=2)  # the paper's ten
     instructions_per_task: int = Field(55, ge=2)  # Table 2's 8,800 = 16 x 55 x 10; section 3.4 speaks of 50
-    template: str = PROMPT  # or "chat"; the paper gives none
+    template: Annotated[str, AfterValidator(template_text)] = PROMPT  # or "chat"; the paper gives none
+    # Whether an answer counts by its first token, or whole; see pretrained.answers
+    solved: Literal["first", "full"] = "first"
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     n_init: int = Field(2, ge=1)  # restarts of KMeans at the least; few clusters get more (table1.STARTS)
-    resamples: int = Field(200, ge=10)  # of instructions, for the intervals
+    resamples: int = Field(40, ge=10)  # halves of the instructions, each clustered anew, for the intervals
     seed: int = Field(0, ge=0)  # of the draw of pairs and instructions
 
 
@@ -236,10 +251,6 @@ class Settings(_Section):
         _check_data(self.data)
         self._check_grid()
         self._check_lengths()
-        if self.probe.template != "chat" and not all(f in self.probe.template for f in ("{instruction}", "{input}")):
-            raise ValueError(
-                f"probe.template={self.probe.template!r} must hold {{instruction}} and {{input}}, or be chat"
-            )
         return self
 
     def _check_grid(self) -> None:
@@ -269,6 +280,8 @@ class Settings(_Section):
                 f"{self.data.max_instruction_length} symbols, the input and the output; "
                 "raise the first or lower the second"
             )
+        if min(self.neighbours.sensitivity, default=1) < 1:
+            raise ValueError(f"neighbours.sensitivity={list(self.neighbours.sensitivity)} must be numbers from 1 on")
         if max((self.neighbours.k, *self.neighbours.sensitivity)) > self.training.neighbours:
             raise ValueError(
                 f"neighbours.k and neighbours.sensitivity go up to training.neighbours="
@@ -519,11 +532,30 @@ def _parse(overrides: str) -> list[tuple[str, object]]:
             raise SettingsError(f"cannot read {word!r}: write it as name=value, as in training.learning_rate=3e-4")
         if name not in names():
             raise SettingsError(f"unknown setting {name!r}; {_nearest(name, names())}")
-        pairs.append((ALIASES.get(name, name), _value(text)))
+        pairs.append((ALIASES.get(name, name), _read(name, text)))
     given = {name for name, _ in pairs}
     if "training.number_of_epochs" in given and "epochs_by_width" not in given:
         pairs.append(("epochs_by_width", {}))  # what is asked for by name holds for every width
     return pairs
+
+
+def _read(name: str, text: str) -> object:
+    """The value of a setting, written out: words stay as they are where words are wanted, numbers or not.
+
+    Several words are separated by commas, or written as a list, ["a,b", "c"], where one holds a comma itself.
+    """
+    section, _, last = name.rpartition(".")
+    fields = Settings.model_fields[section].annotation.model_fields if section else Settings.model_fields
+    kind = getattr(fields.get(last), "annotation", None)
+    if kind in (str, str | None):
+        literal = _value(text) if text[:1] in ("'", '"') else None
+        if kind != str and text.lower() == "none":  # noqa: E721  # str | None is no class
+            return None
+        return literal if isinstance(literal, str) else text
+    if kind == tuple[str, ...]:
+        listed = _value(text) if text[:1] in ("[", "(") else text.split(",")
+        return () if text.lower() == "none" else tuple(part for part in listed if part)
+    return _value(text)
 
 
 def _value(text: str) -> object:
@@ -553,5 +585,5 @@ def _explain(error: dict) -> str:
     where = ".".join(str(part) for part in error["loc"] if not isinstance(part, int))
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":
-        return message
+        return f"{where}={error['input']!r}: {message}" if isinstance(error["input"], str) else message
     return f"{where}={error['input']!r}: {message[0].lower()}{message[1:]}"

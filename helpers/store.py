@@ -1,6 +1,7 @@
 """Artefacts on disk: where they lie, written whole or not at all, checked when read.
 
-Paths are relative to the repository, or to the folder that the environment variable CLM_ROOT names.
+Paths are relative to the repository, or to the folder that the environment variable CLM_ROOT names; a relative one
+counts from where the first process started, and notebooks and workers are told the whole path.
 Nothing here is pickled: JSON, parquet, CSV and safetensors only.
 """
 
@@ -13,6 +14,7 @@ import platform
 import secrets
 import shutil
 import subprocess
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,10 +28,17 @@ except ImportError:  # Windows has no such locks
     fcntl = None
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-ROOT = Path(os.environ.get("CLM_ROOT", REPOSITORY))
+ROOT = Path(os.environ.get("CLM_ROOT") or REPOSITORY).expanduser().absolute()
+if os.environ.get("CLM_ROOT"):
+    os.environ["CLM_ROOT"] = str(ROOT)  # a notebook's kernel starts in another folder
 DATA = ROOT / "data"
 FIGURES = ROOT / "figures"
 NATURAL = REPOSITORY / "data" / "natural"  # committed, so beside the code
+
+
+def located(text: str) -> Path:
+    """A path from the settings: `~` is the home folder, and a relative one starts at ROOT."""
+    return ROOT / Path(text).expanduser()
 
 
 class ArtefactError(Failed):
@@ -73,6 +82,21 @@ def _disk_full(path: Path) -> ArtefactError:
         f"the disk is full ({free:.0f} MiB free) while writing {path}; free some space and run the same command "
         "again: all that was finished before is kept"
     )
+
+
+def writable(folder: Path) -> Path:
+    """Make a folder, and see that files can be written there, before the work whose results it is for.
+
+    Raises:
+        ArtefactError: it cannot be made, or not be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ArtefactError(f"cannot write into {folder}: {error.strerror}; name another folder") from None
+    return folder
 
 
 @contextlib.contextmanager

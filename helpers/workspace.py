@@ -74,7 +74,7 @@ class Workspace:
 
     def path(self, text: str) -> Path:
         """A path from the settings; relative ones start at the repository, not at the notebook."""
-        return store.ROOT / Path(text).expanduser()
+        return store.located(text)
 
     def _note(self, path: Path) -> None:
         name = str(path.relative_to(store.ROOT))

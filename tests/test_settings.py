@@ -132,6 +132,8 @@ def test_overrides_are_applied_and_typed():
         ("model.positions=20", ["model.positions=20", "max_instruction_length"]),
         ("neighbours.k=80", ["training.neighbours=50"]),
         ("seed=-1", ["seeds=[-1]"]),
+        ("neighbours.sensitivity=0,5", ["neighbours.sensitivity=[0, 5]", "from 1 on"]),
+        ("training.batch_size=81", ["training.batch_size=81", "data.mappings_per_task=5"]),
         ("seeds=1,1", ["seeds=[1, 1]", "different"]),
         ("widths=[]", ["widths=[]"]),
         ("training.stop_epoch=900", ["stop_epoch=900", "200 epochs"]),
@@ -202,3 +204,31 @@ def test_sizes_of_the_evaluation_sets_are_table_2s():
 
 def test_a_run_writes_its_feedforward_dimension_out():
     assert resolve("laptop").runs()[0].model.feedforward_dimension == 1024
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name", "value"),
+    [
+        ("probe.revisions=1234567", "revisions", ("1234567",)),
+        ("probe.revisions=12e4567,main", "revisions", ("12e4567", "main")),
+        ("probe.revisions=none", "revisions", ()),
+        ("probe.revisions=step1,step2", "revisions", ("step1", "step2")),
+        ("probe.models=1e5", "models", ("1e5",)),
+        ("""probe.models='["a,b", "c"]'""", "models", ("a,b", "c")),
+        ("probe.data=/a,b/c", "data", "/a,b/c"),
+        ("probe.data=123", "data", "123"),
+        ("probe.data=none", "data", None),
+        (r"probe.template='{instruction}\nFrom {input}, to:'", "template", "{instruction}\nFrom {input}, to:"),
+        ("probe.template=chat", "template", "chat"),
+        ("probe.solved=full", "solved", "full"),
+        ("probe.device=mps", "device", "mps"),
+    ],
+)
+def test_words_stay_words(overrides, name, value):
+    assert getattr(resolve("laptop", overrides).probe, name) == value
+
+
+@pytest.mark.parametrize("template", ["'{instruction} {input} {input}'", "'{input}'", "{instruction}"])
+def test_templates_without_their_fields_are_refused(template):
+    with pytest.raises(SettingsError, match=r"probe.template=.* must hold \{instruction\}, and \{input\} once"):
+        resolve("laptop", f"probe.template={template}")

@@ -1,6 +1,8 @@
 import errno
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +74,28 @@ def test_nothing_large_is_tracked_by_git():
         pytest.skip("not a git checkout: git ls-files needs one")
     paths = [store.NATURAL.parent.parent / name for name in listed.stdout.split("\0") if name]
     assert not [p for p in paths if p.exists() and p.stat().st_size > 2_000_000]
+
+
+def test_a_relative_root_is_the_same_from_every_folder(tmp_path):
+    """A notebook's kernel starts in another folder than the command."""
+    ask = "import os; from helpers import store; print(store.ROOT, os.environ['CLM_ROOT'])"
+    environment = os.environ | {"CLM_ROOT": "here", "PYTHONPATH": str(store.REPOSITORY)}
+    shown = subprocess.run(
+        [sys.executable, "-c", ask], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert shown.split() == [str(tmp_path / "here")] * 2
+
+
+def test_paths_from_settings(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert store.located("~/words") == tmp_path / "words"
+    assert store.located("words") == store.ROOT / "words"
+    assert store.located("/words") == Path("/words")
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(store.ArtefactError, match="cannot write into"):
+        store.writable(tmp_path / "file" / "inside")
+    made = store.writable(tmp_path / "a" / "b")
+    assert list(made.iterdir()) == []

@@ -2,6 +2,7 @@
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tqdm import tqdm
 from transformers import (
     Gemma3ForCausalLM,
     Gemma3TextConfig,
@@ -65,6 +66,11 @@ def make(kind: str):
         return LlamaForCausalLM(LlamaConfig(**common)), tokens
     types = ["sliding_attention", "full_attention"] * 2
     return Gemma3ForCausalLM(Gemma3TextConfig(**common, sliding_window=6, layer_types=types)), tokens
+
+
+def quiet(**_):
+    """A progress bar that shows nothing."""
+    return tqdm(disable=True)
 
 
 KINDS = ("gpt2", "llama", "gptj", "gemma")

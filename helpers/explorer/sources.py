@@ -320,7 +320,7 @@ class ProbeSource(Source):
     def states(self, split: str, moment, layer: int, space: str = "raw") -> np.ndarray:
         """See Source.states; centred: less the mean state of the input word."""
         found = self.probes[moment].states(layer)
-        return found if space == "raw" else table1.input_centred(found, self.frame(split)["input"])
+        return found if space == "raw" else spaces.input_centred(found, self.frame(split)["input"])
 
     @functools.lru_cache(maxsize=8)  # noqa: B019
     def answers(self, split: str, moment) -> pd.DataFrame:

@@ -1,23 +1,26 @@
 """Point the probe at a model: `python -m helpers.pretrained.cli MODEL`, or `run` from a notebook.
 
 Any Hugging Face causal language model by hub id, local folder or GGUF file; without a name, Gemma-3-270M
-from an installed package, which needs no network.
+from an installed package, which needs no network. What cannot be is refused before any long work, and a score that
+says nothing (one category, one instruction) is left empty beside the paper's rows, with the reason.
 """
 
 import argparse
+import re
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import indent
 
 import pandas as pd
 
 from helpers import figures, store
 from helpers.errors import exit_status
+from helpers.pretrained import answers, natural, table1
 from helpers.pretrained import loading as loaders
-from helpers.pretrained import natural, table1
 from helpers.pretrained.probe import Probe, observe
-from helpers.settings import PROMPT, digest
+from helpers.settings import PROMPT, digest, template_text
 from helpers.tables import LABELS, TABLES
 
 
@@ -45,6 +48,7 @@ def run(
     instances: pd.DataFrame,
     revisions: tuple[str, ...] = (),
     template: str = PROMPT,
+    solved: str = "first",
     layers: list[int] | None = None,
     n_init: int = 2,
     **loading,
@@ -55,22 +59,19 @@ def run(
         models: see loading.load.
         instances: from natural.draw.
         revisions: branches, tags or commits, such as checkpoints of pretraining; empty for the main one.
-        template, layers, n_init: see prompts.tokenise and table1.score_layers.
+        template, solved, layers, n_init: see prompts.tokenise, answers and table1.score_layers.
         loading: further arguments of loading.load.
 
     Raises:
-        loading.ModelError
+        loading.ModelError, loading.ModelFailed
     """
     results = Results()
     for name in models:
         for revision in revisions or (None,):
             model = loaders.load(name, revision, **loading)
             print(f"{model.name} {model.revision}: {model.reason}", flush=True)
-            last = model.body.config.num_hidden_layers
-            if layers and not all(0 <= n <= last for n in layers):
-                raise loaders.ModelError(f"layers {layers}: {name} has layers 0 to {last}")
             key = model.name, model.revision
-            results.probes[key] = observe(model, instances, template)
+            results.probes[key] = observe(model, instances, template, solved, layers)
             del model  # its memory is needed for what follows
             results.scores[key] = table1.score_layers(results.probes[key], layers, n_init)
     return results
@@ -81,53 +82,91 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m helpers.pretrained.cli",
         description="Do a language model's hidden states cluster by task? Observes the model on 16 natural tasks, "
         "clusters every layer, and prints its row of the paper's Table 1.",
-        epilog="The paper's models: "
-        + "; ".join(f"{m.name}: {m.hub_id} ({m.gigabytes} GB)" for m in loaders.PAPER_MODELS),
+        epilog=f"words of your own (--data FOLDER):\n{indent(natural.SHAPE, '  ')}\n\nthe paper's models:\n"
+        + "\n".join(f"  {m.name}: {m.hub_id} ({m.gigabytes} GB)" for m in loaders.PAPER_MODELS),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "model", nargs="?", default=loaders.DEFAULT, help="hub id, folder or .gguf file (default: %(default)s)"
+    add = parser.add_argument
+    add("model", nargs="?", default=loaders.DEFAULT, help="hub id, folder or .gguf file (default: %(default)s)")
+    add("--revision", default="", help="branch, tag or commit, or several: step1000,step10000")
+    _add_words(parser)
+    add("--layers", type=_layers, help="layers to cluster, as in 0,8,16 (default: all)")
+    add("--template", type=_template, default=PROMPT, help="text with {instruction} and {input}, or: chat")
+    add(
+        "--solved",
+        choices=answers.MODES,
+        default="first",
+        help="what counts as solved: the answer's first token, or the full answer (default: %(default)s)",
     )
-    parser.add_argument("--revision", default="", help="branch, tag or commit, or several: step1000,step10000")
-    parser.add_argument(
-        "--data", type=Path, default=natural.FOLDER, help="folder of <category>/<task>.json (default: ours)"
+    _add_loading(parser)
+    add("--out", type=Path, help="folder for tables and figures (default: one under data/probes)")
+    return parser
+
+
+def _add_words(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--data",
+        type=Path,
+        default=natural.FOLDER,
+        metavar="FOLDER",
+        help="word pairs and instructions of your own, <category>/<task>.json; the shape is below (default: ours)",
     )
-    parser.add_argument("--instructions", type=Path, help="folder to take <task>.instructions.txt from, if not --data")
-    parser.add_argument(
-        "--drop-multiword", action="store_true", help="leave out pairs of several words, and say how many"
+    add(
+        "--instructions", type=Path, metavar="FOLDER", help="where <category>/<task>.instructions.txt lie, if not there"
     )
-    parser.add_argument("--pairs", type=int, default=10, help="word pairs a task (default: %(default)s)")
-    parser.add_argument(
-        "--per-task", type=int, default=55, metavar="N", help="instructions a task (default: %(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
-    parser.add_argument("--layers", type=_numbers, help="layers to cluster, as in 0,8,16 (default: all)")
-    parser.add_argument("--template", default=PROMPT, help="text with {instruction} and {input}, or: chat")
-    parser.add_argument("--device", default="auto", help="auto (GPUs, then CPU, then disk), cpu, cuda, cuda:1 ...")
-    parser.add_argument(
+    add("--drop-multiword", action="store_true", help="leave out pairs of several words, and say how many")
+    add("--pairs", type=_count, default=10, help="word pairs a task (default: %(default)s)")
+    add("--per-task", type=_count, default=55, metavar="N", help="instructions a task (default: %(default)s)")
+    add("--seed", type=_seed, default=0, help="of the draw (default: %(default)s)")
+
+
+def _add_loading(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--device", default="auto", help="auto (GPUs, then CPU, then disk), cpu, cuda, cuda:1 ..., mps (untested)")
+    add(
         "--max-memory",
         type=_memory,
         metavar="DEVICE=SIZE,...",
         help="what weights may take on each device, the rest goes to disk: 0=70GiB,cpu=60GiB",
     )
-    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
-    parser.add_argument("--trust-remote-code", action="store_true", help="let the model's repository run its code here")
-    parser.add_argument("--allow-pickle", action="store_true", help="read pickled weights, which can run code")
-    parser.add_argument("--out", type=Path, help="folder for tables and figures (default: one under data/probes)")
-    return parser
+    add("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    add("--trust-remote-code", action="store_true", help="let the model's repository run its code here")
+    add("--allow-pickle", action="store_true", help="read pickled weights, which can run code")
 
 
-def _numbers(text: str) -> list[int]:
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {2**32 - 1}")
+    return int(text)
+
+
+def _layers(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of layers such as 0,8,16")
+    return sorted({int(part) for part in parts})
+
+
+def _template(text: str) -> str:
     try:
-        return [int(n) for n in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 0,8,16") from None
+        return template_text(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _memory(text: str) -> dict:
     parts = [part.partition("=") for part in text.split(",")]
-    if not all(device.isdigit() or device == "cpu" for device, _, _ in parts) or not all(size for _, _, size in parts):
+    named = all(device.isdecimal() or device == "cpu" for device, _, _ in parts)
+    if not named or not all(re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]i?B", size, re.IGNORECASE) for _, _, size in parts):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form 0=70GiB,cpu=60GiB")
-    return {int(device) if device.isdigit() else device: size for device, _, size in parts}
+    return {int(device) if device.isdecimal() else device: size for device, _, size in parts}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -138,13 +177,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _probe(given: argparse.Namespace) -> None:
     start = time.monotonic()
+    if given.out:
+        store.writable(given.out)
     tasks = natural.load(given.data, given.instructions, given.drop_multiword)
     instances = natural.draw(tasks, given.pairs, given.per_task, given.seed)
     results = run(
         (given.model,),
         instances,
         tuple(r for r in given.revision.split(",") if r),
-        given.template.replace("\\n", "\n"),
+        given.template,
+        given.solved,
         given.layers,
         device=given.device,
         max_memory=given.max_memory,
@@ -152,13 +194,13 @@ def _probe(given: argparse.Namespace) -> None:
         trust_remote_code=given.trust_remote_code,
         allow_pickle=given.allow_pickle,
     )
-    _print(results, instances)
+    _print(results, instances, given.solved)
     folder = given.out or _report_folder(results)
     _write(results, folder)
     print(f"\ntables and figures in {folder}; {time.monotonic() - start:.0f} s")
 
 
-def _print(results: Results, instances: pd.DataFrame) -> None:
+def _print(results: Results, instances: pd.DataFrame, solved: str) -> None:
     print(
         f"\n{len(instances):,} instances of {instances['task'].nunique()} tasks; "
         f"{natural.twin_share(instances):.0%} have an input that also occurs under another task"
@@ -167,10 +209,11 @@ def _print(results: Results, instances: pd.DataFrame) -> None:
     for label in LABELS:
         part = rows[rows["label"] == label].drop(columns="label")
         print(f"\nTable 1, {label.replace('_', '-')}\n{part.round(3).astype(object).fillna('').to_string(index=False)}")
-    print()
+    print("\n".join(["", *table1.remarks(instances)]))
     for (model, revision), probe in results.probes.items():
-        share, best = table1.solved(probe)["solved"].mean(), table1.best_layer(results.scores[model, revision])
-        print(f"{model} {revision}: solves {share:.0%} of the instances; best layer {best}")
+        share, (best, by) = table1.solved(probe)["solved"].mean(), table1.best(results.scores[model, revision])
+        print(f"{model} {revision}: solves {share:.0%} of the instances; best layer {best} (by {by} F1)")
+    print(f"solved: {answers.MEANING[solved]}")
 
 
 def _report_folder(results: Results) -> Path:

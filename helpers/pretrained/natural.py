@@ -1,8 +1,8 @@
 """The 16 natural tasks of section 3.4: word pairs and instructions from files, checked, and instances drawn from them.
 
-A folder holds `<category>/<task>.json`, an object from input word to output word, and beside it
-`<task>.instructions.txt`, one instruction a line. Any folder of that shape will do. As in the paper, the
-tasks of a category share one task identity, and the instructions of a task are one distribution.
+Any folder of the shape that SHAPE describes will do. Nothing in it is left out without a word: a file in the wrong
+place, an entry twice or a character that cannot be written is named, and refused. As in the paper, the tasks of a
+category share one task identity, and the instructions of a task are one distribution.
 """
 
 import json
@@ -13,11 +13,18 @@ import numpy as np
 import pandas as pd
 
 from helpers import store
+from helpers.errors import Refused
 
 FOLDER = store.NATURAL
+SHAPE = """\
+FOLDER/<category>/<task>.json             word pairs: {"cat": "chat", "dog": "chien"},
+                                          or [{"input": "cat", "output": "chat"}, ...]
+FOLDER/<category>/<task>.instructions.txt instructions, one a line: Translate into French.
+For example words/translation/english_to_french.json beside
+words/translation/english_to_french.instructions.txt. The tasks of a category share one task identity."""
 
 
-class NaturalDataError(store.ArtefactError):
+class NaturalDataError(Refused):
     """A file of pairs or instructions that cannot be used; the message names file, entry and remedy."""
 
 
@@ -41,21 +48,30 @@ def load(folder: Path = FOLDER, instructions: Path | None = None, drop_multiword
             they are refused.
 
     Raises:
-        NaturalDataError: no task, a file that is not JSON or not an object of words, a duplicate input, a pair of
-            several words, a task without instructions or with the same one twice.
+        NaturalDataError: no task, a file elsewhere than in a category's folder, one that is not JSON or holds no pairs
+            of words, a duplicate input, a pair of several words, a task without instructions or with one twice.
     """
-    files = sorted(Path(folder).glob("*/*.json"))
+    folder = Path(folder).expanduser()
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() == ".json" and p.is_file())
+    files = [p for p in found if len(p.relative_to(folder).parts) == 2]
+    if elsewhere := [p for p in found if p not in files]:
+        raise NaturalDataError(
+            f"{elsewhere[0]} does not lie in a category's folder directly under {folder}: move it to "
+            f"{folder}/<category>/, or name the folder above its category"
+        )
     if not files:
         raise NaturalDataError(f"{folder} holds no <category>/<task>.json; see data/README.md for the shape")
-    return [_read_task(file, Path(instructions or folder), drop_multiword) for file in files]
+    names = [(p.parent.name, p.stem) for p in files]
+    if twice := next((p for p, name in zip(files, names, strict=True) if names.count(name) > 1), None):
+        raise NaturalDataError(f"{twice} is there twice, with its ending in small and in capital letters; remove one")
+    return [_read_task(file, Path(instructions or folder).expanduser(), drop_multiword) for file in files]
 
 
 def draw(tasks: list[NaturalTask], pairs: int = 10, instructions: int = 55, seed: int = 0) -> pd.DataFrame:
     """Every drawn instruction of a task with every drawn pair: 16 x 55 x 10 = 8,800 instances (Table 2).
 
     Args:
-        pairs, instructions: how many of each a task gives, at random and fixed by the seed. Inputs are ranked
-            once for all tasks, and each takes the first of its own: tasks that share inputs draw the same ones.
+        pairs, instructions: how many of each a task gives, at random and fixed by the seed; see `draw_pairs`.
 
     Returns:
         One row an instance: instance, instruction_id, instruction, input, output, category, task, mapping. Tasks of
@@ -64,34 +80,48 @@ def draw(tasks: list[NaturalTask], pairs: int = 10, instructions: int = 55, seed
     Raises:
         NaturalDataError: a task has fewer pairs or instructions than asked for.
     """
+    _check_counts(tasks, pairs, instructions)
     rng = np.random.default_rng(seed)
-    words = sorted({x for task in tasks for x in task.pairs})
-    rank = dict(zip(words, rng.permutation(len(words)), strict=True))
+    chosen = draw_pairs(tasks, pairs, rng)
+    names = [task.name for task in tasks]
     rows = []
     instruction_id = mapping = 0
-    names = [task.name for task in tasks]
-    for task in tasks:
+    for task, inputs in zip(tasks, chosen, strict=True):
         label = task.name if names.count(task.name) == 1 else f"{task.category}/{task.name}"
-        for have, want, what in (
-            (len(task.pairs), pairs, "pairs"),
-            (len(task.instructions), instructions, "instructions"),
-        ):
-            if have < want:
-                raise NaturalDataError(
-                    f"{task.category}/{task.name} has {have} {what}, fewer than the {want} asked for: add some, or ask "
-                    f"for {have} ({what}={have})"
-                )
-        chosen = sorted(task.pairs, key=rank.get)[:pairs]
         texts = [task.instructions[i] for i in np.sort(rng.choice(len(task.instructions), instructions, replace=False))]
         for text in texts:
             rows += [
                 (len(rows) + k, instruction_id, text, x, task.pairs[x], task.category, label, mapping + k)
-                for k, x in enumerate(chosen)
+                for k, x in enumerate(inputs)
             ]
             instruction_id += 1
         mapping += pairs
     columns = ["instance", "instruction_id", "instruction", "input", "output", "category", "task", "mapping"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def draw_pairs(tasks: list[NaturalTask], pairs: int, rng: np.random.Generator) -> list[list[str]]:
+    """The inputs that each task gives, in their order.
+
+    Inputs are ranked once for all tasks, and each takes the first of its own: tasks that share inputs draw the same
+    ones, so that there are twins.
+    """
+    words = sorted({x for task in tasks for x in task.pairs})
+    rank = dict(zip(words, rng.permutation(len(words)), strict=True))
+    return [sorted(task.pairs, key=rank.get)[:pairs] for task in tasks]
+
+
+def _check_counts(tasks: list[NaturalTask], pairs: int, instructions: int) -> None:
+    for what, want in (("pairs", pairs), ("instructions", instructions)):
+        if want < 1:
+            raise NaturalDataError(f"{what}={want}: a task must give at least one")
+        for task in tasks:
+            have = len(getattr(task, what))
+            if have < want:
+                raise NaturalDataError(
+                    f"{task.category}/{task.name} has {have} {what}, fewer than the {want} asked for: add some, or ask "
+                    f"for {have} ({what}={have})"
+                )
 
 
 def twin_share(instances: pd.DataFrame) -> float:
@@ -105,54 +135,129 @@ def with_twins(instances: pd.DataFrame) -> np.ndarray:
     return (instances["input"].map(tasks) > 1).to_numpy()
 
 
+def twins_by_task(instances: pd.DataFrame) -> pd.DataFrame:
+    """How many instances of each task have twins: the same input under another task.
+
+    Only a twin whose answer differs shows that a state knows the task and not the input alone (section 2.3: the
+    mapping of an input depends on the task).
+
+    Returns:
+        category, task, twins (share of instances with a twin), other_answer (with one whose answer differs).
+    """
+    pairs = instances[["category", "task", "input", "output"]].drop_duplicates()
+    both = pairs.merge(pairs[["task", "input", "output"]], on="input", suffixes=("", "_other"))
+    both = both[both["task"] != both["task_other"]]
+    differing = both[both["output"] != both["output_other"]]
+    keys = pd.MultiIndex.from_frame(instances[["task", "input"]])
+    shares = instances.assign(
+        twins=keys.isin(pd.MultiIndex.from_frame(both[["task", "input"]])),
+        other_answer=keys.isin(pd.MultiIndex.from_frame(differing[["task", "input"]])),
+    )
+    return shares.groupby(["category", "task"], as_index=False)[["twins", "other_answer"]].mean()
+
+
 def _read_task(file: Path, instructions: Path, drop_multiword: bool) -> NaturalTask:
     category, name = file.parent.name, file.stem
     pairs = _read_pairs(file, drop_multiword)
-    text = instructions / category / f"{name}.instructions.txt"
-    if not text.exists():
-        raise NaturalDataError(f"{text} is missing: {category}/{name} needs instructions, one a line")
-    lines = [line.strip() for line in text.read_text(encoding="utf-8").splitlines() if line.strip()]
+    path = instructions / category / f"{name}.instructions.txt"
+    if not path.exists():
+        raise NaturalDataError(
+            f"{path} is missing: {category}/{name} needs instructions, one a line (--instructions takes them from "
+            "another folder)"
+        )
+    # Line breaks alone end an instruction; other characters that str.splitlines knows may stand inside one.
+    lines = [line.strip() for line in _text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+    lines = [line for line in lines if line]
     if not lines:
-        raise NaturalDataError(f"{text} is empty: write one instruction a line")
+        raise NaturalDataError(f"{path} is empty: write one instruction a line")
     if twice := next((line for i, line in enumerate(lines) if line in lines[:i]), None):
-        raise NaturalDataError(f"{text} has an instruction twice: {twice!r}; remove one")
+        raise NaturalDataError(f"{path} has an instruction twice: {twice!r}; remove one")
     return NaturalTask(category, name, pairs, tuple(lines))
 
 
-def _read_pairs(file: Path, drop_multiword: bool) -> dict[str, str]:
-    def unique(found: list[tuple[str, object]]) -> dict:
-        seen: dict[str, object] = {}
-        for key, value in found:
-            if key in seen:
-                raise NaturalDataError(f"{file} has the input {key!r} twice; remove one")
-            seen[key] = value
-        return seen
-
+def _text(file: Path) -> str:
+    """The text of a UTF-8 file, without the byte-order mark that some editors put in front."""
     try:
-        pairs = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=unique)
+        text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise NaturalDataError(f"{file} is not UTF-8 text; save it as UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise NaturalDataError(f"{file} is not JSON (line {error.lineno}: {error.msg}); correct it") from None
-    if not isinstance(pairs, dict):
-        raise NaturalDataError(f"{file} must be one JSON object from input word to output word")
-    for x, y in pairs.items():
-        if not isinstance(y, str):
-            raise NaturalDataError(f"{file}: the output of {x!r} is {y!r}, not a string; correct it")
-    several = [(x, y) for x, y in pairs.items() if not (_is_word(x) and _is_word(y))]
+    except OSError as error:
+        raise NaturalDataError(f"{file} cannot be read: {error.strerror}") from None
+    if "\0" in text:
+        raise NaturalDataError(f"{file} holds bytes that are no text (UTF-16, or no text file); save it as UTF-8")
+    return text
+
+
+def _read_pairs(file: Path, drop_multiword: bool) -> dict[str, str]:
+    """Pairs of one file, as an object or as a list of objects; several-word ones left out on request."""
+    found = _pairs_of(file, _json(file))
+    pairs: dict[str, str] = {}
+    for x, y in found:
+        for word, what in ((x, "input"), (y, f"output of {x!r}")):
+            if not isinstance(word, str):
+                raise NaturalDataError(f"{file}: the {what} is {word!r}, not a string; correct it")
+            if not _can_be_written(word):
+                raise NaturalDataError(f"{file}: the {what} holds half a character ({word!a}); correct it")
+        if x in pairs:
+            raise NaturalDataError(f"{file} has the input {x!r} twice; remove one")
+        pairs[x] = y
+    several = {x: y for x, y in pairs.items() if not (_is_word(x) and _is_word(y))}
     if several and not drop_multiword:
-        x, y = several[0]
+        x, y = next(iter(several.items()))
         raise NaturalDataError(
             f"{file}: {x!r} -> {y!r} is not one word to one word ({len(several)} such pairs): correct them, or have "
             "them left out with drop_multiword (--drop-multiword)"
         )
     if several:
         print(f"{file}: left out {len(several)} of {len(pairs)} pairs that are not one word to one word")
-    kept = {x: y for x, y in pairs.items() if (x, y) not in several}
+    kept = {x: y for x, y in pairs.items() if x not in several}
     if not kept:
         raise NaturalDataError(f"{file} holds no usable pair; add some")
     return kept
 
 
+def _json(file: Path) -> object:
+    """What a JSON file holds; an object is a _Pairs, which keeps a key that is given twice."""
+    try:
+        return json.loads(_text(file), object_pairs_hook=_Pairs)
+    except json.JSONDecodeError as error:
+        raise NaturalDataError(f"{file} is not JSON (line {error.lineno}: {error.msg}); correct it") from None
+    except RecursionError:
+        raise NaturalDataError(f"{file} is nested too deeply to be pairs of words; correct it") from None
+
+
+class _Pairs(list):
+    """The keys and values of a JSON object, in order."""
+
+
+def _pairs_of(file: Path, content: object) -> list[tuple[object, object]]:
+    if isinstance(content, _Pairs):
+        return list(content)
+    if not isinstance(content, list) or not content:
+        raise NaturalDataError(
+            f"{file} must be one JSON object from input word to output word, or a list of "
+            '{"input": ..., "output": ...}'
+        )
+    pairs = []
+    for number, entry in enumerate(content, 1):
+        values = dict(entry) if isinstance(entry, _Pairs) else {}
+        if not {"input", "output"} <= set(values):
+            raise NaturalDataError(
+                f"{file} must be one JSON object from input word to output word, or a list of "
+                f'{{"input": ..., "output": ...}}; its entry {number} is neither: correct it'
+            )
+        pairs.append((values["input"], values["output"]))
+    return pairs
+
+
+def _can_be_written(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can spell and UTF-8 cannot
+        return False
+    return True
+
+
 def _is_word(text: str) -> bool:
-    return bool(text) and text == text.strip() and len(text.split()) == 1
+    """One word without spaces, of which something can be seen; joiners and marks of direction may stand inside."""
+    return text == text.strip() and len(text.split()) == 1 and any(c.isprintable() for c in text)

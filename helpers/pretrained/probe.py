@@ -1,12 +1,12 @@
-"""Hidden states of any causal language model at the input word of natural instructions (section 3.4).
+"""Hidden states of any causal language model at the input word of natural instructions, on disk (section 3.4).
 
-The prompts of one instruction differ only in the input. They run as one row: the shared prefix once, then one
-tail a prompt, each seeing the prefix and itself at the positions it would have alone. Before any long work,
-a few prompts are run both ways; where the results differ (an architecture that takes no such mask), prompts
-run one a row, and the probe says so. The language-model head sees one position a prompt.
+What an interrupted probe finished is kept, a part of the instructions at a time. Before the work, `trial` finds out how
+the model can be observed rightly; that goes into the manifest, and every part is made the same way.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +17,16 @@ from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
 from helpers import fingerprint, store
-from helpers.pretrained.loading import Loaded, ModelError
-from helpers.pretrained.observe import (
-    check_sharing,
-    is_out_of_memory,
-    observe_plainly,
-    observe_rows,
-    watching_is_exact,
-)
-from helpers.pretrained.prompts import Prompts, shared_rows, tokenise
+from helpers.pretrained import answers
+from helpers.pretrained.loading import Loaded, ModelError, ModelFailed, is_out_of_memory
+from helpers.pretrained.observe import PLAIN, Way, observe_rows
+from helpers.pretrained.prompts import Prompts, Row, shared_rows, tokenise
+from helpers.pretrained.trial import check_numbers, single, spread, try_out
 from helpers.settings import PROMPT, digest
 
 TOKENS_PER_BATCH = 2048
-# Modules whose code fixes a probe's states.
-CODE = tuple(f"pretrained.{name}" for name in ("loading", "prompts", "observe", "probe"))
+# Modules whose code fixes a probe's states and answers.
+CODE = tuple(f"pretrained.{name}" for name in ("loading", "prompts", "observe", "trial", "answers", "probe"))
 PART = 50  # instructions kept on disk at a time
 
 
@@ -55,50 +51,63 @@ class Probe:
 
     def states(self, layer: int) -> np.ndarray:
         """(K, D) float32 states of one layer at the last token of the inputs."""
-        parts = []
+        parts, width = [], self.manifest["widths"][layer]
         for path in _parts(self.folder, self.instances):
             with safe_open(path, "np") as file:
                 scale = file.get_tensor("scale")[layer]
-                parts.append(file.get_slice("states")[layer].astype(np.float32) * scale)
+                parts.append(file.get_slice("states")[layer][:, :width].astype(np.float32) * scale)
         return np.concatenate(parts)
 
     def solved(self) -> np.ndarray:
-        """(K,) whether the most probable next token starts the right answer."""
+        """(K,) whether the model solves an instance, by the manifest's `solved`: see answers."""
         return np.concatenate([load_file(path)["solved"] for path in _parts(self.folder, self.instances)])
 
 
-def observe(model: Loaded, instances: pd.DataFrame, template: str = PROMPT, progress=tqdm) -> Probe:
+def observe(
+    model: Loaded,
+    instances: pd.DataFrame,
+    template: str = PROMPT,
+    solved: str = "first",
+    layers: list[int] | None = None,
+    progress=tqdm,
+) -> Probe:
     """Record the states and answers of a model on every instance; what an earlier call finished is kept.
 
     Args:
         model: from loading.load.
         instances: from natural.draw.
-        template: see `tokenise`.
+        template: see prompts.tokenise.
+        solved: first or full; see answers.
+        layers: which ones will be asked for: refused before the work if the model lacks one.
         progress: makes a progress bar, as tqdm does.
 
     Raises:
-        ModelError: no memory even for one instruction at a time, or a template that cannot be used.
+        ModelError: the model cannot be observed rightly on these prompts, a template cannot be used, or a layer that
+            it does not have.
+        ModelFailed: no memory even for one instruction at a time.
     """
     content = instances[["instruction", "input", "output"]].to_csv(index=False)
-    code = fingerprint.of_code(*CODE)
-    folder = store.DATA / "probes" / f"{Path(model.name).name}-{digest([model.identity, content, template, code])}"
+    made_by = [model.identity, content, template, solved, fingerprint.of_code(*CODE)]
+    folder = store.DATA / "probes" / f"{Path(model.name).name}-{digest(made_by)}"
     prompts = tokenise(model.tokenizer, instances, template)
-    groups = [g.to_numpy() for _, g in instances.reset_index().groupby("instruction_id")["index"]]
+    expected = answers.expect(model.tokenizer, prompts, instances["output"].tolist(), solved)
+    groups = [g.to_numpy() for _, g in instances.reset_index(drop=True).groupby("instruction_id").groups.items()]
     manifest, remedy = folder / "manifest.json", f"delete {folder} and probe again"
-    with store.locked(folder):
+    with store.locked(folder), torch.inference_mode():
         if not manifest.exists():
             with store.replacing(folder / "instances.parquet") as temporary:
                 instances.to_parquet(temporary)
-            _begin(manifest, model, prompts, groups, template)
+            _begin(manifest, model, prompts, groups, template, expected)
         facts = store.read_json(manifest, remedy)
-        model = model if facts["blocks_watched"] else replace(model, blocks=None)
+        if layers and not all(0 <= n < facts["layers"] for n in layers):
+            raise ModelError(f"layers {layers}: {model.name} has layers 0 to {facts['layers'] - 1}")
         done = store.read_json(folder / "progress.json", remedy) if (folder / "progress.json").exists() else {}
-        budget = TOKENS_PER_BATCH
-        with torch.inference_mode(), progress(total=len(instances), desc=f"probing {model.name}", unit="prompt") as bar:
+        work = _Work(model, Way(**facts["way"]), prompts, expected, facts["rounding_error"])
+        with progress(total=len(instances), desc=f"probing {model.name}", unit="prompt") as bar:
             for first, path in enumerate(_parts(folder, instances)):
                 part = groups[first * PART : (first + 1) * PART]
                 if path.name not in done or not path.exists():
-                    budget = _observe_part(model, prompts, part, path, facts["shared_prefixes"], budget)
+                    _write(path, *work.observe(part))
                     done[path.name] = store.sha256(path)
                     store.write_json(folder / "progress.json", done)
                 else:
@@ -123,75 +132,141 @@ def open_probe(folder: Path) -> Probe:
     return Probe(folder, instances, manifest)
 
 
-def _begin(manifest: Path, model: Loaded, prompts: Prompts, groups, template: str) -> None:
-    """Check whether prefixes can be shared, and write down how this probe is made."""
-    with torch.inference_mode():
-        watched = watching_is_exact(model, prompts)
-        model = model if watched else replace(model, blocks=None)
-        check = check_sharing(model, prompts, groups)
-        states, _ = observe_plainly(model, prompts, groups[0][:1])
-    print(
-        f"{type(model.body).__name__}: sharing prefixes changes states by {check.error:.1g} of their spread, rounding "
-        f"alone by {check.rounding:.1g}; {'prefixes are shared' if check.exact else 'one prompt a row instead'}; "
-        f"layers keep {'the observed position alone' if watched else 'every position, for want of blocks to watch'}"
-    )
+def _begin(
+    manifest: Path, model: Loaded, prompts: Prompts, groups: list, template: str, expected: answers.Expected
+) -> None:
+    """Find out how the model is observed rightly, and write down how this probe is made."""
+    found = try_out(model, prompts, groups, room=expected.tokens)
+    print(f"{type(model.whole).__name__}: {found}")
+    if expected.untold:
+        print(f"{expected.untold} of {len(prompts.tokens)} answers cannot be written by this tokenizer: never solved")
     facts = {
         "model": model.name,
         "revision": model.revision,
         "computed": model.reason,
         "template": template,
-        "layers": len(states),
-        "shared_prefixes": check.exact,
-        "sharing_error": check.error if np.isfinite(check.error) else None,
-        "rounding_error": check.rounding if np.isfinite(check.rounding) else None,
-        "blocks_watched": watched,
+        "solved": expected.mode,
+        "layers": len(found.widths),
+        "widths": found.widths,
+        "way": asdict(found.way),
+        "sharing_error": found.sharing if np.isfinite(found.sharing) else None,
+        "rounding_error": found.rounding,
     }
     store.write_json(manifest, facts | store.provenance())
 
 
-def _observe_part(model: Loaded, prompts: Prompts, groups, path: Path, shared: bool, budget: int) -> int:
-    """Observe some instructions and write their file; returns the tokens a batch that fitted into memory."""
-    order = np.concatenate(groups)
-    if not shared:
-        groups = [np.array([i]) for i in order]
-    rows = sorted(shared_rows(prompts, groups), key=lambda r: len(r.tokens))
-    states: list[torch.Tensor] = []
-    answers: list[torch.Tensor] = []
-    done = 0
-    while done < len(rows):
-        size = 1
-        while done + size < len(rows) and (size + 1) * len(rows[done + size].tokens) <= budget:
-            size += 1
-        batch = rows[done : done + size]
-        try:
-            if shared:
-                found = observe_rows(model, batch)
-            else:
-                found = observe_plainly(model, prompts, np.concatenate([r.prompts for r in batch]))
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            if size == 1:
+class _Work:
+    """Observes parts of a probe; remembers how large a batch fitted into memory."""
+
+    def __init__(self, model: Loaded, way: Way, prompts: Prompts, expected: answers.Expected, rounding: float) -> None:
+        self.model, self.way, self.prompts, self.expected = model, way, prompts, expected
+        self.most = max(10 * rounding, 1e-3)  # what a state may differ from a plain pass, in spreads of its layer
+        self.budget = TOKENS_PER_BATCH
+
+    def observe(self, groups: list[np.ndarray]) -> tuple[torch.Tensor, np.ndarray]:
+        """States (layers, M, D) in float32 and solved (M,) of the prompts of some instructions, in their order.
+
+        Layers narrower than the widest are filled up with zeros.
+        """
+        order, found = self._in_batches(self.prompts, groups, self._states_and_tokens)
+        widest = max(h.shape[-1] for h in found[0][0])
+        layers = [
+            torch.cat([torch.nn.functional.pad(h, (0, widest - h.shape[-1])) for h in layer]).float()
+            for layer in zip(*(states for states, _ in found), strict=True)
+        ]
+        first = np.concatenate([tokens for _, tokens in found])
+        chosen = np.sort(np.concatenate(groups))
+        back = _places(order, chosen)
+        solved = answers.solve(
+            self.model.tokenizer, self.expected, chosen, first[back], partial(self._next_tokens, groups)
+        )
+        states = torch.stack(layers)[:, back]
+        self._check_one(states, chosen)
+        return states, solved
+
+    def _check_one(self, states: torch.Tensor, chosen: np.ndarray) -> None:
+        """Run the longest of some prompts plainly once more: what the trial did not meet is found here, not printed."""
+        place = int(np.argmax([len(self.prompts.tokens[i]) for i in chosen]))
+        plain = observe_rows(self.model, PLAIN, [single(self.prompts, int(chosen[place]))]).states
+        for layer, (ours, theirs) in enumerate(zip(states, plain, strict=True)):
+            own = ours[:, : theirs.shape[-1]]
+            error = float((own[place] - theirs[0].float()).pow(2).mean().sqrt()) / spread(own, self.model.dtype)
+            if error > self.most:
                 raise ModelError(
-                    f"{model.name}: no memory for one instruction; use a smaller dtype or device"
-                ) from error
-            budget = sum(len(r.tokens) for r in batch) // 2
-            print(f"out of memory: batches of {budget} tokens from here on", flush=True)
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            continue
-        states.append(found[0])
-        answers.append(found[1])
-        done += size
-    place = np.argsort(np.concatenate([r.prompts for r in rows]))
-    whole = torch.cat(states, 1).float()[:, place]  # (layers, prompts, D), in the order of the instances
-    solved = torch.cat(answers)[place].numpy() == prompts.first_answer[np.sort(order)]
-    # float16 with a power of two a layer: some models' states exceed what float16 holds.
-    scale = torch.exp2(torch.ceil(torch.log2(whole.abs().amax((1, 2)).clamp_min(1e-9) / 2**14)).clamp_min(0))
+                    f"{self.model.name}: states of layer {layer} differ from a plain pass by {error:.2g} of their "
+                    "spread, though a trial on other prompts agreed: this architecture cannot be observed; report it"
+                )
+
+    def _next_tokens(self, groups: list[np.ndarray], chosen: np.ndarray, written: list[list[int]]) -> np.ndarray:
+        """The most probable token after each of the chosen prompts and what was written behind it."""
+        prompts = answers.continued(self.prompts, chosen, written)
+        groups = [left for group in groups if len(left := group[np.isin(group, chosen)])]
+        order, found = self._in_batches(prompts, groups, lambda rows: self._states_and_tokens(rows)[1])
+        return np.concatenate(found)[_places(order, chosen)]
+
+    def _states_and_tokens(self, rows: list[Row]) -> tuple[list[torch.Tensor], np.ndarray]:
+        seen = observe_rows(self.model, self.way, rows)
+        for states in seen.states:
+            check_numbers(self.model, states)
+        return seen.states, seen.logits.argmax(-1).cpu().numpy()
+
+    def _in_batches(self, prompts: Prompts, groups: list[np.ndarray], run: Callable) -> tuple[np.ndarray, list]:
+        """Run rows in batches, the short ones first; where memory runs out, in smaller ones from there on.
+
+        Returns:
+            The prompts in the order in which they ran, and what each batch gave.
+        """
+        if not self.way.row_tokens:
+            groups = [np.array([i]) for group in groups for i in group]
+        rows = sorted(shared_rows(prompts, groups, self.way.row_tokens), key=lambda r: len(r.tokens))
+        found, done = [], 0
+        while done < len(rows):
+            batch = rows[done : done + self._batch_size(rows, done)]
+            try:
+                found.append(run(batch))
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._shrink(batch, error)
+                continue
+            done += len(batch)
+        return np.concatenate([r.prompts for r in rows]), found
+
+    def _batch_size(self, rows: list[Row], done: int) -> int:
+        """How many rows from here on make a batch: of one length where nothing may be padded."""
+        size = 1
+        while done + size < len(rows) and (self.way.row_tokens or self.way.batched):
+            length = len(rows[done + size].tokens)
+            fits = (size + 1) * length <= self.budget
+            if not fits or (not self.way.row_tokens and length > len(rows[done].tokens)):
+                break
+            size += 1
+        return size
+
+    def _shrink(self, batch: list[Row], error: Exception) -> None:
+        if len(batch) == 1:
+            raise ModelFailed(
+                f"{self.model.name}: no memory for one instruction; use a smaller dtype or device"
+            ) from error
+        self.budget = sum(len(r.tokens) for r in batch) // 2
+        print(f"out of memory: batches of {self.budget} tokens from here on", flush=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _places(order: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Where in `order` each of the chosen numbers stands: order[places] == chosen."""
+    inverse = np.empty(order.max() + 1, dtype=np.int64)
+    inverse[order] = np.arange(len(order))
+    return inverse[chosen]
+
+
+def _write(path: Path, states: torch.Tensor, solved: np.ndarray) -> None:
+    """Write a part: states in float16 with a power of two for each layer, since some exceed what float16 holds."""
+    scale = torch.exp2(torch.ceil(torch.log2(states.abs().amax((1, 2)).clamp_min(1e-9) / 2**14)).clamp_min(0))
+    arrays = {"states": (states / scale[:, None, None]).half().numpy(), "scale": scale.numpy(), "solved": solved}
     with store.replacing(path) as temporary:
-        arrays = {"states": (whole / scale[:, None, None]).half().numpy(), "scale": scale.numpy(), "solved": solved}
         save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, temporary)
-    return budget
 
 
 def _parts(folder: Path, instances: pd.DataFrame) -> list[Path]:

@@ -1,5 +1,8 @@
 """What the states of a pretrained model show: Table 1 of the paper, and around it what the paper does not show.
 
+A score that any clustering would get (one label alone, or as many labels as instances) is empty, never 1.0, and
+`remarks` says why.
+
 As in the paper, the tasks of a category share one task identity (3), the instructions of a task are one
 distribution (16), and a distribution with a word pair is a distribution-mapping (160).
 """
@@ -13,13 +16,14 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from helpers import fingerprint, store
-from helpers.analysis import clustering, neighbours
+from helpers.analysis import clustering, neighbours, spaces, tsne
 from helpers.device import cores
+from helpers.errors import Refused
 from helpers.pretrained import natural
 from helpers.pretrained.loading import PAPER_MODELS
 from helpers.pretrained.probe import Probe
 from helpers.settings import ClusteringSettings, digest
-from helpers.tables import LABELS
+from helpers.tables import LABELS, SCORES
 
 STARTS = 64  # shared out: few clusters get many restarts, since they are cheap and depend on them most
 
@@ -33,12 +37,30 @@ def labels_of(instances: pd.DataFrame) -> dict[str, np.ndarray]:
     }
 
 
-def input_centred(states: np.ndarray, inputs: pd.Series) -> np.ndarray:
-    """States (K, D) less the mean state of their input; only of use where inputs occur under several tasks."""
-    groups = pd.factorize(inputs)[0]
-    sums = np.zeros((groups.max() + 1, states.shape[1]), dtype=states.dtype)
-    np.add.at(sums, groups, states)
-    return states - (sums / np.bincount(groups)[:, None])[groups]
+PAPER_COUNTS = {"task": 3, "distribution": 16, "distribution_mapping": 160}  # of labels, in the paper's Table 1
+
+
+def can_be_told(truth: np.ndarray) -> bool:
+    """Whether clusters can be right or wrong about labels (K,): neither one alone, nor one for each instance."""
+    return 1 < len(np.unique(truth)) < len(truth)
+
+
+def remarks(instances: pd.DataFrame) -> list[str]:
+    """What must be said beside Table 1 of these instances, a sentence each: what cannot be told or compared."""
+    labels = labels_of(instances)
+    counts = {name: len(np.unique(truth)) for name, truth in labels.items()}
+    found = []
+    for name, truth in labels.items():
+        if not can_be_told(truth):
+            why = "there is only one" if counts[name] == 1 else "every instance has its own"
+            found.append(f"{name.replace('_', '-')}: cannot be told, for {why}; its scores are left empty")
+    other = [n for n in counts if counts[n] != PAPER_COUNTS[n] and can_be_told(labels[n])]
+    if other:
+        said = ", ".join(f"{counts[n]} for the paper's {PAPER_COUNTS[n]} ({n.replace('_', '-')})" for n in other)
+        found.append(f"other numbers of labels than in the paper's rows, so no comparison: {said}; fewer are easier")
+    if not natural.with_twins(instances).any():
+        found.append("no input occurs under two tasks, so clusters by task may be clusters by input words")
+    return found
 
 
 def score_layers(
@@ -53,7 +75,7 @@ def score_layers(
     Returns:
         One row a layer, label and space: layer, space, label, k, f1, ari, ami. Space raw has all instances and all
         labels. Spaces twins and twins_centred have the instances whose input occurs under several tasks, raw and
-        input-centred, and the label distribution.
+        input-centred, and the label distribution. Scores are empty where they cannot be told.
     """
     wanted = list(range(probe.layers)) if layers is None else layers
     code = fingerprint.of_code("pretrained.table1", "analysis.clustering")
@@ -76,14 +98,21 @@ def _score_layer(probe: Probe, layer: int, n_init: int, seed: int) -> list[dict]
         truth = labels["distribution"][twins]
         inputs = probe.instances.loc[twins, "input"]
         problems.append(("twins", "distribution", states[twins], truth))
-        problems.append(("twins_centred", "distribution", input_centred(states[twins], inputs), truth))
+        problems.append(("twins_centred", "distribution", spaces.input_centred(states[twins], inputs), truth))
     rows = []
     with threadpool_limits(1):
         for space, name, points, truth in problems:
-            clusters = cluster(points, truth, n_init, seed)
             k = len(np.unique(truth))
-            rows.append({"layer": layer, "space": space, "label": name, "k": k, **clustering.scores(truth, clusters)})
+            found = scores_of(points, truth, n_init, seed)
+            rows.append({"layer": layer, "space": space, "label": name, "k": k, **found})
     return rows
+
+
+def scores_of(points: np.ndarray, truth: np.ndarray, n_init: int, seed: int) -> dict[str, float]:
+    """F1, ARI and AMI of KMeans on points (K, D) against labels (K,); NaN where they cannot be told."""
+    if not can_be_told(truth):
+        return dict.fromkeys(SCORES, float("nan"))
+    return clustering.scores(truth, cluster(points, truth, n_init, seed))
 
 
 def cluster(points: np.ndarray, truth: np.ndarray, n_init: int, seed: int) -> np.ndarray:
@@ -100,18 +129,20 @@ def restarts(probe: Probe, layer: int, starts: int = 12, jobs: int | None = None
     """What single starts of KMeans give at one layer: how far the scores are the start's doing.
 
     Returns:
-        label, start, inertia (relative to the lowest), f1.
+        label, start, inertia (relative to the lowest), f1; nothing of labels that cannot be told.
     """
     states, labels = probe.states(layer), labels_of(probe.instances)
-    problems = [(name, start) for name in ("task", "distribution") for start in range(starts)]
+    names = [name for name in ("task", "distribution") if can_be_told(labels[name])]
+    problems = [(name, start) for name in names for start in range(starts)]
     work = (delayed(_one_start)(states, labels[name], start) for name, start in problems)
     found = Parallel(n_jobs=jobs or cores(), inner_max_num_threads=1)(work)
     rows = [
         {"label": name, "start": start, "inertia": inertia, "f1": f1}
         for (name, start), (inertia, f1) in zip(problems, found, strict=True)
     ]
-    table = pd.DataFrame(rows)
-    return table.assign(inertia=table["inertia"] / table.groupby("label")["inertia"].transform("min"))
+    table = pd.DataFrame(rows, columns=["label", "start", "inertia", "f1"])
+    lowest = table.groupby("label")["inertia"].transform("min").replace(0, 1)  # 0: every point is its cluster's centre
+    return table.assign(inertia=table["inertia"] / lowest)
 
 
 def _one_start(points: np.ndarray, truth: np.ndarray, start: int) -> tuple[float, float]:
@@ -122,8 +153,17 @@ def _one_start(points: np.ndarray, truth: np.ndarray, start: int) -> tuple[float
 
 def best_layer(scores: pd.DataFrame) -> int:
     """The layer with the highest task F1, at which the paper reports (section 3.4)."""
-    tasks = scores[(scores["label"] == "task") & (scores["space"] == "raw")]
-    return int(tasks.loc[tasks["f1"].idxmax(), "layer"])
+    return best(scores)[0]
+
+
+def best(scores: pd.DataFrame) -> tuple[int, str]:
+    """The best layer and the label whose F1 it was chosen by: task, or the first after it that can be told."""
+    raw = scores[scores["space"] == "raw"]
+    for label in LABELS:
+        told = raw[raw["label"] == label].dropna(subset="f1")
+        if len(told):
+            return int(told.loc[told["f1"].idxmax(), "layer"]), label
+    return int(raw["layer"].max()), "no"
 
 
 def table1(scores: dict[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
@@ -152,52 +192,71 @@ def table1(scores: dict[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
     return frame.assign(layer=frame["layer"].astype("Int64"))
 
 
-def intervals(probe: Probe, layer: int, n_init: int = 2, seed: int = 0, resamples: int = 200) -> pd.DataFrame:
-    """95% intervals of one layer's scores over which instructions were drawn.
+def intervals(
+    probe: Probe, layer: int, n_init: int = 2, seed: int = 0, resamples: int = 40, jobs: int | None = None
+) -> pd.DataFrame:
+    """95% intervals of one layer's scores over which instructions were drawn and how KMeans started.
 
-    Each resample draws the instructions of every task with replacement, and scores the same clusters on them. The
-    pairs stay: without some of them, some labels would be gone and the rest easier to match. An instruction drawn
-    twice agrees with itself, which raises scores a little; the interval is moved by as much. What KMeans would do on
-    other data is not covered.
+    Each resample keeps a random half of the instructions of every task, with all of its pairs, and clusters their
+    states anew from another start. A mean over a random half differs from that over the whole by as much as the whole's
+    from the truth (s2 / (n/2) - s2 / n = s2 / n: the delete-d jackknife with d = n/2), so nothing is scaled. A
+    bootstrap would draw instructions twice, which then agree with themselves and raise scores. The pairs stay: without
+    some of them, some labels would be gone and the rest easier to match. Half of the states cost half of the time, and
+    `resamples` bounds it. The score itself is one draw of start and instructions, and is always inside.
 
     Returns:
-        label, metric, low, high.
+        label, metric, low, high; empty bounds where a label cannot be told or a task has one instruction alone.
     """
     states, labels = probe.states(layer), labels_of(probe.instances)
     rng = np.random.default_rng(seed)
-    draws = [_redrawn(rng, probe.instances) for _ in range(resamples)]
+    few = probe.instances.groupby("task")["instruction_id"].nunique().min() < 2
+    names = [] if few else [name for name in LABELS if can_be_told(labels[name])]
+    draws = [(half_of(probe.instances, rng), int(rng.integers(2**31))) for _ in range(resamples)]
+    work = (
+        delayed(_rescored)(states[kept], {name: labels[name][kept] for name in names}, n_init, start)
+        for kept, start in (draws if names else [])
+    )
+    found = Parallel(n_jobs=jobs or cores(), inner_max_num_threads=1)(work)
     rows = []
     for name in LABELS:
-        clusters = cluster(states, labels[name], n_init, seed)
-        found = pd.DataFrame([clustering.scores(labels[name][d], clusters[d]) for d in draws])
-        for metric, estimate in clustering.scores(labels[name], clusters).items():
-            low, high = np.percentile(found[metric], [2.5, 97.5]) - found[metric].mean() + estimate
-            rows.append({"label": name, "metric": metric, "low": low, "high": min(high, 1.0)})
+        ours = scores_of(states, labels[name], n_init, 0) if name in names else dict.fromkeys(SCORES, np.nan)
+        for metric, score in ours.items():
+            each = [one[name][metric] for one in found if name in one] or [np.nan]
+            low, high = np.percentile(each, [2.5, 97.5])
+            rows.append({"label": name, "metric": metric, "low": min(low, score), "high": max(high, score)})
     return pd.DataFrame(rows)
 
 
-def _redrawn(rng: np.random.Generator, instances: pd.DataFrame) -> np.ndarray:
-    """Rows of a resample: the instructions of every task drawn with replacement, each with all of its pairs."""
-    chosen = []
-    for _, part in instances.groupby("task"):
-        grid = part.pivot(index="instruction_id", columns="mapping", values="instance").to_numpy()
-        chosen.append(grid[rng.integers(0, len(grid), len(grid))].ravel())
-    return np.concatenate(chosen)
+def half_of(instances: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+    """Row numbers of a random half (rounded up) of the instructions of every task, each with all of its pairs."""
+    each = instances.groupby("task")["instruction_id"].unique()
+    kept = np.concatenate([rng.choice(ids, -(-len(ids) // 2), replace=False) for ids in each])
+    return np.flatnonzero(instances["instruction_id"].isin(kept))
+
+
+def _rescored(states: np.ndarray, labels: dict[str, np.ndarray], n_init: int, start: int) -> dict[str, dict]:
+    with threadpool_limits(1):
+        return {name: scores_of(states, truth, n_init, start) for name, truth in labels.items()}
 
 
 def held_out_neighbours(probe: Probe, k: int = 10, seed: int = 0) -> pd.DataFrame:
     """KNN from instructions held out: a fifth of each task's instructions looks its neighbours up in the rest.
 
+    Where fewer than k instances are left to look in, k is as many as there are. A task with one instruction is looked
+    up in and not held out.
+
     Returns:
         One row a layer: layer, k, same_task (of the 16), same_category, accuracy of the neighbours' vote on the output.
+
+    Raises:
+        Refused: no task has two instructions.
     """
     instances = probe.instances
-    rng = np.random.default_rng(seed)
-    held: list[int] = []
-    for _, ids in instances.groupby("task")["instruction_id"].unique().items():
-        held += rng.choice(ids, max(1, len(ids) // 5), replace=False).tolist()
-    query = instances["instruction_id"].isin(held).to_numpy()
+    query = _held_out(instances, seed)
     known = ~query
+    if not query.any():
+        raise Refused("nearest neighbours need two instructions of a task at the least: raise instructions_per_task")
+    k = min(k, int(known.sum()))
     outputs = pd.factorize(instances["output"])[0]
     rows = []
     for layer in range(probe.layers):
@@ -213,7 +272,31 @@ def held_out_neighbours(probe: Probe, k: int = 10, seed: int = 0) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
+def _held_out(instances: pd.DataFrame, seed: int) -> np.ndarray:
+    """(K,) whether an instance's instruction is held out: a fifth of each task's, one at the least, never the only."""
+    rng = np.random.default_rng(seed)
+    held: list[int] = []
+    for ids in instances.groupby("task")["instruction_id"].unique():
+        held += rng.choice(ids, max(1, len(ids) // 5), replace=False).tolist() if len(ids) > 1 else []
+    return instances["instruction_id"].isin(held).to_numpy()
+
+
+def map_of(probe: Probe, layer: int, most: int = 1600, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A map of one layer: t-SNE of a sample of its states, or of four and fewer the states' first two axes.
+
+    Returns:
+        Row numbers of the sample (M,), and its points (M, 2).
+    """
+    count = len(probe.instances)
+    sample = np.sort(np.random.default_rng(seed).choice(count, min(most, count), replace=False))
+    states = probe.states(layer)[sample]
+    if len(sample) <= 4:
+        return sample, np.pad(states[:, :2], ((0, 0), (0, max(0, 2 - states.shape[1]))))
+    perplexity = min(30, (len(sample) - 1) / 3)
+    return sample, tsne.fit(states, 2, perplexity, iterations=1000)
+
+
 def solved(probe: Probe) -> pd.DataFrame:
-    """Share of instances that the model itself solves, by category and task (top-1, first token of the output)."""
+    """Share of instances that the model itself solves, by category and task; see answers for what counts."""
     frame = probe.instances.assign(solved=probe.solved())
     return frame.groupby(["category", "task"], as_index=False)["solved"].mean()

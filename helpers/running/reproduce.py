@@ -50,9 +50,9 @@ def _files(stage: str, settings: Settings, folder: Path) -> object:
 
 
 def _words_and_models(settings: Settings) -> object:
-    data = store.ROOT / settings.probe.data if settings.probe.data else store.NATURAL
+    data = store.located(settings.probe.data) if settings.probe.data else store.NATURAL
     words = {str(p.relative_to(data)): store.sha256(p) for p in sorted(data.rglob("*")) if p.is_file()}
-    models = [p for name in settings.probe.models if (p := store.ROOT / name).exists()]
+    models = [p for name in settings.probe.models if (p := store.located(name)).exists()]
     facts = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for m in models for f in sorted([m, *m.rglob("*")])]
     return [words, facts]
 

@@ -16,6 +16,7 @@ data/sweeps/results; whichever sweep needs it again finds it there.
 """
 
 import argparse
+import datetime
 import itertools
 import json
 import shlex
@@ -37,6 +38,7 @@ from helpers.gpt import model as gpt
 from helpers.gpt import runs, train
 from helpers.running import pool
 from helpers.settings import RunSettings, Settings, SettingsError, digest, resolve
+from helpers.tables import TABLES as COLUMNS
 from helpers.task import synthetic
 
 OF_A_RUN = ("training", "clustering", "variance", "hard", "neighbours")  # its tables
@@ -80,6 +82,18 @@ def _code() -> str:
     return fingerprint.of_code(*runs.CODE, *measure.CODE, "task.grammar", "task.synthetic", "gpt.runs")
 
 
+class _Strict(yaml.SafeLoader):
+    """YAML in which a key that is given twice is an error, not the last one's win."""
+
+    def construct_mapping(self, node, deep=False):
+        """As SafeLoader's; raises SweepError for a key given twice."""
+        merge = "tag:yaml.org,2002:merge"  # `<<: *name` takes over what stands elsewhere, and may be overridden
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != merge]
+        if twice := [key for n, key in enumerate(keys) if key in keys[:n]]:
+            raise SweepError(f"line {node.start_mark.line + 1}: {twice[0]!r} is given twice; keep one")
+        return super().construct_mapping(node, deep)
+
+
 def read_grid(path: Path) -> list[Point]:
     """The runs that a grid file asks for, each once.
 
@@ -87,11 +101,17 @@ def read_grid(path: Path) -> list[Point]:
         SweepError: the file is missing or not of the form above, or a setting in it cannot be.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        content = yaml.load(Path(path).read_text(encoding="utf-8-sig"), _Strict)
     except FileNotFoundError:
         raise SweepError(f"{path} does not exist; `make sweep GRID=...` names a grid file") from None
+    except OSError as error:
+        raise SweepError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SweepError(f"{path} is not UTF-8 text; save it as UTF-8") from None
     except yaml.YAMLError as error:
         raise SweepError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except (SweepError, RecursionError, ValueError, TypeError) as error:  # a date that is none, a list as a key
+        raise SweepError(f"{path}: {str(error) or type(error).__name__}") from None
     if not isinstance(content, dict) or not set(content) <= {"profile", "set", "grid", "variants"}:
         raise SweepError(f"{path} must be a mapping with profile, set, grid and variants, none of them needed")
     try:
@@ -113,10 +133,15 @@ def points(profile: str = "laptop", common: str = "", grid: dict | None = None, 
         SweepError, SettingsError
     """
     grid, variants = grid or {}, variants or [{}]
+    for name, value in (("profile", profile), ("set", common)):
+        if not isinstance(value, str):
+            raise SweepError(f"{name}: {value!r} is no word; write it as text")
+    if not isinstance(grid, dict):
+        raise SweepError("grid must be a mapping from setting to list of values, such as {seed: [0, 1, 2]}")
     for name, values in grid.items():
         if not isinstance(values, list) or not values:
             raise SweepError(f"grid: {name} must be a list of values, such as [0, 1, 2]")
-    if not all(isinstance(v, dict) for v in variants):
+    if not isinstance(variants, list) or not all(isinstance(v, dict) for v in variants):
         raise SweepError("variants must be a list of mappings from setting to value, such as - {seed: 3}")
     found: dict[str, Point] = {}
     for variant in variants:
@@ -135,7 +160,12 @@ def _place(run: RunSettings) -> dict:
 
 
 def _assignment(name: str, value: object) -> str:
-    text = "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, (datetime.date, bytes, set)):
+        raise SweepError(f"{name}: {value!r} is no number, word or list of them; put it in quotes")
+    try:
+        text = "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+    except TypeError:
+        raise SweepError(f"{name}: {value!r} holds more than numbers and words; put them in quotes") from None
     return shlex.quote(f"{name}={text}")
 
 
@@ -314,13 +344,19 @@ def tables(wanted: list[Point], errors: dict[str, str] | None = None) -> dict[st
         for name in TABLES if facts else ():
             frames[name].append(pd.read_csv(point.folder / f"{name}.csv").assign(run=point.key))
     stacked = {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items() if parts}
-    return {"runs": pd.DataFrame(rows)} | {n: t[["run", *tables.TABLES[n].split()]] for n, t in stacked.items()}
+    return {"runs": pd.DataFrame(rows)} | {n: t[["run", *COLUMNS[n].split()]] for n, t in stacked.items()}
 
 
 def save(tables: dict[str, pd.DataFrame], folder: Path) -> None:
     """Write the tables of a sweep as CSV."""
     for name, table in tables.items():
         store.write_csv(folder / f"{name}.csv", table)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -337,8 +373,8 @@ def main(arguments: list[str] | None = None) -> int:
         default="",
         help="tcp://host:port, or slurm, pbs, lsf, sge; default: this machine",
     )
-    parser.add_argument("--workers", type=int, help="processes here, or jobs on a cluster (default: as many as fit)")
-    parser.add_argument("--per-gpu", type=int, default=1, help="runs at once on a GPU (default: %(default)s)")
+    parser.add_argument("--workers", type=_count, help="processes here, or jobs on a cluster (default: as many as fit)")
+    parser.add_argument("--per-gpu", type=_count, default=1, help="runs at once on a GPU (default: %(default)s)")
     parser.add_argument(
         "--cluster-file",
         type=Path,

@@ -1,27 +1,11 @@
-import dataclasses
-
+import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny_models import KINDS, make
-from transformers import BertConfig, BertForMaskedLM
+from tiny_models import KINDS, quiet
 
 from helpers import store
-from helpers.pretrained import loading, observe, probe, prompts
-
-
-def quiet(**_):
-    class Bar:
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def update(self, _):
-            pass
-
-    return Bar()
+from helpers.pretrained import loading, observe, probe, trial
 
 
 def one_at_a_time(folder, instances):
@@ -47,15 +31,17 @@ def test_states_are_those_of_the_inputs_last_token_one_prompt_at_a_time(kind, sa
     monkeypatch.setattr(store, "DATA", tmp_path)
     model = loading.load(str(saved[kind]), dtype="float32")
     result = probe.observe(model, instances, progress=quiet)
-    assert result.manifest["shared_prefixes"], "the fast way is exact for this architecture"
-    assert result.manifest["blocks_watched"], "and layers keep one position"
+    assert result.manifest["way"]["row_tokens"], "the fast way is exact for this architecture"
+    assert result.manifest["way"]["blocks"], "and layers keep one position"
+    assert result.manifest["way"]["head_cut"], "and the head sees only the answers' positions"
     theirs = one_at_a_time(saved[kind], instances)
     assert result.layers == len(theirs)
     prompts = probe.tokenise(model.tokenizer, instances)
     groups = [g.to_numpy() for _, g in instances.reset_index().groupby("instruction_id")["index"]]
     with torch.inference_mode():
-        ours, _ = probe.observe_rows(model, probe.shared_rows(prompts, groups))
-    torch.testing.assert_close(ours.float(), theirs, atol=1e-4, rtol=1e-4)
+        way = observe.Way(**result.manifest["way"])
+        ours = observe.observe_rows(model, way, probe.shared_rows(prompts, groups)).states
+    torch.testing.assert_close(torch.stack(ours).float(), theirs, atol=1e-4, rtol=1e-4)
     for layer in range(result.layers):  # what is kept on disk is rounded to float16
         kept = torch.from_numpy(result.states(layer))
         torch.testing.assert_close(kept, theirs[layer], atol=2e-3 * theirs[layer].abs().max().item(), rtol=2e-3)
@@ -85,19 +71,21 @@ def test_an_architecture_that_cannot_share_prefixes_goes_one_prompt_a_row_and_sa
     monkeypatch.setattr(observe, "_masks", blind)
     result = probe.observe(model, instances, progress=quiet)
     assert "one prompt a row instead" in capsys.readouterr().out, "it says so"
-    assert not result.manifest["shared_prefixes"]
+    assert not result.manifest["way"]["row_tokens"]
     theirs = one_at_a_time(saved["llama"], instances)
     torch.testing.assert_close(torch.from_numpy(result.states(2)), theirs[2], atol=5e-3, rtol=5e-3)
 
 
 def test_blocks_that_cannot_be_watched_are_not(saved, instances, tmp_path, monkeypatch, capsys):
     model = loading.load(str(saved["gptj"]), dtype="float32")
-    wrong = dataclasses.replace(model, blocks=model.blocks[1:])
     kept = {}
-    for name, one in (("watched", model), ("wrong", wrong), ("none", dataclasses.replace(model, blocks=None))):
+    real = trial._watched
+    wrong = observe.Way(blocks="transformer.h", top="transformer.h.0.mlp")
+    for name, ways in (("watched", real), ("wrong", lambda *_, **__: [wrong]), ("none", lambda *_, **__: [])):
         monkeypatch.setattr(store, "DATA", tmp_path / name)
-        result = probe.observe(one, instances, progress=quiet)
-        assert result.manifest["blocks_watched"] == (name == "watched")
+        monkeypatch.setattr(trial, "_watched", ways)
+        result = probe.observe(model, instances, progress=quiet)
+        assert bool(result.manifest["way"]["blocks"]) == (name == "watched")
         assert ("for want of blocks to watch" in capsys.readouterr().out) == (name != "watched")
         kept[name] = [result.states(layer) for layer in range(result.layers)]
     for name in ("wrong", "none"):
@@ -128,11 +116,11 @@ def test_out_of_memory_halves_the_batch_and_goes_on(saved, instances, tmp_path, 
     model = loading.load(str(saved["gpt2"]), dtype="float32")
     real, sizes = probe.observe_rows, []
 
-    def small(model, rows):
+    def small(model, way, rows):
         sizes.append(len(rows))
         if len(rows) > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
-        return real(model, rows)
+        return real(model, way, rows)
 
     whole = probe.observe(model, instances, progress=quiet).states(1)
     monkeypatch.setattr(store, "DATA", tmp_path / "again")
@@ -151,56 +139,17 @@ def test_a_model_larger_than_memory_is_offloaded_to_disk(saved, instances, tmp_p
     torch.testing.assert_close(torch.from_numpy(result.states(4)), theirs[4], atol=5e-3, rtol=5e-3)
 
 
-def test_chat_template_is_one_of_the_templates(saved, instances):
-    model = loading.load(str(saved["llama"]), dtype="float32")
-    with pytest.raises(loading.ModelError, match="no chat template"):
-        probe.tokenise(model.tokenizer, instances, prompts.CHAT)
-    model.tokenizer.chat_template = (
-        "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }} [end]{% endfor %}"
-        "{% if add_generation_prompt %}[assistant]{% endif %}"
-    )
-    made = probe.tokenise(model.tokenizer, instances, prompts.CHAT)
-    for tokens, place, row in zip(made.tokens, made.at_input, instances.itertuples(), strict=True):
-        assert tokens.count(model.tokenizer.bos_token_id) == 1
-        assert model.tokenizer.decode(tokens[: place + 1], skip_special_tokens=True).strip().endswith(row.input)
+def test_rows_are_put_back_in_order():
+    order = np.array([4, 0, 3, 1])
+    assert order[probe._places(order, np.array([0, 1, 3, 4]))].tolist() == [0, 1, 3, 4]
 
 
-def test_a_template_without_its_fields_is_refused(saved, instances):
+def test_layers_that_a_model_lacks_are_refused_before_the_work(saved, instances, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "DATA", tmp_path)
     model = loading.load(str(saved["gpt2"]), dtype="float32")
-    with pytest.raises(loading.ModelError, match=r"must hold \{instruction\} and \{input\}"):
-        probe.tokenise(model.tokenizer, instances, "{instruction} only")
-
-
-def test_models_that_cannot_be_probed_end_in_one_sentence(saved, tmp_path):
-    def message(name, **options):
-        with pytest.raises(loading.ModelError) as error:
-            loading.load(name, **options)
-        assert "\n" not in str(error.value)
-        return str(error.value)
-
-    assert "does not exist" in message(str(tmp_path / "nothing"))
-    assert "does not exist" in message(str(tmp_path / "nothing.gguf"))
-    assert "no config.json" in message(str(tmp_path))
-    encoder = tmp_path / "bert"
-    BertForMaskedLM(
-        BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
-    ).save_pretrained(encoder)
-    assert "not a causal language model" in message(str(encoder))
-    pickled = tmp_path / "pickled"
-    net, tokens = make("gpt2")
-    net.config.architectures = ["GPT2LMHeadModel"]
-    net.config.save_pretrained(pickled)
-    tokens.save_pretrained(pickled)
-    torch.save(net.state_dict(), pickled / "pytorch_model.bin")
-    assert "--allow-pickle" in message(str(pickled))
-    assert loading.load(str(pickled), allow_pickle=True).body
-
-
-def test_no_network_is_said_in_one_sentence(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(loading.ModelError, match="some-one/some-model") as error:
-        loading.load("some-one/some-model")
-    assert "\n" not in str(error.value)
+    with pytest.raises(loading.ModelError, match="has layers 0 to 3"):
+        probe.observe(model, instances, layers=[4], progress=quiet)
+    assert not list(tmp_path.rglob("part-*"))
 
 
 def test_the_papers_models_are_listed_with_published_scores():

@@ -194,9 +194,11 @@ def test_a_helper_reruns_the_notebooks_that_import_it(monkeypatch):
     assert changed("benchmarks.speed") == set()
 
 
-def test_a_changed_word_pair_reruns_the_probe_and_what_shows_it(tmp_path):
+@pytest.mark.parametrize("place", ["{}/words", "~/words"])
+def test_a_changed_word_pair_reruns_the_probe_and_what_shows_it(tmp_path, monkeypatch, place):
+    monkeypatch.setenv("HOME", str(tmp_path))
     shutil.copytree(store.NATURAL, tmp_path / "words")
-    settings = resolve("laptop", f"probe.data={tmp_path / 'words'}")
+    settings = resolve("laptop", f"probe.data={place.format(tmp_path)}")
     before = reproduce.keys(settings, FOLDER)
     pairs = tmp_path / "words/linguistic/antonyms.json"
     pairs.write_text(pairs.read_text().replace("}", ', "thick": "thin"}'))

@@ -230,15 +230,41 @@ def alive(session: int) -> list[str]:
         ("grid: [", "is not YAML"),
         ("variants: [3]", "list of mappings"),
         ("grid: {training.learning_rate: [-1]}", "training.learning_rate"),
+        ("grid: [width, 32]", "grid must be a mapping"),
+        ("grid: width", "grid must be a mapping"),
+        ("profile: 3", "profile: 3 is no word"),
+        ("profile: [smoke]", "is no word"),
+        ("set: {seed: 3}", "is no word"),
+        ("variants: 3", "list of mappings"),
+        ("grid: {probe.revisions: [2024-01-01]}", "put it in quotes"),
+        ("grid: {seed: [[2024-01-01]]}", "put them in quotes"),
+        ("grid: {seed: [2024-13-45]}", "bad.yaml"),
+        ("grid: {seed: [1], width: [32], seed: [2]}", "'seed' is given twice"),
+        ("profile: smoke\nprofile: laptop", "'profile' is given twice"),
+        ("grid: {seed: [1]}\n# é".encode("latin-1"), "is not UTF-8"),
     ],
 )
 def test_a_grid_that_cannot_be_is_refused_with_its_file(content, message, tmp_path, capsys):
     path = tmp_path / "bad.yaml"
-    path.write_text(content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     assert sweep.main([str(path)]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert "bad.yaml" in error
+
+
+def test_a_key_that_is_merged_may_be_given_again(tmp_path):
+    path = tmp_path / "merged.yaml"
+    path.write_text(f"set: {COMMON}\nprofile: smoke\nvariants:\n- &a {{width: 16, seed: 0}}\n- {{<<: *a, seed: 1}}\n")
+    assert [(p.run.model.hidden_dimension, p.run.seed) for p in sweep.read_grid(path)] == [(16, 0), (16, 1)]
+
+
+@pytest.mark.parametrize("arguments", [["--workers", "-2"], ["--workers", "0"], ["--per-gpu", "-1"]])
+def test_numbers_of_workers_start_at_one(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        sweep.main(["grid.yaml", *arguments])
+    assert stopped.value.code == 2
+    assert "not a number from 1 on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", sorted(store.NATURAL.parent.glob("grids/*.yaml")), ids=lambda p: p.stem)
