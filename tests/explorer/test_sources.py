@@ -197,10 +197,10 @@ def test_scores_of_a_probe_are_kept_and_found_again(probe):
     again = table1.score_layers(probe, n_init=1, jobs=1)
     assert again.equals(table)
     source = sources.ProbeSource([probe])
-    found = source.scores("instances", source.moments[0], 1, "raw", "task")
-    row = table.query("layer == 1 and space == 'raw' and label == 'task'")
-    assert found == {s: pytest.approx(row[s].item(), nan_ok=True) for s in sources.SCORES}
-    assert source.curve("instances", 1, "raw", "task", "f1").notna().all()  # over layers
+    found = source.scores("instances", source.moments[0], 1, "raw", "distribution")
+    row = table.query("layer == 1 and space == 'raw' and label == 'distribution'")
+    assert found == {s: pytest.approx(row[s].item()) for s in sources.SCORES}
+    assert source.curve("instances", 1, "raw", "distribution", "f1").notna().all()  # over layers
 
 
 def test_clusters_keep_their_numbers():
