@@ -23,7 +23,7 @@ from distributed import Client, KilledWorker, LocalCluster, Variable, as_complet
 from tqdm import tqdm
 
 from helpers.device import cores
-from helpers.errors import Failed
+from helpers.errors import Refused
 
 TOPIC = "clm-progress"
 PREFIX = "run-"  # of the keys that Dask knows
@@ -31,7 +31,7 @@ JOBQUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", 
 LONGEST_VALUE = 64 * 2**20  # bytes of a file that travel as one message
 
 
-class EngineError(Failed):
+class EngineError(Refused):
     """The engine cannot start, or the scheduler went away; the message says what to do."""
 
 

@@ -360,7 +360,7 @@ def _count(text: str) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line; returns the exit status: 0 if every run is done, 1 if one failed, 2 if the grid cannot be."""
+    """Command line; returns the exit status: 0 if every run is done, 1 if one failed, 2 if none could start."""
     parser = argparse.ArgumentParser(
         prog="python -m helpers.running.sweep",
         description="Train and analyse every run of a grid; what exists is not run again.",

@@ -173,7 +173,7 @@ def test_a_scheduler_that_goes_away_is_one_clear_error_and_the_sweep_goes_on_lat
             wait_for(lambda: begun(root, 2), "the run to reach epoch 2")
             scheduler.kill()
             errors = p.communicate(timeout=120)[1]
-    assert p.returncode == 1, errors
+    assert p.returncode == 2, errors
     assert "the scheduler went away with 1 of 1 tasks left" in errors
     assert "Traceback" not in errors
     before = json.loads(next(root.glob("data/runs/*/progress.json")).read_text())
