@@ -196,6 +196,11 @@ class NeighbourSettings(_Section):
     k: int = Field(10, ge=1)  # the paper gives none; notebook 04 shows 1 to 50
     sensitivity: Ints = (1, 2, 5, 10, 20, 50)
 
+    @property
+    def all_ks(self) -> tuple[int, ...]:
+        """Every number of neighbours that is looked at, in order."""
+        return tuple(sorted({self.k, *self.sensitivity}))
+
 
 PROMPT = "{instruction}\nInput: {input}\nOutput:"
 CHAT = "chat"  # this template is the tokenizer's own chat template around the default one

@@ -119,20 +119,20 @@ def _each_f1(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:
 def best_cluster_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
     """F1 of each label with whichever cluster fits it best, weighted by size; several labels may share a cluster."""
     sizes = np.unique(labels, return_counts=True)[1]
-    return float(np.average(_each_f1(labels, clusters).max(1), weights=sizes))
+    return clustering.rounded(np.average(_each_f1(labels, clusters).max(1), weights=sizes))
 
 
 def majority_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
     """F1 of calling every point what most of its cluster is, weighted by size; rewards many clusters."""
     names = np.unique(labels)
     named = names[contingency_matrix(labels, clusters).argmax(0)]  # of each cluster
-    return float(f1_score(labels, named[np.unique(clusters, return_inverse=True)[1]], average="weighted"))
+    return clustering.rounded(f1_score(labels, named[np.unique(clusters, return_inverse=True)[1]], average="weighted"))
 
 
 def pairwise_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
     """F1 over pairs of points: same label predicted by same cluster."""
     (_, false_positive), (false_negative, true_positive) = pair_confusion_matrix(labels, clusters)
-    return float(2 * true_positive / (2 * true_positive + false_positive + false_negative))
+    return clustering.rounded(2 * true_positive / (2 * true_positive + false_positive + false_negative))
 
 
 def bcubed_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
@@ -140,7 +140,7 @@ def bcubed_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
     table = contingency_matrix(labels, clusters).astype(float)
     precision = (table**2 / table.sum(0)).sum() / table.sum()
     recall = (table**2 / table.sum(1, keepdims=True)).sum() / table.sum()
-    return float(2 * precision * recall / (precision + recall))
+    return clustering.rounded(2 * precision * recall / (precision + recall))
 
 
 DEFINITIONS = {

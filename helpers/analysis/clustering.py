@@ -4,6 +4,7 @@ KMeans with as many clusters as labels, on raw states, on t-SNE (Table 5) and on
 Scores: F1 after matching clusters to labels one-to-one, adjusted Rand index, adjusted mutual information.
 """
 
+import functools
 import itertools
 import warnings
 
@@ -16,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.metrics.pairwise import euclidean_distances
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 from tqdm import tqdm
 
 from helpers import fingerprint, store, timing
@@ -29,41 +30,58 @@ from helpers.tables import SPLITS
 
 FACTORS = ("input", "task", "distribution", "output")
 MOST_DISTANCES = 4000  # points whose distances to one another are kept in memory, 128 MB
+DIGITS = 12  # decimals of a score: equal clusterings tie, in whatever order their sums were taken
 
 
 def matched_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
     """F1 after matching clusters to labels one-to-one, averaged over labels by size (appendix B).
 
-    The matching maximises the number of points on which both agree (Hungarian algorithm). A label that
-    no cluster is matched to scores 0.
+    The matching maximises the number of points on which both agree (Hungarian algorithm), and of several such
+    matchings takes one with the highest F1, so that the clusters' numbers do not matter. A label that no cluster is
+    matched to scores 0.
 
     Args:
         labels, clusters: (N,) any hashable numbers.
     """
     table = contingency_matrix(labels, clusters)  # (labels, clusters)
-    rows, columns = linear_sum_assignment(table, maximize=True)
-    sizes = table.sum(1)
-    f1 = 2 * table[rows, columns] / (sizes[rows] + table.sum(0)[columns])
-    return float((f1 * sizes[rows]).sum() / sizes.sum())
+    sizes = table.sum(1, keepdims=True)
+    f1 = 2 * table / (sizes + table.sum(0)) * sizes / sizes.sum()  # what a matched pair adds to the average
+    # All pairs together add at most 1, and half of that decides only between equal numbers of points.
+    matched = linear_sum_assignment(table + f1 / 2, maximize=True)
+    return rounded(f1[matched].sum())
+
+
+def rounded(score: float) -> float:
+    """A score without the last digits, in which the order of a sum shows."""
+    return round(float(score), DIGITS)
 
 
 def scores(labels: np.ndarray, clusters: np.ndarray) -> dict[str, float]:
     """Matched F1, ARI and AMI of a clustering against labels, both (N,)."""
     return {
         "f1": matched_f1(labels, clusters),
-        "ari": float(adjusted_rand_score(labels, clusters)),
-        "ami": float(adjusted_mutual_info_score(labels, clusters)),
+        "ari": rounded(adjusted_rand_score(labels, clusters)),
+        "ami": rounded(adjusted_mutual_info_score(labels, clusters)),
     }
 
 
 def kmeans(points: np.ndarray, k: int, settings: ClusteringSettings) -> np.ndarray:
-    """Cluster number (N,) of each point (N, D); k is cut to the number of distinct points."""
+    """Cluster number (N,) of each point (N, D); k is cut to the number of distinct points.
+
+    One thread, so that the same points give the same clusters on any number of cores.
+    """
     k = min(k, len(np.unique(points, axis=0)))
     init = seeds_from(points) if len(points) <= MOST_DISTANCES else "k-means++"
     model = KMeans(k, init=init, n_init=settings.n_init, max_iter=settings.max_iterations, random_state=settings.seed)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _thread_pools().limit(limits=1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters, up to rounding
         return model.fit_predict(points)
+
+
+@functools.cache
+def _thread_pools() -> ThreadpoolController:
+    """Those of NumPy and scikit-learn; to find them takes milliseconds, as long as a small KMeans."""
+    return ThreadpoolController()
 
 
 def seeds_from(points: np.ndarray):

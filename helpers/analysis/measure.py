@@ -24,7 +24,7 @@ def everything(
     """
     found = {"training": run.history.assign(**run.point)}
     found |= clustering.analyse(run, kmeans, tsne, jobs=jobs)
-    found["neighbours"] = neighbours.analyse(run, counted(near))
+    found["neighbours"] = neighbours.analyse(run, near.all_ks)
     return found | beyond_the_paper(run, found["clustering"], kmeans, tsne, jobs)
 
 
@@ -48,7 +48,3 @@ def _moved(run: Run) -> pd.DataFrame:
     with timing.timed("interventions"):
         return interventions.moves(run)
 
-
-def counted(near: NeighbourSettings) -> tuple[int, ...]:
-    """The numbers of neighbours that are looked at."""
-    return tuple(sorted({near.k, *near.sensitivity}))

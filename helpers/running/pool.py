@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dask
-import dask_jobqueue
 import psutil
 import torch
 import yaml
@@ -142,6 +141,8 @@ def pool_size(gigabytes: float, per_gpu: int = 1) -> int:
 
 
 def _jobqueue(system: str, workers: int | None, cluster_file: Path | None):
+    import dask_jobqueue  # here, since its import takes Ctrl-C away from Python
+
     path = cluster_file or Path("cluster.yaml")
     if not path.exists():
         raise EngineError(

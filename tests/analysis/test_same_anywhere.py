@@ -1,0 +1,74 @@
+"""The same tables on any number of threads, wherever arrays lie in memory, and under load."""
+
+import contextlib
+import multiprocessing
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from threadpoolctl import threadpool_limits
+
+from helpers.analysis import clustering, measure
+from helpers.gpt.records import EpochRecord
+
+
+def analysed(run, settings) -> dict[str, pd.DataFrame]:
+    shutil.rmtree(run.folder / "clustering", ignore_errors=True)  # kept scores would be read back
+    return measure.everything(run, settings.clustering, settings.tsne, settings.neighbours, jobs=1)
+
+
+@pytest.fixture(scope="module")
+def expected(run, settings):
+    with threadpool_limits(1):
+        return analysed(run, settings)
+
+
+@contextlib.contextmanager
+def elsewhere():
+    """States lie 8 bytes off what NumPy aligns to."""
+    states = EpochRecord.states
+
+    def moved(record, split):
+        there = states(record, split)
+        room = np.empty(there.nbytes + 64, np.uint8)
+        start = -room.ctypes.data % 64 + 8
+        copy = np.frombuffer(room.data, there.dtype, there.size, start).reshape(there.shape)
+        copy[:] = there
+        return copy
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EpochRecord, "states", moved)
+        yield
+
+
+@contextlib.contextmanager
+def load():
+    busy = [multiprocessing.get_context("spawn").Process(target=_spin, daemon=True) for _ in range(2)]
+    for one in busy:
+        one.start()
+    try:
+        yield
+    finally:
+        for one in busy:
+            one.kill()
+
+
+def _spin():
+    while True:
+        pass
+
+
+@pytest.mark.parametrize("circumstance", [lambda: threadpool_limits(2), elsewhere, load], ids=["threads", "moved", "load"])
+def test_circumstances_do_not_change_a_table(run, settings, expected, circumstance):
+    with circumstance():
+        found = analysed(run, settings)
+    for name, table in expected.items():
+        pd.testing.assert_frame_equal(found[name], table, check_exact=False, rtol=0, atol=1e-9, obj=name)
+
+
+def test_equal_clusterings_tie_whatever_the_order_of_the_sums():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        labels, clusters, names = rng.integers(0, 7, 180), rng.integers(0, 7, 180), rng.permutation(7)
+        assert clustering.scores(labels, clusters) == clustering.scores(names[labels], rng.permutation(7)[clusters])
