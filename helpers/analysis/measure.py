@@ -47,4 +47,3 @@ def beyond_the_paper(
 def _moved(run: Run) -> pd.DataFrame:
     with timing.timed("interventions"):
         return interventions.moves(run)
-

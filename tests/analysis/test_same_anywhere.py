@@ -59,7 +59,9 @@ def _spin():
         pass
 
 
-@pytest.mark.parametrize("circumstance", [lambda: threadpool_limits(2), elsewhere, load], ids=["threads", "moved", "load"])
+@pytest.mark.parametrize(
+    "circumstance", [lambda: threadpool_limits(2), elsewhere, load], ids=["threads", "moved", "load"]
+)
 def test_circumstances_do_not_change_a_table(run, settings, expected, circumstance):
     with circumstance():
         found = analysed(run, settings)
