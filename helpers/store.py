@@ -15,10 +15,14 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from helpers.errors import Failed
 
@@ -33,6 +37,9 @@ if os.environ.get("CLM_ROOT"):
     os.environ["CLM_ROOT"] = str(ROOT)  # a notebook's kernel starts in another folder
 DATA = ROOT / "data"
 FIGURES = ROOT / "figures"
+SUMS = "SHA256SUMS"
+SEAL = "sha256"
+ZEROS = b"0" * 64
 NATURAL = REPOSITORY / "data" / "natural"  # committed, so beside the code
 
 
@@ -124,15 +131,50 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write JSON atomically, keys sorted, one trailing newline."""
-    write_bytes(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+def write_json(path: Path, value: dict) -> None:
+    """Write JSON atomically, sealed: its field `sha256` is that of the file without it.
+
+    Keys are sorted, and one value has one text, so that not even a changed blank goes unseen.
+    """
+    value = json.loads(json.dumps(value))  # keys are text from here on, also for sorting
+    write_bytes(path, _text(value | {SEAL: _seal(value)}).encode())
+
+
+def _text(value: dict) -> str:
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
+
+
+def _seal(value: dict) -> str:
+    return hashlib.sha256(_text(value).encode()).hexdigest()
 
 
 def write_csv(path: Path, table, digits: int = 6) -> None:
     """Write a pandas table atomically as CSV, floats with so many significant digits."""
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False, float_format=f"%.{digits}g", lineterminator="\n")
+
+
+def write_table(path: Path, table, digits: int = 6) -> None:
+    """Write a table as write_csv does, and its SHA-256 into SHA256SUMS beside it, which `sha256sum -c` reads."""
+    write_csv(path, table, digits)
+    known = _sums(path.parent) | {path.name: sha256(path)}
+    write_bytes(path.with_name(SUMS), "".join(f"{known[n]}  {n}\n" for n in sorted(known)).encode())
+
+
+def read_table(path: Path, remedy: str):
+    """Read what write_table wrote.
+
+    Raises:
+        ArtefactError: it is missing, or not as it was written; the message names the file and `remedy`.
+    """
+    return pd.read_csv(check_file(path, _sums(path.parent).get(path.name, ""), remedy))
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """File name -> SHA-256 of what SHA256SUMS of a folder lists; a line that cannot be read fits no file."""
+    path = folder / SUMS
+    lines = path.read_bytes().decode(errors="replace").split("\n") if path.exists() else []
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines) if name}
 
 
 def write_figure(path: Path, figure, dpi: int = 110) -> None:
@@ -147,21 +189,69 @@ def write_figure(path: Path, figure, dpi: int = 110) -> None:
 
 
 def read_json(path: Path, remedy: str) -> dict:
-    """Read JSON; raises ArtefactError naming the file and `remedy` where it is missing or broken."""
+    """Read JSON that write_json wrote.
+
+    Raises:
+        ArtefactError: it is missing, or not as it was written; the message names the file and `remedy`.
+    """
+    text, value = _parsed(path, remedy)
+    seal = value.pop(SEAL, None) if isinstance(value, dict) else None
+    if seal is None or seal != _seal(value) or text != _text(value | {SEAL: seal}):
+        raise _changed(path, remedy)
+    return value
+
+
+def read_foreign_json(path: Path, remedy: str) -> dict:
+    """Read JSON that others wrote; raises ArtefactError naming the file and `remedy` where it is missing or broken."""
+    return _parsed(path, remedy)[1]
+
+
+def _parsed(path: Path, remedy: str) -> tuple[str, object]:
     try:
-        return json.loads(Path(path).read_text())
+        text = Path(path).read_text()
+        return text, json.loads(text)
     except FileNotFoundError:
         raise ArtefactError(f"{path} is missing; {remedy}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtefactError(f"{path} is not readable JSON ({error}); {remedy}") from None
 
 
+def _changed(path: Path, remedy: str) -> ArtefactError:
+    return ArtefactError(f"{path} was changed since it was made (SHA-256 differs); {remedy}")
+
+
 def known_json(path: Path) -> dict | None:
-    """JSON that an earlier call left, or None where it is missing or broken, so that the work is done again."""
-    try:
-        return read_json(path, "")
-    except ArtefactError:
+    """JSON that an earlier call left, or None where there is none or a broken one (said), so that it is made again."""
+    if not Path(path).exists():
         return None
+    try:
+        return read_json(path, "it is made again")
+    except ArtefactError as error:
+        warnings.warn(str(error), stacklevel=2)
+        return None
+
+
+def write_tensors(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays atomically as safetensors, sealed: its metadata hold the file's SHA-256, taken with zeros there."""
+    content = save({n: np.ascontiguousarray(a) for n, a in arrays.items()}, {SEAL: ZEROS.decode()})
+    before, mark, after = content.partition(ZEROS)
+    digest = hashlib.sha256(content).hexdigest().encode()
+    assert mark, "safetensors wrote no metadata"
+    write_bytes(path, before + digest + after)
+
+
+def known_tensors(path: Path) -> dict[str, np.ndarray] | None:
+    """Arrays that write_tensors left, or None where there are none or broken ones, as known_json does."""
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        return None
+    start = content.find(f'"{SEAL}":"'.encode()) + len(SEAL) + 4
+    seal, zeroed = content[start : start + len(ZEROS)], content[:start] + ZEROS + content[start + len(ZEROS) :]
+    if hashlib.sha256(zeroed).hexdigest().encode() != seal:
+        warnings.warn(str(_changed(path, "it is made again")), stacklevel=2)
+        return None
+    return load(content)
 
 
 def sha256(path: Path) -> str:
@@ -175,7 +265,7 @@ def check_file(path: Path, expected: str, remedy: str) -> Path:
     if not Path(path).exists():
         raise ArtefactError(f"{path} is missing; {remedy}")
     if sha256(path) != expected:
-        raise ArtefactError(f"{path} was changed since it was made (SHA-256 differs); {remedy}")
+        raise _changed(path, remedy)
     return Path(path)
 
 

@@ -47,9 +47,13 @@ class Workspace:
         """Write data/<profile>/tables/<name>.csv with the columns of TABLES; floats keep six significant digits."""
         path = self.data / "tables" / f"{name}.csv"
         table = table[TABLES[name].split()]
-        store.write_csv(path, table)
+        store.write_table(path, table)
         self._note(path)
         return table
+
+    def read_table(self, name: str) -> pd.DataFrame:
+        """Read data/<profile>/tables/<name>.csv; raises store.ArtefactError where it is missing or was changed."""
+        return store.read_table(self.data / "tables" / f"{name}.csv", "run make reproduce (make verdict for grids)")
 
     def save_figure(self, name: str, figure: Figure) -> Image:
         """Write a figure as figures/<profile>/<name>.svg and .png; returns the latter, drawn once, to show."""
@@ -80,4 +84,4 @@ class Workspace:
         name = str(path.relative_to(store.ROOT))
         if name not in self.outputs:
             self.outputs.append(name)
-        store.write_json(self.data / "notebooks" / f"{self.stage}.outputs.json", self.outputs)
+        store.write_json(self.data / "notebooks" / f"{self.stage}.outputs.json", {"outputs": self.outputs})

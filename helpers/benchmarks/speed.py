@@ -32,13 +32,13 @@ def measure(names: list[str], profile: str = "laptop") -> None:
     """
     path = store.DATA / profile / "tables" / "bench.csv"
     columns = TABLES["bench"].split()
-    known = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
+    known = store.read_table(path, "restore it, or delete it") if path.exists() else pd.DataFrame(columns=columns)
     for name in names:
         print(f"measuring {name} ...", flush=True)
         found = pd.DataFrame(BENCHES[name]()).assign(**processor(), commit=store.commit())[columns]
         print(found.round(3).to_string(index=False), flush=True)
         known = pd.concat([f for f in (known[~_measured_again(known, found)], found) if len(f)], ignore_index=True)
-        store.write_csv(path, known, digits=4)
+        store.write_table(path, known, digits=4)
     print(f"written to {path}")
 
 

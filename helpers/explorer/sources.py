@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import pairwise_distances
 from sklearn.metrics.cluster import contingency_matrix
@@ -105,16 +104,15 @@ class Source(abc.ABC):
             (moments, N, 2) float32 between -1 and 1.
         """
         path = self._coordinates_path(split, layer, space, method)
-        if path.exists():
-            return load_file(path)["points"]
+        if known := store.known_tensors(path):
+            return known["points"]
         if method == "pca":
             found = projections.pca(lambda: (self.states(split, m, layer, space) for m in self.moments))
         else:
             backwards = (self.states(split, m, layer, space) for m in reversed(self.moments))
             found = projections.tsne(backwards, progress=progress)[::-1]
         points = projections.to_square(found)
-        with store.replacing(path) as temporary:
-            save_file({"points": np.ascontiguousarray(points)}, temporary)
+        store.write_tensors(path, {"points": points})
         return points
 
     def has_coordinates(self, split: str, layer: int, space: str, method: str) -> bool:
@@ -339,7 +337,9 @@ class ProbeSource(Source):
         frames = []
         for revision, probe in self.probes.items():
             paths = sorted(probe.folder.glob("layers-*.csv"), key=lambda p: p.stat().st_mtime)
-            frames += [pd.read_csv(path).assign(moment=revision, split="instances") for path in paths[-1:]]
+            frames += [
+                store.read_table(path, "delete it").assign(moment=revision, split="instances") for path in paths[-1:]
+            ]
         return pd.concat(frames, ignore_index=True) if frames else super().known_scores()
 
 

@@ -44,7 +44,9 @@ class Run:
     @property
     def progress(self) -> dict:
         """What progress.json says; raises store.ArtefactError if the run was never begun."""
-        return store.read_json(self.folder / "progress.json", "run notebook 02 (make reproduce) to train it")
+        return store.read_json(
+            self.folder / "progress.json", f"delete {self.folder} and run notebook 02 (make reproduce) to train it"
+        )
 
     @property
     def epoch(self) -> int:

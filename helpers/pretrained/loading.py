@@ -237,7 +237,7 @@ def _check_files(folder: Path, gguf: str | None, allow_pickle: bool) -> None:
             "beside the weights, or save them there with tokenizer.save_pretrained"
         )
     for index in folder.glob("*.index.json"):
-        shards = set(store.read_json(index, "download it again").get("weight_map", {}).values())
+        shards = set(store.read_foreign_json(index, "download it again").get("weight_map", {}).values())
         if missing := sorted(name for name in shards if not (folder / name).exists()):
             raise ModelError(f"{folder} lacks {missing[0]} of its {len(shards)} files of weights: download it again")
     weights = sorted(folder.glob("*.safetensors"))

@@ -6,7 +6,7 @@ the model can be observed rightly; that goes into the manifest, and every part i
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,8 @@ from helpers.settings import PROMPT, digest
 TOKENS_PER_BATCH = 2048
 # Modules whose code fixes a probe's states and answers.
 CODE = tuple(f"pretrained.{name}" for name in ("loading", "prompts", "observe", "trial", "answers", "probe"))
+INSTANCES = "instances.parquet"
+AGAIN = "delete its folder and probe the model again (make probe, or notebook 05)"
 PART = 50  # instructions kept on disk at a time
 
 
@@ -44,6 +46,12 @@ class Probe:
     instances: pd.DataFrame
     manifest: dict
 
+    @cached_property
+    def parts(self) -> list[Path]:
+        """Files of the states; raises store.ArtefactError where one is missing or was changed."""
+        done = store.read_json(self.folder / "progress.json", AGAIN)
+        return [store.check_file(path, done.get(path.name, ""), AGAIN) for path in _parts(self.folder, self.instances)]
+
     @property
     def layers(self) -> int:
         """Number of layers, the embedding output (0) included."""
@@ -52,7 +60,7 @@ class Probe:
     def states(self, layer: int) -> np.ndarray:
         """(K, D) float32 states of one layer at the last token of the inputs."""
         parts, width = [], self.manifest["widths"][layer]
-        for path in _parts(self.folder, self.instances):
+        for path in self.parts:
             with safe_open(path, "np") as file:
                 scale = file.get_tensor("scale")[layer]
                 parts.append(file.get_slice("states")[layer][:, :width].astype(np.float32) * scale)
@@ -60,7 +68,7 @@ class Probe:
 
     def solved(self) -> np.ndarray:
         """(K,) whether the model solves an instance, by the manifest's `solved`: see answers."""
-        return np.concatenate([load_file(path)["solved"] for path in _parts(self.folder, self.instances)])
+        return np.concatenate([load_file(path)["solved"] for path in self.parts])
 
 
 def observe(
@@ -95,7 +103,7 @@ def observe(
     manifest, remedy = folder / "manifest.json", f"delete {folder} and probe again"
     with store.locked(folder), torch.inference_mode():
         if not manifest.exists():
-            with store.replacing(folder / "instances.parquet") as temporary:
+            with store.replacing(folder / INSTANCES) as temporary:
                 instances.to_parquet(temporary)
             _begin(manifest, model, prompts, groups, template, expected)
         facts = store.read_json(manifest, remedy)
@@ -122,13 +130,10 @@ def open_probe(folder: Path) -> Probe:
     Raises:
         store.ArtefactError: it is missing, unfinished, or an older version made it.
     """
-    remedy = "probe the model again (make probe, or notebook 05)"
-    manifest = store.read_json(folder / "manifest.json", remedy)
-    if not (folder / "instances.parquet").exists():
-        raise store.ArtefactError(f"{folder} does not say which instances were observed: an older version; {remedy}")
-    instances = pd.read_parquet(folder / "instances.parquet")
+    manifest = store.read_json(folder / "manifest.json", AGAIN)
+    instances = pd.read_parquet(store.check_file(folder / INSTANCES, manifest.get("instances", ""), AGAIN))
     if missing := [path for path in _parts(folder, instances) if not path.exists()]:
-        raise store.ArtefactError(f"{missing[0]} is missing: the probe was not finished; {remedy}")
+        raise store.ArtefactError(f"{missing[0]} is missing: the probe was not finished; {AGAIN}")
     return Probe(folder, instances, manifest)
 
 
@@ -142,6 +147,7 @@ def _begin(
         print(f"{expected.untold} of {len(prompts.tokens)} answers cannot be written by this tokenizer: never solved")
     facts = {
         "model": model.name,
+        "instances": store.sha256(manifest.with_name(INSTANCES)),
         "revision": model.revision,
         "computed": model.reason,
         "template": template,

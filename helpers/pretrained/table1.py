@@ -7,6 +7,8 @@ As in the paper, the tasks of a category share one task identity (3), the instru
 distribution (16), and a distribution with a word pair is a distribution-mapping (160).
 """
 
+import contextlib
+
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
@@ -81,12 +83,13 @@ def score_layers(
     code = fingerprint.of_code("pretrained.table1", "analysis.clustering")
     path = probe.folder / f"layers-{digest([wanted, n_init, seed, code])}.csv"
     if path.exists():
-        return pd.read_csv(path)
+        with contextlib.suppress(store.ArtefactError):  # broken: made again
+            return store.read_table(path, "")
     work = (delayed(_score_layer)(probe, layer, n_init, seed) for layer in wanted)
     found = Parallel(n_jobs=jobs or cores(), return_as="generator", inner_max_num_threads=1)(work)
     bar = tqdm(found, total=len(wanted), desc="clustering", unit="layer")
     table = pd.DataFrame([row for rows in bar for row in rows])
-    store.write_csv(path, table, digits=17)
+    store.write_table(path, table, digits=17)
     return table
 
 

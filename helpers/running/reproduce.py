@@ -96,7 +96,8 @@ def reproduce(profile: str, overrides: str = "", only: str | None = None, force:
         manifest.unlink(missing_ok=True)
         facts = _run(stage, folder, {"profile": profile, "overrides": overrides}, expected.get(stage))
         facts |= {"seeds": list(settings.seeds), **store.provenance()}
-        outputs = store.read_json(folder / "notebooks" / f"{stage}.outputs.json", "run the notebook again")
+        outputs = store.read_json(folder / "notebooks" / f"{stage}.outputs.json", "run the notebook again")["outputs"]
+        outputs.append(str((folder / "notebooks" / f"{stage}.ipynb").relative_to(store.ROOT)))
         hashes = {path: store.sha256(store.ROOT / path) for path in outputs}
         store.write_json(manifest, {"key": current[stage], "outputs": hashes, **facts})
         _note_provenance(folder, stage, facts)
@@ -141,7 +142,7 @@ def _wanted(only: str | None) -> list[str]:
 
 def _up_to_date(manifest: Path, key: str) -> bool:
     known = store.known_json(manifest)
-    if known is None or known.get("key") != key or not manifest.with_suffix(".ipynb").exists():
+    if known is None or known.get("key") != key:
         return False
     paths = {store.ROOT / path: expected for path, expected in known["outputs"].items()}
     return all(path.exists() and store.sha256(path) == expected for path, expected in paths.items())

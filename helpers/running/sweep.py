@@ -218,7 +218,7 @@ def _run_missing(client, missing: list[Point], label: str) -> dict[str, str]:
             mirror.pull()
             mirror.drop()
         for name, table in tables.items():
-            store.write_csv(point.folder / f"{name}.csv", table)
+            store.write_table(point.folder / f"{name}.csv", table)
         store.write_json(point.folder / "result.json", facts)  # last: it says that the rest is whole
     return errors
 
@@ -342,7 +342,8 @@ def tables(wanted: list[Point], errors: dict[str, str] | None = None) -> dict[st
         place = {"run": point.key, **_place(point.run), "variant": point.variant, **point.values}
         rows.append(place | {"status": status, **measured, **where, "error": error})
         for name in TABLES if facts else ():
-            frames[name].append(pd.read_csv(point.folder / f"{name}.csv").assign(run=point.key))
+            table = store.read_table(point.folder / f"{name}.csv", f"delete {point.folder}")
+            frames[name].append(table.assign(run=point.key))
     stacked = {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items() if parts}
     return {"runs": pd.DataFrame(rows)} | {n: t[["run", *COLUMNS[n].split()]] for n, t in stacked.items()}
 
@@ -350,7 +351,7 @@ def tables(wanted: list[Point], errors: dict[str, str] | None = None) -> dict[st
 def save(tables: dict[str, pd.DataFrame], folder: Path) -> None:
     """Write the tables of a sweep as CSV."""
     for name, table in tables.items():
-        store.write_csv(folder / f"{name}.csv", table)
+        store.write_table(folder / f"{name}.csv", table)
 
 
 def _count(text: str) -> int:

@@ -40,12 +40,14 @@ def save_grid(name: str, made: Tables, folder: Path) -> None:
         made: of `sweep.run` or `sweep.tables`.
         folder: data/<profile>/tables; what other grids gave stays there.
     """
-    store.write_csv(folder / f"{name}.csv", collect(made)[TABLES[name].split()])
+    store.write_table(folder / f"{name}.csv", collect(made)[TABLES[name].split()])
     path = folder / "alternatives_grids.csv"
-    before = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=TABLES["alternatives_grids"].split())
+    before = pd.DataFrame(columns=TABLES["alternatives_grids"].split())
+    if path.exists():
+        before = store.read_table(path, "restore it, or delete it")
     found = made["alternatives"].assign(grid=GRIDS[name], variant=made["alternatives"]["run"].map(_variants(made)))
     both = [t for t in (before[before["grid"] != GRIDS[name]], found[list(before)]) if len(t)]
-    store.write_csv(path, pd.concat(both, ignore_index=True))
+    store.write_table(path, pd.concat(both, ignore_index=True))
     facts = (store.known_json(folder / "verdict.json") or {}) | {GRIDS[name]: _facts(made)}
     store.write_json(folder / "verdict.json", facts)
 

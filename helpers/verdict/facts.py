@@ -182,10 +182,7 @@ def of_profile(tables: Path) -> dict:
     """
 
     def read(name: str) -> pd.DataFrame:
-        path = tables / f"{name}.csv"
-        if not path.exists():
-            raise store.ArtefactError(f"{path} is missing; run make reproduce, and make verdict for the other runs")
-        return pd.read_csv(path)
+        return store.read_table(tables / f"{name}.csv", "run make reproduce, and make verdict for the other runs")
 
     def maybe(name: str) -> pd.DataFrame | None:
         return read(name) if (tables / f"{name}.csv").exists() else None

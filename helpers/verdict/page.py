@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
-import pandas as pd
 
 from helpers import settings, store
 from helpers.errors import exit_status
@@ -23,6 +22,7 @@ from helpers.verdict.claims import CLAIMS, OURS
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, UNTESTED
 
 TEMPLATE = Path(__file__).with_name("report.html")
+AGAIN = "run make reproduce"
 CLASSES = {HOLDS: "holds", CONDITION: "condition", FAILS: "fails", UNTESTED: "untested"}
 
 
@@ -129,7 +129,7 @@ def _shown(value: object) -> str:
 
 
 def _claims(tables: Path) -> list[dict]:
-    rows = pd.read_csv(tables / "claims.csv").astype(object)
+    rows = store.read_table(tables / "claims.csv", AGAIN).astype(object)
     rows = rows.where(rows.notna(), None).to_dict("records")
     said = {claim.key: claim.statement for claim in (*CLAIMS, *OURS)}
     of_models = {"table1": "{} clusters by task as Table 1 says", "pretrained": "States of models {} cluster by task"}
@@ -140,7 +140,7 @@ def _claims(tables: Path) -> list[dict]:
 
 
 def _counts(tables: Path) -> dict[str, int]:
-    counts = judge.of_paper(pd.read_csv(tables / "claims.csv"))["verdict"].value_counts()
+    counts = judge.of_paper(store.read_table(tables / "claims.csv", AGAIN))["verdict"].value_counts()
     return {verdict: int(counts.get(verdict, 0)) for verdict in CLASSES}
 
 
@@ -185,13 +185,13 @@ def _tables(tables: Path, chosen: settings.Settings) -> list[dict]:
 
 
 def _csv(tables: Path, number: str, title: str, name: str, notebook: str) -> dict:
-    frame = pd.read_csv(tables / f"{name}.csv").astype(object)
+    frame = store.read_table(tables / f"{name}.csv", AGAIN).astype(object)
     rows = frame.where(frame.notna(), None).values.tolist()
     return {"number": number, "title": title, "columns": list(frame), "rows": rows, "notebook": notebook, "notes": ""}
 
 
 def _provenance(tables: Path) -> list[dict]:
-    known = store.read_json(tables / "provenance.json", "run make reproduce")
+    known = store.read_json(tables / "provenance.json", AGAIN)
     return [{"notebook": name, **facts} for name, facts in known.items()]
 
 

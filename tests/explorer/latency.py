@@ -91,7 +91,7 @@ def main() -> None:
         return
     rows = [row for count in (8_800, 100_000) for plots in (1, 2) for row in measure(count, plots)]
     table = pd.DataFrame(rows)[TABLES["latency"].split()]
-    store.write_csv(store.DATA / "laptop" / "tables" / "latency.csv", table, digits=3)
+    store.write_table(store.DATA / "laptop" / "tables" / "latency.csv", table, digits=3)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,3 @@
-import json
 import shutil
 
 import numpy as np
@@ -120,9 +119,9 @@ def test_search_takes_the_text_as_it_is(source):
 
 def test_a_run_in_training_shows_its_epochs_so_far(run, tmp_path):
     copy = shutil.copytree(run.folder, tmp_path / run.folder.name)
-    progress = json.loads((copy / "progress.json").read_text())
+    progress = store.read_json(copy / "progress.json", "")
     progress["epoch"], progress["logged"] = 2, {e: h for e, h in progress["logged"].items() if int(e) <= 2}
-    (copy / "progress.json").write_text(json.dumps(progress))
+    store.write_json(copy / "progress.json", progress)
     source = sources.open_folder(copy)
     assert source.moments == [0, 1, 2]
     assert "2 of 4 epochs" in source.note
@@ -134,15 +133,15 @@ def test_a_run_in_training_shows_its_epochs_so_far(run, tmp_path):
 
 def test_what_cannot_be_shown_is_said(run, tmp_path, monkeypatch):
     copy = shutil.copytree(run.folder, tmp_path / "older")
-    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest = store.read_json(copy / "manifest.json", "")
     changed = manifest | {"settings": manifest["settings"] | {"colour": "red"}}
-    (copy / "manifest.json").write_text(json.dumps(changed))
+    store.write_json(copy / "manifest.json", changed)
     with pytest.raises(store.ArtefactError, match=r"settings that this version does not know.*colour"):
         sources.open_folder(copy)
-    (copy / "manifest.json").write_text(json.dumps(manifest | {"data": "other"}))
+    store.write_json(copy / "manifest.json", manifest | {"data": "other"})
     with pytest.raises(store.ArtefactError, match="no longer draws"):
         sources.open_folder(copy)
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    store.write_json(copy / "manifest.json", manifest)
     (copy / "epochs" / "0004.safetensors").write_bytes(b"broken")
     source = sources.open_folder(copy)
     with pytest.raises(store.ArtefactError, match=r"0004\.safetensors was changed"):

@@ -171,9 +171,9 @@ def test_a_manifest_that_tells_of_other_settings_is_refused(dataset, tmp_path, m
     one, data = fresh(monkeypatch, tmp_path, dataset, "training.stop_epoch=1")
     begun = train.train(one, data, CPU32, progress=quiet)
     whole, _ = fresh(monkeypatch, tmp_path, dataset)
-    manifest = json.loads((begun.folder / "manifest.json").read_text())
+    manifest = store.read_json(begun.folder / "manifest.json", "")
     manifest["settings"]["training"]["learning_rate"] = 0.5
-    (begun.folder / "manifest.json").write_text(json.dumps(manifest))
+    store.write_json(begun.folder / "manifest.json", manifest)
     with pytest.raises(train.TrainingError, match=r"begun with training\.learning_rate=0\.5, not 0\.003"):
         train.train(whole, data, CPU32, progress=quiet)
 

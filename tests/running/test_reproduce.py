@@ -1,9 +1,11 @@
 import itertools
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +13,12 @@ import pytest
 from browser import browsing
 
 from helpers import fingerprint, store
+from helpers.explorer import sources
+from helpers.pretrained.probe import open_probe
 from helpers.running import reproduce
-from helpers.settings import PROFILES, resolve
+from helpers.settings import PROFILES, DataSettings, resolve
 from helpers.tables import TABLES
+from helpers.task import synthetic
 from helpers.verdict import page as report
 from helpers.verdict.readme import readme
 
@@ -107,6 +112,7 @@ def test_the_committed_tables_are_whole(committed):
     for name in set(TABLES) - set(reproduce.FROM_SWEEPS):
         assert list(pd.read_csv(folder / f"{name}.csv")) == TABLES[name].split()
     made = json.loads((folder / "provenance.json").read_text())
+    assert made.pop(store.SEAL)
     assert set(reproduce.STAGES) - set(made) <= {"06_explore"}  # it makes pictures, no table
     assert not any("changes" in facts["commit"] for facts in made.values())
     figures = {p.stem for p in (committed / "figures/laptop").glob("*.svg")}
@@ -139,8 +145,106 @@ def test_overrides_write_beside_the_profile_and_share_its_runs(smoke):
 
 def test_provenance_is_written_beside_the_tables(smoke):
     found = json.loads((smoke / "data/smoke/tables/provenance.json").read_text())
+    assert found.pop(store.SEAL)
     assert set(found) == set(reproduce.STAGES)
     assert all({"commit", "seconds", "seeds", "versions"} <= set(facts) for facts in found.values())
+
+
+def one_run(path):
+    """The source of the run whose file this is, opened anew."""
+    return sources.open_folder(next(p for p in path.parents if p.parent.name == "runs"))
+
+
+def data_set(path):
+    manifest = store.read_json(path.with_name("manifest.json"), "run it again")
+    synthetic.load(DataSettings(**manifest["settings"]))
+
+
+def table(path):
+    return [store.read_table(p, "make it again") for p in path.parent.glob("*.csv")]
+
+
+def of_stage(path):
+    """What decides whether a notebook runs again."""
+    stage = path.name.split(".")[0]
+    manifest = path.with_name(f"{stage}.json")
+    known = store.read_json(manifest, "run it again")
+    if not reproduce._up_to_date(manifest, known["key"]):
+        raise store.ArtefactError(f"{path} was changed, so {stage} runs again")
+
+
+def of_figure(path):
+    made = [of_stage(p) for p in path.parents[2].glob(f"data/{path.parent.name}/notebooks/*.outputs.json")]
+    assert made
+
+
+def coordinates(path):
+    method, split, space, layer, _ = path.stem.split("-")
+    folder = path.parents[1]
+    sources.open_folder(folder).coordinates(split, int(layer.removeprefix("layer")), space, method)
+
+
+def complaint(read, path) -> str:
+    """What is said of a file, as an error or as a warning that it is made again."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            read(path)
+        except store.ArtefactError as error:
+            return str(error)
+    return " ".join(str(one.message) for one in said)
+
+
+# Every kind of file that a run leaves, and what reads it; None where no command does.
+READERS = {
+    "data/datasets/*/*": data_set,
+    "data/runs/*/*.json": one_run,
+    "data/runs/*/epochs/*.safetensors": lambda path: one_run(path).run.record(int(path.stem)),
+    "data/runs/*/checkpoints/*.safetensors": lambda path: one_run(path).run.model(path.name.split("-")[0]),
+    "data/runs/*/clustering/*/*.json": lambda path: one_run(path).known_scores(),
+    "data/*/*/explorer/*.safetensors": coordinates,
+    "data/probes/*/layers-*.csv": lambda path: sources.open_folder(path.parent).known_scores(),
+    "data/probes/*/SHA256SUMS": lambda path: sources.open_folder(path.parent).known_scores(),
+    "data/probes/*/*": lambda path: open_probe(path.parent).solved(),
+    "data/smoke/tables/provenance.json": lambda path: store.read_json(path, "run it again"),
+    "data/smoke/tables/*": table,
+    "data/smoke/notebooks/*.outputs.json": lambda path: store.read_json(path, "run it again"),
+    "data/smoke/notebooks/*": of_stage,
+    "figures/smoke/*": of_figure,
+    "data/smoke/report.html": None,  # a page for people, written anew by make report
+    "data/smoke/logs/*": None,  # for people
+    "data/*/*/.lock": None,  # empty
+}  # fmt: skip
+FLIPS = 8
+
+
+def test_a_flipped_bit_in_any_kind_of_file_is_found(smoke, monkeypatch):
+    """One bit at a time, at random places of one file of each kind; what is found names the file or its folder."""
+    monkeypatch.setattr(store, "ROOT", smoke)
+    monkeypatch.setattr(store, "DATA", smoke / "data")
+    rng, kinds = random.Random(0), {}
+    for path in sorted(p for folder in ("data", "figures") for p in (smoke / folder).rglob("*") if p.is_file()):
+        name = path.relative_to(smoke)
+        kind = next((k for k in READERS if name.match(k)), None)
+        assert kind, f"{name} is of no known kind: add it to READERS"
+        kinds.setdefault((kind, path.suffix), []).append(path)
+    assert {kind for kind, _ in kinds} == set(READERS), "a kind that no run leaves any more"
+    silent = []
+    for (kind, _), paths in kinds.items():
+        path, read = rng.choice(paths), READERS[kind]
+        if read is None:
+            continue
+        content = path.read_bytes()
+        read(path)  # as it is, it is read without complaint
+        for _ in range(FLIPS):
+            place, bit = rng.randrange(len(content)), rng.randrange(8)
+            changed = bytearray(content)
+            changed[place] ^= 1 << bit
+            path.write_bytes(changed)
+            if not any(word in complaint(read, path) for word in (path.name, path.parent.name)):
+                silent.append(f"{path}: bit {bit} of byte {place}")
+        path.write_bytes(content)
+    assert not silent
 
 
 @pytest.mark.parametrize(
