@@ -101,14 +101,45 @@ def draw(tasks: list[NaturalTask], pairs: int = 10, instructions: int = 55, seed
 
 
 def draw_pairs(tasks: list[NaturalTask], pairs: int, rng: np.random.Generator) -> list[list[str]]:
-    """The inputs that each task gives, in their order.
+    """The inputs that each task gives, drawn so that as many as can be have twins.
 
-    Inputs are ranked once for all tasks, and each takes the first of its own: tasks that share inputs draw the same
-    ones, so that there are twins.
+    A twin is the same input with another answer under a task of the same category: the input alone cannot tell such
+    an instance. Inputs are ranked at random, once for all tasks. The task with most places left draws the first of its
+    inputs that has a twin, which is drawn with it; where no task can, the places left go by rank.
+
+    Returns:
+        For each task its inputs, by rank.
     """
     words = sorted({x for task in tasks for x in task.pairs})
     rank = dict(zip(words, rng.permutation(len(words)), strict=True))
-    return [sorted(task.pairs, key=rank.get)[:pairs] for task in tasks]
+    drawn: list[set[str]] = [set() for _ in tasks]
+
+    def most_places(some) -> list[int]:
+        """Those of some tasks that have a place left, the one with most first, then by name."""
+        return sorted((n for n in some if len(drawn[n]) < pairs), key=lambda n: (len(drawn[n]), tasks[n].name))
+
+    def with_twin(n: int) -> list[tuple[int, str]] | None:
+        """What task n draws next: an input, and its twin unless that is drawn already."""
+        for x in sorted(tasks[n].pairs.keys() - drawn[n], key=rank.get):
+            twins = [m for m, other in enumerate(tasks) if _are_twins(tasks[n], other, x)]
+            if any(x in drawn[m] for m in twins):
+                return [(n, x)]
+            if free := most_places(twins):
+                return [(n, x), (free[0], x)]
+        return None
+
+    while found := next(filter(None, map(with_twin, most_places(range(len(tasks))))), None):
+        for n, x in found:
+            drawn[n].add(x)
+    for task, taken in zip(tasks, drawn, strict=True):
+        rest = sorted(task.pairs.keys() - taken, key=rank.get)
+        taken.update(rest[: pairs - len(taken)])
+    return [sorted(taken, key=rank.get) for taken in drawn]
+
+
+def _are_twins(one: NaturalTask, other: NaturalTask, x: str) -> bool:
+    same = one.category == other.category and one.name != other.name
+    return same and x in other.pairs and other.pairs[x] != one.pairs[x]
 
 
 def _check_counts(tasks: list[NaturalTask], pairs: int, instructions: int) -> None:
