@@ -13,7 +13,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 # Settings count by their values; how files are written and how time is counted do not change what is in them.
-NOT_COUNTED = {"settings", "store", "fingerprint", "errors", "timing"}
+NOT_COUNTED = {"settings", "profiles", "store", "fingerprint", "errors", "timing"}
 
 
 class FingerprintError(ImportError):

@@ -1,19 +1,15 @@
-"""Every setting of a reproduction, once: Tables 3, 4 and 5 of the paper, what it leaves open, and the profiles.
+"""Every setting of a reproduction, once: Tables 3, 4 and 5 of the paper, and what it leaves open.
 
 A setting that the paper names carries the paper's name for it as `title`; the default is the paper's
 value. A setting without a title is one that the paper leaves open, and its comment says why the
-default is what it is. Settings are frozen: make other ones with `resolve("laptop", "seed=7")`.
+default is what it is. Settings are frozen: make other ones with `profiles.resolve("laptop", "seed=7")`.
 """
 
-import ast
-import difflib
 import hashlib
 import json
-import re
-import shlex
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from helpers.errors import Refused
 
@@ -419,99 +415,6 @@ def _vocabulary_for(mappings: int) -> int:
     return size
 
 
-# What each profile changes. laptop is Tables 3 to 5 with the schedule cut short; smoke is every code path.
-PROFILES: dict[str, dict[str, object]] = {
-    "smoke": {
-        "widths": (32, 64),
-        "seeds": (0,),
-        "epochs_by_width": {},
-        "data.number_of_tasks": 12,
-        "data.distributions": 28,
-        "data.tasks_in_validation_set": 4,
-        "data.distributions_in_validation_set": 8,
-        "data.tasks_in_hard_examples": 2,
-        "data.tasks_in_training_subset": 2,
-        "data.distributions_in_hard_examples": 4,
-        "data.distributions_in_training_subset": 3,
-        "training.learning_rate": 3e-3,
-        "training.number_of_epochs": 12,
-        "training.stop_epoch": 10,
-        "training.log_every": 2,
-        "training.neighbours": 20,
-        "tsne.number_of_iterations": 250,
-        "tsne.perplexity": 5,
-        "tsne.epochs": 2,
-        "clustering.n_init": 2,
-        "neighbours.sensitivity": (1, 5, 10, 20),
-        "probe.pairs_per_task": 3,
-        "probe.instructions_per_task": 4,
-        "probe.n_init": 1,
-        "probe.resamples": 20,
-    },
-    "laptop": {
-        "training.stop_epoch": 40,
-        "training.log_every": 2,
-        "training.log_also": (1, 3, 5, 7, 9),
-    },
-    "paper": {
-        "widths": (32, 768, 2048),
-        "seeds": (0, 1, 2),
-        "tsne.epochs": 40,
-    },
-}
-
-
-# Other names of settings: a grid has widths and seeds, a single run one of each.
-ALIASES = {"seed": "seeds", "width": "widths", "model.hidden_dimension": "widths"}
-
-
-def resolve(profile: str = "laptop", overrides: str = "") -> Settings:
-    """Settings of a profile with overrides applied.
-
-    Args:
-        profile: smoke, laptop or paper.
-        overrides: assignments separated by spaces, as in `"training.learning_rate=3e-4 seed=7"`;
-            a list is written `widths=32,768`. ALIASES has names that stand for others.
-
-    Raises:
-        SettingsError: an unknown profile or name (with the nearest one that exists), or a value that
-            is of the wrong type, out of range, or impossible beside the others.
-    """
-    if profile not in PROFILES:
-        raise SettingsError(f"unknown profile {profile!r}; {_nearest(profile, list(PROFILES))}")
-    tree: dict = {"profile": profile}
-    for name, value in [*PROFILES[profile].items(), *_parse(overrides)]:
-        _assign(tree, name, value)
-    try:
-        return Settings(**tree)
-    except ValidationError as error:
-        raise SettingsError("\n".join(_explain(e) for e in error.errors())) from None
-
-
-def output_name(profile: str, overrides: str) -> str:
-    """Name of the output folder: the profile, with the overrides and a hash of what they give written behind it.
-
-    Raises:
-        SettingsError: as `resolve`.
-    """
-    if not overrides.strip():
-        return profile
-    slug = re.sub(r"[^A-Za-z0-9.,_]+", "-", "--".join(sorted(overrides.split())).replace("=", "-")).strip("-")
-    return f"{profile}--{slug[:60]}-{digest(resolve(profile, overrides), 6)}"
-
-
-def names() -> list[str]:
-    """Every name that an override may use."""
-    found = list(ALIASES)
-    for top, field in Settings.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            found += [f"{top}.{name}" for name in section.model_fields if f"{top}.{name}" not in found]
-        elif top != "profile":
-            found.append(top)
-    return found
-
-
 def paper_names(section: type[BaseModel]) -> dict[str, str]:
     """The settings of a section that Tables 3 to 5 list: our name -> the paper's."""
     return {name: field.title for name, field in section.model_fields.items() if field.title}
@@ -523,72 +426,3 @@ def digest(value: object, length: int = 10) -> str:
         value = value.model_dump(mode="json")
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:length]
-
-
-def _parse(overrides: str) -> list[tuple[str, object]]:
-    try:
-        words = shlex.split(overrides)
-    except ValueError as error:
-        raise SettingsError(f"cannot read {overrides!r}: {str(error).lower()}") from None
-    pairs = []
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals:
-            raise SettingsError(f"cannot read {word!r}: write it as name=value, as in training.learning_rate=3e-4")
-        if name not in names():
-            raise SettingsError(f"unknown setting {name!r}; {_nearest(name, names())}")
-        pairs.append((ALIASES.get(name, name), _read(name, text)))
-    given = {name for name, _ in pairs}
-    if "training.number_of_epochs" in given and "epochs_by_width" not in given:
-        pairs.append(("epochs_by_width", {}))  # what is asked for by name holds for every width
-    return pairs
-
-
-def _read(name: str, text: str) -> object:
-    """The value of a setting, written out: words stay as they are where words are wanted, numbers or not.
-
-    Several words are separated by commas, or written as a list, ["a,b", "c"], where one holds a comma itself.
-    """
-    section, _, last = name.rpartition(".")
-    fields = Settings.model_fields[section].annotation.model_fields if section else Settings.model_fields
-    kind = getattr(fields.get(last), "annotation", None)
-    if kind in (str, str | None):
-        literal = _value(text) if text[:1] in ("'", '"') else None
-        if kind != str and text.lower() == "none":  # noqa: E721  # str | None is no class
-            return None
-        return literal if isinstance(literal, str) else text
-    if kind == tuple[str, ...]:
-        listed = _value(text) if text[:1] in ("[", "(") else text.split(",")
-        return () if text.lower() == "none" else tuple(part for part in listed if part)
-    return _value(text)
-
-
-def _value(text: str) -> object:
-    if text.lower() in ("none", "true", "false"):
-        return {"none": None, "true": True, "false": False}[text.lower()]
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return tuple(_value(part) for part in text.split(",") if part) if "," in text else text
-
-
-def _assign(tree: dict, name: str, value: object) -> None:
-    *sections, last = name.split(".")
-    for section in sections:
-        tree = tree.setdefault(section, {})
-    tree[last] = value
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
-    tails = [name for name in known if name.split(".")[-1] == word.split(".")[-1]]
-    best = (tails or close)[:1]
-    return f"did you mean {best[0]}?" if best else f"known: {', '.join(known)}"
-
-
-def _explain(error: dict) -> str:
-    where = ".".join(str(part) for part in error["loc"] if not isinstance(part, int))
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "value_error":
-        return f"{where}={error['input']!r}: {message}" if isinstance(error["input"], str) else message
-    return f"{where}={error['input']!r}: {message[0].lower()}{message[1:]}"

@@ -13,7 +13,8 @@ from IPython.display import Image
 from matplotlib.figure import Figure
 
 from helpers import store, timing
-from helpers.settings import Settings, output_name, resolve
+from helpers.profiles import output_name, resolve
+from helpers.settings import Settings
 from helpers.tables import TABLES
 
 HEADLESS = "CLM_HEADLESS"  # set where notebooks run without a reader: widgets would be dead in the executed copy
@@ -25,7 +26,7 @@ class Workspace:
 
     Args:
         stage: the notebook's name, as in "03_clustering".
-        profile, overrides: as for `settings.resolve`.
+        profile, overrides: as for `profiles.resolve`.
 
     Raises:
         settings.SettingsError: a profile, name or value that cannot be.

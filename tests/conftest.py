@@ -13,7 +13,7 @@ from tiny_models import KINDS, make
 from helpers.device import Device
 from helpers.gpt import train
 from helpers.pretrained import natural
-from helpers.settings import resolve
+from helpers.profiles import resolve
 from helpers.task import synthetic
 
 CPU32 = Device(torch.device("cpu"), "float32", "tests compare bits")

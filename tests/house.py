@@ -14,6 +14,7 @@ from helpers import fingerprint
 FLOORS = (
     ("errors",),
     ("settings", "store", "device", "tables", "fingerprint", "timing"),
+    ("profiles",),
     ("workspace", "figures", "task"),
     ("gpt",),
     ("analysis",),
@@ -28,6 +29,7 @@ MARKS = ("<!-- rooms: `python tests/house.py` writes them -->", "<!-- end of roo
 EVERYWHERE = {
     "errors",
     "settings",
+    "profiles",
     "store",
     "device",
     "tables",

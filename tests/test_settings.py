@@ -2,19 +2,15 @@ import shlex
 
 import pytest
 
+from helpers.profiles import ALIASES, PROFILES, names, output_name, resolve
 from helpers.settings import (
-    ALIASES,
-    PROFILES,
     DataSettings,
     ModelSettings,
     SettingsError,
     TrainingSettings,
     TsneSettings,
     digest,
-    names,
-    output_name,
     paper_names,
-    resolve,
 )
 
 # Tables 3, 4 and 5 of the paper, copied by hand: setting -> value.

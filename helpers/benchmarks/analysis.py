@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from helpers.analysis import clustering, spaces
 from helpers.benchmarks.harness import apart, dataset_of, median_seconds, row
 from helpers.device import cores
-from helpers.settings import resolve
+from helpers.profiles import resolve
 from helpers.tables import SPLITS
 
 

@@ -16,7 +16,7 @@ import torch
 
 from helpers.device import choose, keep_freed_memory
 from helpers.gpt import runs
-from helpers.settings import resolve
+from helpers.profiles import resolve
 from helpers.task import synthetic
 
 

@@ -13,7 +13,7 @@ from helpers import store
 from helpers.benchmarks.harness import apart, laptop_run, median_seconds, peak_memory, row, wait
 from helpers.gpt import model as gpt
 from helpers.gpt import train
-from helpers.settings import resolve
+from helpers.profiles import resolve
 from helpers.task import synthetic
 
 STEPS = 12  # timed training steps, after two that warm up

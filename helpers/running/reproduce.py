@@ -13,8 +13,9 @@ from pathlib import Path
 
 from helpers import fingerprint, store, timing
 from helpers.errors import exit_status
+from helpers.profiles import PROFILES, output_name, resolve
 from helpers.running import execute
-from helpers.settings import PROFILES, Settings, digest, output_name, resolve
+from helpers.settings import Settings, digest
 
 NOTEBOOKS = store.REPOSITORY / "notebooks"
 GRID = ("widths", "seeds", "epochs_by_width")
@@ -76,7 +77,7 @@ def reproduce(profile: str, overrides: str = "", only: str | None = None, force:
     """Bring the notebooks of a profile up to date; returns the names of those that ran.
 
     Args:
-        profile, overrides: as for `settings.resolve`.
+        profile, overrides: as for `profiles.resolve`.
         only: stop after this notebook; it and what it needs are brought up to date.
         force: run notebooks that are up to date as well.
 

@@ -36,8 +36,9 @@ from helpers.device import choose
 from helpers.errors import Refused, exit_status
 from helpers.gpt import model as gpt
 from helpers.gpt import runs, train
+from helpers.profiles import resolve
 from helpers.running import pool
-from helpers.settings import RunSettings, Settings, SettingsError, digest, resolve
+from helpers.settings import RunSettings, Settings, SettingsError, digest
 from helpers.tables import TABLES as COLUMNS
 from helpers.task import synthetic
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jinja2
 
-from helpers import settings, store
+from helpers import profiles, settings, store
 from helpers.errors import exit_status
 from helpers.figures.style import SPACE_TITLES
 from helpers.pretrained import loading, natural
@@ -99,8 +99,8 @@ def write(profile: str, overrides: str = "") -> Path:
         settings.SettingsError: a profile or setting that cannot be.
         store.ArtefactError: the profile has no tables yet.
     """
-    chosen = settings.resolve(profile, overrides)
-    name = settings.output_name(profile, overrides)
+    chosen = profiles.resolve(profile, overrides)
+    name = profiles.output_name(profile, overrides)
     tables = store.DATA / name / "tables"
     if not (tables / "claims.csv").exists():
         raise store.ArtefactError(f"{tables / 'claims.csv'} is missing; run make reproduce PROFILE={profile} first")

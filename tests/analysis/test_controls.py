@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from helpers.analysis import clustering, controls
-from helpers.settings import ClusteringSettings, resolve
+from helpers.profiles import resolve
+from helpers.settings import ClusteringSettings
 from helpers.task.synthetic import generate
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from helpers import store
 from helpers.device import Device
 from helpers.gpt import runs, train
-from helpers.settings import resolve
+from helpers.profiles import resolve
 
 
 def quiet(epochs, **_):
@@ -90,7 +90,7 @@ import sys
 from conftest import CPU32, TINY
 from helpers.gpt import train
 from helpers.task import synthetic
-from helpers.settings import resolve
+from helpers.profiles import resolve
 one = resolve("smoke", TINY).run(16, 0)
 train.train(one, synthetic.generate(one.data), CPU32, progress=lambda epochs, **_: epochs)
 """

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from helpers import store
-from helpers.settings import resolve
+from helpers.profiles import resolve
 from helpers.task import grammar, synthetic
 
 
@@ -113,7 +113,7 @@ def test_seeds_differ_and_repeat():
 
 def test_the_same_bytes_whatever_the_hash_seed(tmp_path):
     code = (
-        "from helpers import store; from helpers.task import synthetic; from helpers.settings import resolve;"
+        "from helpers import store; from helpers.task import synthetic; from helpers.profiles import resolve;"
         "d = synthetic.save(synthetic.generate(resolve('laptop').run(768, 3).data));"
         "print(*(store.sha256(d / f'{n}.parquet') for n in ('instances', 'distributions')))"
     )
