@@ -91,7 +91,7 @@ def reproduce(profile: str, overrides: str = "", only: str | None = None, force:
     current = keys(settings, folder)
     for stage in _wanted(only):
         manifest = folder / "notebooks" / f"{stage}.json"
-        if not force and _up_to_date(manifest, current[stage]):
+        if not force and _up_to_date(stage, manifest, current[stage]):
             print(f"{stage}: up to date")
             continue
         manifest.unlink(missing_ok=True)
@@ -141,12 +141,21 @@ def _wanted(only: str | None) -> list[str]:
     return [s for s in STAGES if s in wanted]
 
 
-def _up_to_date(manifest: Path, key: str) -> bool:
+def lost(manifest: Path) -> list[Path]:
+    """What a notebook wrote and is missing now, or was changed since; its own manifest first of all."""
     known = store.known_json(manifest)
-    if known is None or known.get("key") != key:
-        return False
+    if known is None:
+        return [manifest]
     paths = {store.ROOT / path: expected for path, expected in known["outputs"].items()}
-    return all(path.exists() and store.sha256(path) == expected for path, expected in paths.items())
+    return [path for path, expected in paths.items() if not path.exists() or store.sha256(path) != expected]
+
+
+def _up_to_date(stage: str, manifest: Path, key: str) -> bool:
+    if not manifest.exists() or (store.known_json(manifest) or {}).get("key") != key:
+        return False
+    if gone := lost(manifest):
+        print(f"{stage}: {gone[0]} is missing or was changed, so it runs again")
+    return not gone
 
 
 def _note_provenance(folder: Path, stage: str, facts: dict) -> None:

@@ -189,18 +189,11 @@ def table(path):
     return [store.read_table(p, "make it again") for p in path.parent.glob("*.csv")]
 
 
-def of_stage(path):
+def of_notebooks(path):
     """What decides whether a notebook runs again."""
-    stage = path.name.split(".")[0]
-    manifest = path.with_name(f"{stage}.json")
-    known = store.read_json(manifest, "run it again")
-    if not reproduce._up_to_date(manifest, known["key"]):
-        raise store.ArtefactError(f"{path} was changed, so {stage} runs again")
-
-
-def of_figure(path):
-    made = [of_stage(p) for p in path.parents[2].glob(f"data/{path.parent.name}/notebooks/*.outputs.json")]
-    assert made
+    for manifest in store.DATA.glob("smoke/notebooks/*.outputs.json"):
+        if path in (gone := reproduce.lost(manifest.with_name(manifest.name.replace(".outputs", "")))):
+            raise store.ArtefactError(f"{gone[0]} was changed")
 
 
 def coordinates(path):
@@ -234,6 +227,7 @@ def complaint(read, path) -> str:
 
 # Every kind of file that a run leaves, and what reads it; None where no command does.
 READERS = {
+    "data/*/*/.lock": None,  # empty
     "data/datasets/*/*": data_set,
     "data/runs/*/*.json": one_run,
     "data/runs/*/epochs/*.safetensors": lambda path: one_run(path).run.record(int(path.stem)),
@@ -247,11 +241,10 @@ READERS = {
     "data/smoke/tables/provenance.json": lambda path: store.read_json(path, "run it again"),
     "data/smoke/tables/*": table,
     "data/smoke/notebooks/*.outputs.json": lambda path: store.read_json(path, "run it again"),
-    "data/smoke/notebooks/*": of_stage,
-    "figures/smoke/*": of_figure,
+    "data/smoke/notebooks/*": of_notebooks,
+    "figures/smoke/*": of_notebooks,
     "data/smoke/report.html": None,  # a page for people, written anew by make report
     "data/smoke/logs/*": None,  # for people
-    "data/*/*/.lock": None,  # empty
 }  # fmt: skip
 FLIPS = 8
 
