@@ -140,7 +140,8 @@ def test_analysis_has_a_row_for_every_combination_and_is_cached(run, settings, m
     assert tables["variance"]["explained"].between(0, 1).all()
     broken = next(run.folder.glob("clustering/*/0002.json"), None) or next(run.folder.glob("clustering/*/0002-*.json"))
     broken.write_text("{")
-    again = clustering.analyse(run, settings.clustering, settings.tsne, jobs=1)
+    with pytest.warns(UserWarning, match=rf"{broken.name} is not readable JSON.*made again"):
+        again = clustering.analyse(run, settings.clustering, settings.tsne, jobs=1)
     pd.testing.assert_frame_equal(again["clustering"], scores)
     monkeypatch.setattr(clustering, "kmeans", None)  # a second analysis may not compute anything
     again = clustering.analyse(run, settings.clustering, settings.tsne, jobs=1)
