@@ -169,6 +169,7 @@ class ClusteringSettings(_Section):
     """Section 3.2: KMeans."""
 
     spaces: Spaces = ("raw", "tsne", "centred")
+    beyond_the_paper: bool = True  # controls, interventions and other ways to cluster as well, in a sweep
     n_init: int = Field(10, ge=1)  # restarts; the best inertia is kept
     max_iterations: int = Field(300, ge=1)  # scikit-learn's default
     seed: int = Field(0, ge=0)

@@ -25,6 +25,8 @@ TABLES = {
     "multiverse": "variant width seed claim space at model value",
     "parts": "variant width seed claim space at model value",
     "alternatives_grids": "grid run variant width seed split space method clusters definition epoch layer f1 chance",
+    "readings": "plan rung epochs run reading width seed status kept fit learns learns_hard late abrupt flat "
+    "starts_low share_rises knn_rises stops parameters commit",
     "claims": "claim width about where quantity paper ours low high seeds verdict condition untrained",
     "claims_outputs": "claim width about where quantity paper ours low high seeds verdict condition untrained",
     "table1": "model revision label layer f1 ari ami source",

@@ -17,7 +17,7 @@ CODE = tuple(
 def everything(
     run: Run, kmeans: ClusteringSettings, tsne: TsneSettings, near: NeighbourSettings, jobs: int | None = None
 ) -> dict[str, pd.DataFrame]:
-    """All tables of one run, by the names of tables.TABLES.
+    """All tables of one run, by the names of tables.TABLES; without clustering.beyond_the_paper, the paper's alone.
 
     Args:
         jobs: epochs or layers at once; all cores if None.
@@ -25,6 +25,8 @@ def everything(
     found = {"training": run.history.assign(**run.point)}
     found |= clustering.analyse(run, kmeans, tsne, jobs=jobs)
     found["neighbours"] = neighbours.analyse(run, near.all_ks)
+    if not kmeans.beyond_the_paper:
+        return found
     return found | beyond_the_paper(run, found["clustering"], kmeans, tsne, jobs)
 
 

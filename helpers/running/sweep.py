@@ -23,6 +23,7 @@ import shlex
 import socket
 import sys
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,6 +102,24 @@ def read_grid(path: Path) -> list[Point]:
     Raises:
         SweepError: the file is missing or not of the form above, or a setting in it cannot be.
     """
+    content = read_yaml(path)
+    return named(path, lambda: points(**content))
+
+
+def named(path: Path, action: Callable[[], list]):
+    """What an action gives; an error of settings names the file that they are from."""
+    try:
+        return action()
+    except (SettingsError, SweepError) as error:
+        raise SweepError(f"{path}: {error}") from None
+
+
+def read_yaml(path: Path, more: Collection[str] = ()) -> dict:
+    """The entries of a grid file, as arguments of `points`, and those named by `more` where it has them.
+
+    Raises:
+        SweepError: the file is missing, or is no mapping of such entries.
+    """
     try:
         content = yaml.load(Path(path).read_text(encoding="utf-8-sig"), _Strict)
     except FileNotFoundError:
@@ -113,12 +132,11 @@ def read_grid(path: Path) -> list[Point]:
         raise SweepError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     except (SweepError, RecursionError, ValueError, TypeError) as error:  # a date that is none, a list as a key
         raise SweepError(f"{path}: {str(error) or type(error).__name__}") from None
-    if not isinstance(content, dict) or not set(content) <= {"profile", "set", "grid", "variants"}:
-        raise SweepError(f"{path} must be a mapping with profile, set, grid and variants, none of them needed")
-    try:
-        return points(**{"common" if k == "set" else k: v for k, v in content.items() if v is not None})
-    except (SettingsError, SweepError) as error:
-        raise SweepError(f"{path}: {error}") from None
+    entries = ("profile", "set", "grid", "variants", *sorted(more))
+    if not isinstance(content, dict) or not set(content) <= set(entries):
+        listed = f"{', '.join(entries[:-1])} and {entries[-1]}"
+        raise SweepError(f"{path} must be a mapping with {listed}, none of them needed")
+    return {"common" if k == "set" else k: v for k, v in content.items() if v is not None}
 
 
 def points(profile: str = "laptop", common: str = "", grid: dict | None = None, variants: list | None = None):
@@ -256,6 +274,7 @@ def train_and_analyse(settings: RunSettings, kmeans, tsne, near, code: str, toke
         "folder": str(done.folder.relative_to(store.DATA)),
         "mirrored": mirror is not None,
         "computed": str(where),
+        "tables": sorted(tables),
         "epochs": done.settings.training.last_epoch,
         "best_epoch": done.best_epoch,
         "accuracy_validation": float(best["accuracy_validation"]),
@@ -342,7 +361,7 @@ def tables(wanted: list[Point], errors: dict[str, str] | None = None) -> dict[st
         error = errors.get(point.key, "")
         place = {"run": point.key, **_place(point.run), "variant": point.variant, **point.values}
         rows.append(place | {"status": status, **measured, **where, "error": error})
-        for name in TABLES if facts else ():
+        for name in (facts or {}).get("tables", ()):
             table = store.read_table(point.folder / f"{name}.csv", f"delete {point.folder}")
             frames[name].append(table.assign(run=point.key))
     stacked = {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items() if parts}

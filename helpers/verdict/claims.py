@@ -298,7 +298,8 @@ def _stop_near_saturation(tables: Tables, space: str, _at: str) -> float:
     return abs(_stop(tables, space, END) - _saturates(tables, space, END)) / tables["training"]["epoch"].max()
 
 
-def _neighbours(tables: Tables, column: str, k: int = 10) -> pd.DataFrame:
+def neighbours_by_layer(tables: Tables, column: str, k: int = 10) -> pd.DataFrame:
+    """A column of the table of neighbours by epoch (rows) and layer, of K = 10 or, without it, of the middle K."""
     table = tables["neighbours"]
     k = k if (table["k"] == k).any() else table["k"].median()
     return table[table["k"] == k].pivot_table(index="epoch", columns="layer", values=column)
@@ -306,18 +307,18 @@ def _neighbours(tables: Tables, column: str, k: int = 10) -> pd.DataFrame:
 
 def _neighbour_rise(column: str) -> Callable[[Tables, str, str], float]:
     def measure(tables: Tables, _space: str, _at: str) -> float:
-        grid = _neighbours(tables, column)
+        grid = neighbours_by_layer(tables, column)
         return float((grid.iloc[-1, 1:] - grid.iloc[0, 1:]).max())
 
     return measure
 
 
 def _neighbour_end(column: str) -> Callable[[Tables, str, str], float]:
-    return lambda tables, _space, _at: _best_at_end(_neighbours(tables, column))
+    return lambda tables, _space, _at: _best_at_end(neighbours_by_layer(tables, column))
 
 
 def _neighbour_order(tables: Tables, _space: str, _at: str) -> float:
-    return _order(_neighbours(tables, "accuracy").iloc[-1])
+    return _order(neighbours_by_layer(tables, "accuracy").iloc[-1])
 
 
 def _moved(tables: Tables, _space: str, _at: str) -> float:

@@ -1,0 +1,100 @@
+"""How well a reading fits what the paper shows beside its contested claims.
+
+Written before any reading was searched for. No target is about clusters of hidden states above the embeddings: those
+are what a reading, once chosen, is asked about.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from helpers.gpt import model as gpt
+from helpers.settings import ModelSettings
+from helpers.verdict import claims
+from helpers.verdict.claims import ANY, CLAIMS, END, Tables
+
+EPOCHS = 200  # of the paper's schedule, of which the model stops early at 51
+PRINTED = {32: (55, 1e3), 768: (23, 1e6), 2048: (202, 1e6)}  # Table 6: numbers of parameters, and their unit
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that the paper shows of its models.
+
+    Attributes:
+        key: column of readings.csv.
+        statement: in our words.
+        where: section, figure or table.
+        bad, good: values that count 0 and 1; in between it is linear.
+        measure: tables of one run -> the value; NaN, which counts 0, where the run never came so far.
+    """
+
+    key: str
+    statement: str
+    where: str
+    bad: float
+    good: float
+    measure: Callable[[Tables], float]
+
+    def share(self, value: float) -> float:
+        """Between 0 and 1."""
+        if np.isnan(value):
+            return 0.0
+        return float(np.clip((value - self.bad) / (self.good - self.bad), 0, 1))
+
+
+def _claim(key: str, space: str = ANY) -> Callable[[Tables], float]:
+    measure = next(claim.measure for claim in CLAIMS if claim.key == key)
+    return lambda tables: measure(tables, space, END)
+
+
+def _untrained_share(tables: Tables) -> float:
+    """Share of 10 neighbours with the same task before training, at the layer above 0 where it is highest."""
+    return float(claims.neighbours_by_layer(tables, "same_task").loc[0].iloc[1:].max())
+
+
+def _stop(tables: Tables) -> float:
+    """How far the best epoch is from the paper's, both as a share of all epochs."""
+    return abs(claims.best_epoch(tables) / tables["training"]["epoch"].max() - 51 / EPOCHS)
+
+
+TARGETS = (
+    Target("learns", "Unseen instances are solved in the end", "Fig. 2c", 0.1, 0.9, _claim("accuracy_validation")),
+    Target("learns_hard", "So is the training subset, hard examples included", "Fig. 2b", 0.1, 0.9,
+           _claim("accuracy_subset")),
+    Target("late", "Accuracy is near zero while the loss already falls", "3.1, Fig. 2", 0.2, 0.05,
+           _claim("accuracy_late")),
+    Target("abrupt", "Then it jumps", "3.1, Fig. 2", 2.0, 0.5, _claim("accuracy_abrupt")),
+    Target("flat", "Layer 0 does not change", "3.2, Fig. 1", 0.12, 0.03, _claim("layer0_flat", "raw")),
+    Target("starts_low", "Untrained, neighbours rarely share the task", "3.3, Fig. 3a", 0.9, 0.3, _untrained_share),
+    Target("share_rises", "Then the share rises dramatically", "3.3, Fig. 3a", 0.0, 0.5, _claim("same_task_share")),
+    Target("knn_rises", "So does KNN accuracy", "3.3, Fig. 3b", 0.0, 0.5, _claim("knn_rises")),
+)  # fmt: skip
+# Asked of a whole schedule alone: before its end nobody knows the best epoch.
+AT_THE_END = (Target("stops", "The best epoch is a quarter of the way", "3.2, Fig. 2", 0.4, 0.1, _stop),)
+
+
+def fit(tables: Tables, model: ModelSettings, vocabulary: int, whole: bool) -> dict[str, float]:
+    """Shares of each target, of Table 6's numbers of parameters, and their mean as `fit`.
+
+    Args:
+        tables: of one run.
+        model: its settings.
+        vocabulary: number of symbols.
+        whole: whether the run has all of its schedule behind it.
+    """
+    targets = (*TARGETS, *AT_THE_END) if whole else TARGETS
+    found = {t.key: t.share(t.measure(tables)) for t in targets}
+    found["parameters"] = parameters(model, vocabulary)
+    return found | {"fit": float(np.mean(list(found.values())))}
+
+
+def parameters(model: ModelSettings, vocabulary: int) -> float:
+    """Share of Table 6's three numbers of parameters that these settings give, rounded to its digits or cut."""
+    right = []
+    for width, (printed, unit) in PRINTED.items():
+        one = ModelSettings(**{**model.model_dump(), "hidden_dimension": width, "feedforward_dimension": None})
+        count = gpt.parameter_count(one, vocabulary) / unit
+        right.append(printed in (int(count), round(count)))
+    return float(np.mean(right))

@@ -1,0 +1,114 @@
+"""Successive halving over readings, with trainings whose outcome is made up."""
+
+import pandas as pd
+import pytest
+from made_up_tables import made_up
+
+from helpers import store
+from helpers.running import readings, sweep
+from helpers.tables import TABLES
+
+PLAN = """
+profile: smoke
+set: width=32 clustering.beyond_the_paper=false
+rungs: [2, 6, 12]
+keep: 3
+grid:
+  training.batch_size: [20, 40, 80]
+  training.loss_on: [sequence, outputs]
+variants: [{}, {model.normalisation: post}, {model.tied_embeddings: false}]
+"""
+
+
+@pytest.fixture
+def plan(tmp_path):
+    path = tmp_path / "plan.yaml"
+    path.write_text(PLAN)
+    return readings.read_plan(path)
+
+
+class Trainer:
+    """Stands for sweep.run: the smaller the batch, the better; the loss on outputs with post norm fails."""
+
+    def __init__(self) -> None:
+        self.asked = []
+
+    def __call__(self, points, label):
+        self.asked.append([(p.run.training.last_epoch, readings.in_words(p.values)) for p in points])
+        rows, parts = [], {}
+        for point in points:
+            training = point.run.training
+            failed = training.loss_on == "outputs" and point.run.model.normalisation == "post"
+            rows.append(
+                {"run": point.key, "width": 32, "seed": 0, "status": "failed" if failed else "done", "commit": "c"}
+            )
+            for name, table in made_up(training.batch_size < 80).items() if not failed else ():
+                if name == "training":  # of good ones, the smaller batch learns more
+                    table["accuracy_subset"] *= 1 - training.batch_size / 100
+                parts.setdefault(name, []).append(table.assign(run=point.key))
+        return {"runs": pd.DataFrame(rows)} | {name: pd.concat(tables) for name, tables in parts.items()}
+
+
+def test_the_best_third_goes_on_from_rung_to_rung(plan):
+    train = Trainer()
+    found = readings.search(plan, train)
+    assert [len(asked) for asked in train.asked] == [18, 6, 2]
+    assert [{epochs for epochs, _ in asked} for asked in train.asked] == [{2}, {6}, {12}]
+    assert list(found) == TABLES["readings"].split()
+    assert len(found) == 26
+    for n, rung in found.groupby("rung"):
+        assert rung["fit"].is_monotonic_decreasing
+        gone_on = set(rung.loc[rung["kept"], "reading"])
+        assert gone_on == ({words for _, words in train.asked[n + 1]} if n < 2 else set())
+        if gone_on:
+            assert rung.loc[rung["kept"], "fit"].min() >= rung.loc[~rung["kept"], "fit"].max()
+    assert all("batch_size=20" in words for _, words in train.asked[-1])
+    assert found.query("rung < 2")["stops"].isna().all()
+    assert found.query("rung == 2")["stops"].notna().all()
+
+
+def test_what_fails_counts_nothing_and_is_listed(plan):
+    found = readings.search(plan, Trainer())
+    failed = found[found["status"] == "failed"]
+    assert len(failed) == 3
+    assert (failed["fit"] == 0).all()
+    assert not failed["kept"].any()
+
+
+def test_another_plans_rows_stay(plan, tmp_path):
+    found = readings.search(plan, Trainer())
+    readings.save(found.assign(plan="other"), tmp_path)
+    readings.save(found, tmp_path)
+    readings.save(found, tmp_path)
+    table = store.read_table(tmp_path / "readings.csv", "")
+    assert table["plan"].value_counts().to_dict() == {"other": 26, "plan": 26}
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("rungs: []", "rungs must be a list of epochs"),
+        ("rungs: [6, 2]", "must rise"),
+        ("rungs: [2, many]", "rungs must be a list of epochs"),
+        ("rungs: [2]\nkeep: 1", "keep=1 must be a number from 2 on"),
+        ("rungs: [2]\nwidths: 3", "must be a mapping with profile, set, grid, variants, keep and rungs"),
+        ("rungs: [2, 600]", "stop_epoch"),
+        ("rungs: [2]\ngrid: {widht: [2]}", "did you mean width"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused_before_any_work(tmp_path, entry, message):
+    path = tmp_path / "plan.yaml"
+    path.write_text(f"profile: smoke\n{entry}\n")
+    with pytest.raises(sweep.SweepError, match=message) as refused:
+        readings.read_plan(path)
+    assert str(path) in str(refused.value)
+
+
+def test_the_committed_plans_can_be_read_and_their_readings_differ():
+    plans = [readings.read_plan(path) for path in sorted(readings.PLANS.glob("readings_*.yaml"))]
+    assert plans
+    for plan in plans:
+        for epochs in plan.rungs:
+            points = sweep.points(**readings._at(plan, epochs))
+            assert len({p.key for p in points}) == len(points)
+            assert all(not p.settings.clustering.beyond_the_paper for p in points)
