@@ -15,7 +15,7 @@ export SET
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help reproduce test test-architectures lint lab bench probe sweep verdict report clean setup lock
+.PHONY: help reproduce test test-architectures lint lab bench probe sweep verdict readings report clean setup lock
 
 help: ## list the targets
 	@echo "make <target> [PROFILE=smoke|laptop|paper] [SET=\"name=value ...\"]"
@@ -60,6 +60,9 @@ sweep: $(READY) ## train and analyse every run of a GRID file, on this machine o
 
 verdict: $(READY) ## more seeds, other widths and variants for the verdict (hours on 2 cores; resumable)
 	@$(PYTHON) -m helpers.running.verdict_grids --profile "$(PROFILE)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+
+readings: $(READY) ## which reading of what the paper leaves open fits it best (hours on 2 cores; resumable)
+	@$(PYTHON) -m helpers.running.readings --profile "$(PROFILE)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 report: $(READY) ## data/<profile>/report.html from the tables and figures that are there
 	@$(PYTHON) -m helpers.verdict.page --profile "$(PROFILE)" --set "$$SET"
