@@ -7,6 +7,9 @@ LABELS = ("task", "distribution", "distribution_mapping")  # the identities that
 SCORES = ("f1", "ari", "ami")
 SPLITS = ("subset", "validation")  # the sets whose states are recorded
 
+CLAIMS = (
+    "claim width about where quantity paper ours low high seeds verdict condition untrained gain gain_low gain_high"
+)
 TABLES = {
     "table2": "split instances paper",
     "table6": "width parameters paper",
@@ -27,8 +30,9 @@ TABLES = {
     "alternatives_grids": "grid run variant width seed split space method clusters definition epoch layer f1 chance",
     "readings": "plan rung epochs run reading width seed status kept fit learns learns_hard late abrupt flat "
     "starts_low share_rises knn_rises stops parameters commit",
-    "claims": "claim width about where quantity paper ours low high seeds verdict condition untrained",
-    "claims_outputs": "claim width about where quantity paper ours low high seeds verdict condition untrained",
+    "claims": CLAIMS,
+    "claims_outputs": CLAIMS,
+    "thresholds": "claim width number verdict",
     "table1": "model revision label layer f1 ari ami source",
     "table1_intervals": "model revision label metric low high",
     "table1_restarts": "model revision label start inertia f1",

@@ -16,7 +16,7 @@ from helpers.figures.paper import (
     variance,
 )
 from helpers.figures.pretrained import llm_layers, llm_map, llm_neighbours, llm_revisions
-from helpers.figures.verdict import alternatives, claims, controls, interventions, multiverse
+from helpers.figures.verdict import alternatives, claims, controls, interventions, multiverse, thresholds
 
 __all__ = [
     "alternatives",
@@ -34,6 +34,7 @@ __all__ = [
     "multiverse",
     "neighbour_sensitivity",
     "neighbours",
+    "thresholds",
     "training",
     "variance",
 ]

@@ -1,6 +1,7 @@
 """The verdict in pictures: claims, controls, moved states, other readings, other ways to cluster."""
 
 import re
+import textwrap
 
 import matplotlib as mpl
 import numpy as np
@@ -12,25 +13,30 @@ from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES, grid_of, titled
 
 VERDICT_COLOURS = {
     "holds": "#0072b2",
-    "holds under a stated condition": "#56b4e9",
+    "holds, but no more than untrained": "#8c6bb1",
+    "holds under a condition": "#56b4e9",
     "does not hold": "#d55e00",
-    "not tested": "0.6",
+    "undecided": "0.35",
+    "not measured": "0.7",
 }
 
 
-def claims(table: pd.DataFrame, rules: dict[str, tuple[float, float]], title: str) -> Figure:
+def claims(
+    table: pd.DataFrame, rules: dict[str, tuple[float, float]], statements: dict[str, str], title: str
+) -> Figure:
     """Each claim's quantity with its 95% interval over seeds, one panel a claim, one row in it a width.
 
     Args:
         table: claims.csv; its rows of a width.
         rules: claim -> (above, below), the numbers between which it holds; that is shaded.
+        statements: claim -> what it says, the title of its panel.
     """
     rows = table.dropna(subset=["width", "ours"]).astype({"width": int})
     widths = sorted(rows["width"].unique())
     keys = [key for key in rules if key in set(rows["claim"])]
     columns = 4
     figure, axes = grid_of(
-        max(1, -(-len(keys) // columns)), columns, height=0.75 + 0.28 * max(1, len(widths)), panel=2.7
+        max(1, -(-len(keys) // columns)), columns, height=1.1 + 0.28 * max(1, len(widths)), panel=2.7
     )
     for key, ax in zip(keys, axes.ravel(), strict=False):
         for row in rows[rows["claim"] == key].itertuples():
@@ -39,14 +45,44 @@ def claims(table: pd.DataFrame, rules: dict[str, tuple[float, float]], title: st
                 ax.plot([row.low, row.high], [y, y], color=colour, lw=2, solid_capstyle="round")
             ax.plot(row.ours, y, "o", ms=5, color=colour)
         _shade(ax, *rules[key])
-        ax.set(ylim=(len(widths) - 0.5, -0.5), title=key.replace("_", " "))
+        ax.set(ylim=(len(widths) - 0.5, -0.5))
+        ax.set_title(textwrap.fill(statements[key], 38), fontsize=8.5)
         ax.set_yticks(range(len(widths)), widths)
         ax.grid(axis="y", visible=False)
     for ax in axes.ravel()[len(keys) :]:
         ax.set_visible(False)
     handles = [mpl.lines.Line2D([], [], color=c, marker="o", lw=2, label=v) for v, c in VERDICT_COLOURS.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncol=4)
+    figure.legend(handles=handles, loc="outside lower center", ncol=3)
     return titled(figure, title)
+
+
+def thresholds(table: pd.DataFrame, statements: dict[str, str]) -> Figure:
+    """The verdict on each claim that something is high, for several numbers that 'high' may mean.
+
+    A panel a width, of which anything was measured.
+
+    Args:
+        table: thresholds.csv.
+        statements: claim -> what it says.
+    """
+    table = table[table.groupby("width")["verdict"].transform(lambda v: (v != "not measured").any())]
+    widths, numbers = sorted(table["width"].unique()), sorted(table["number"].unique())
+    keys = [key for key in statements if key in set(table["claim"])]
+    figure, (axes,) = grid_of(1, len(widths), height=0.9 + 0.42 * len(keys), panel=2.0)
+    places = dict(zip(VERDICT_COLOURS, range(len(VERDICT_COLOURS)), strict=True))
+    colours = mpl.colors.ListedColormap(list(VERDICT_COLOURS.values()))
+    for width, ax in zip(widths, axes, strict=True):
+        mine = table[table["width"] == width].assign(place=lambda t: t["verdict"].map(places))
+        shown = mine.pivot_table(index="claim", columns="number", values="place").reindex(index=keys, columns=numbers)
+        ax.imshow(shown, cmap=colours, vmin=0, vmax=len(places) - 1, aspect="auto")
+        ax.set_xticks(range(len(numbers)), [f"{n:g}" for n in numbers])
+        ax.set(title=f"width {width}", xlabel="'high' is above")
+        ax.grid(visible=False)
+        ax.set_yticks(range(len(keys)), [])
+    axes[0].set_yticks(range(len(keys)), [textwrap.fill(statements[key], 44) for key in keys])
+    handles = [mpl.patches.Patch(color=colour, label=verdict) for verdict, colour in VERDICT_COLOURS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncol=3)
+    return titled(figure, "The verdict depends on what 'high' means")
 
 
 CONTROL_TITLES = {

@@ -8,18 +8,16 @@ from helpers import store
 from helpers.analysis import alternatives
 from helpers.tables import LABELS, SCORES
 from helpers.verdict import judge
-from helpers.verdict.judge import UNTESTED, WIDTHS
+from helpers.verdict.judge import WIDTHS
 
 
 def counts(claims: pd.DataFrame) -> dict[str, int]:
-    """How many of the paper's statements have each verdict, and how many of the untested were measured (undecided).
+    """How many of the paper's statements have each verdict.
 
     Args:
         claims: rows of claims.csv.
     """
-    rows = judge.of_paper(claims)
-    undecided = rows["verdict"].eq(UNTESTED) & rows["seeds"].gt(0)
-    return rows["verdict"].value_counts().to_dict() | {"undecided": int(undecided.sum())}
+    return judge.of_paper(claims)["verdict"].value_counts().reindex(judge.VERDICTS, fill_value=0).to_dict()
 
 
 def counts_by_width(claims: pd.DataFrame) -> dict[str, dict[str, int]]:

@@ -4,7 +4,8 @@ Over runs that differ in their seed alone a claim's quantity gets a 95% interval
 interval's both ends.
 """
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,14 +13,20 @@ from scipy import stats
 
 from helpers.pretrained.loading import PAPER_MODELS, is_instruction_tuned
 from helpers.tables import TABLES
-from helpers.verdict.claims import ANY, CLAIMS, END, OURS, PEAK, Claim, Condition, Rule, Tables, late
+from helpers.verdict.claims import ANY, CLAIMS, END, OURS, PEAK, SHARE, Claim, Condition, Rule, Tables, late
 
-HOLDS, CONDITION, FAILS, UNTESTED = "holds", "holds under a stated condition", "does not hold", "not tested"
-UNDECIDED = "the interval lies on both sides of the rule's number; more seeds would tell"
+HOLDS, NO_MORE = "holds", "holds, but no more than untrained"
+CONDITION, FAILS = "holds under a condition", "does not hold"
+UNDECIDED, UNMEASURED = "undecided", "not measured"
+VERDICTS = (HOLDS, NO_MORE, CONDITION, FAILS, UNDECIDED, UNMEASURED)
+BOTH_SIDES = "the interval lies on both sides of the rule's number; more seeds would tell"
+ONE_SEED = "one seed has no interval; make verdict adds more"
 TRAINED, UNTRAINED = "trained", "untrained"  # the model that a quantity is measured on
-NUMBERS = dict.fromkeys(("ours", "low", "high", "untrained"), float) | {"width": "Int64"}  # missing where there is none
+NUMBERS = dict.fromkeys(("ours", "low", "high", "untrained", "gain", "gain_low", "gain_high"), float)
+NUMBERS |= {"width": "Int64"}  # missing where there is none
 PARTS = {"data.seed": "data", "training.init_seed": "initialisation", "training.order_seed": "order"}
 WIDTHS = (768, 32, 2048)  # the paper's models
+HIGH = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # what a share may have to be above to be called high
 EVERY = {claim.key: claim for claim in (*CLAIMS, *OURS)}
 
 
@@ -96,6 +103,7 @@ class Evidence:
         ours, low, high: mean and 95% interval over seeds; infinite for one seed.
         seeds: number of runs.
         untrained: mean over the untrained models; None if that is not compared.
+        gain: mean and 95% interval of the difference from the same seed's untrained model; None likewise.
         answer: of the claim's rule; None if the interval lies on both sides.
     """
 
@@ -107,7 +115,13 @@ class Evidence:
     high: float
     seeds: int
     untrained: float | None
+    gain: tuple[float, float, float] | None
     answer: bool | None
+
+    @property
+    def by_training(self) -> bool:
+        """Whether training has something to do with it: the whole interval of the gain is above 0, if it has one."""
+        return self.gain is None or self.gain[1] > 0
 
 
 @dataclass(frozen=True)
@@ -122,9 +136,10 @@ class Decision:
 def judge(measured: pd.DataFrame, widths: tuple[int, ...] = WIDTHS) -> pd.DataFrame:
     """The verdict on every claim at every width.
 
-    A claim holds if its rule does for the whole interval in one of the paper's own spaces; under a stated condition if
-    it does elsewhere alone; does not hold if it fails for the whole interval in all of the paper's own spaces; and is
-    not tested otherwise, with what is missing.
+    A claim holds if its rule does for the whole interval in one of the paper's own spaces, and no more than untrained
+    if the paired difference from the untrained models is not above 0 as well; it holds under a condition if both are so
+    elsewhere alone; it does not hold if its rule fails for the whole interval in all of the paper's own spaces. It is
+    undecided if it was measured and an interval lies on both sides, and else not measured, with what is missing.
 
     Args:
         measured: from `quantities`.
@@ -150,19 +165,20 @@ def decide(claim: Claim, measured: pd.DataFrame) -> Decision:
     if not own:  # an unmeasured claim holds under no condition either
         needs = ["half of its schedule behind it"] * claim.late + [claim.needs] * bool(claim.needs)
         missing = f"needs a run of this width{' with ' if needs else ''}{' and '.join(needs)}"
-        return Decision(UNTESTED, None, missing)
-    for found in own:
-        if found.answer:
-            return Decision(HOLDS, found)
+        return Decision(UNMEASURED, None, missing)
+    if shown := [found for found in own if found.answer]:
+        best = max(shown, key=lambda found: found.by_training)
+        return Decision(HOLDS if best.by_training else NO_MORE, best)
     best = min(own, key=lambda found: (found.answer is False, claim.rule.short(found.ours)))
     if max(found.seeds for found in own) < 2:
-        return Decision(UNTESTED, best, "one seed has no interval; make verdict adds more")
-    met = [(c, found) for c in claim.conditions if (found := _under(claim, c, measured)) and found.answer]
+        return Decision(UNDECIDED, best, ONE_SEED)
+    under = [(c, found) for c in claim.conditions if (found := _under(claim, c, measured))]
+    met = [(c, found) for c, found in under if found.answer and found.by_training]
     if met:
         return Decision(CONDITION, met[0][1], "; or ".join(dict.fromkeys(c.words for c, _ in met)))
     if all(found.answer is False for found in own):
         return Decision(FAILS, best)
-    return Decision(UNTESTED, best, UNDECIDED)
+    return Decision(UNDECIDED, best, BOTH_SIDES)
 
 
 def _under(claim: Claim, condition: Condition, measured: pd.DataFrame) -> Evidence | None:
@@ -172,13 +188,21 @@ def _under(claim: Claim, condition: Condition, measured: pd.DataFrame) -> Eviden
 def _evidence(claim: Claim, measured: pd.DataFrame, key: str, space: str, at: str) -> Evidence | None:
     """What was measured in one place, under the claim's rule; None if nothing was."""
     mine = measured[(measured["claim"] == key) & (measured["space"] == space) & (measured["at"] == at)]
-    values = mine.loc[mine["model"] == TRAINED, "value"]
+    values = mine[mine["model"] == TRAINED].set_index(["seed"])["value"]
     if not len(values):
         return None
     mean, low, high = interval(values, claim.bounds)
-    untrained = mine.loc[mine["model"] == UNTRAINED, "value"]
+    untrained = mine[mine["model"] == UNTRAINED].set_index(["seed"])["value"]
     before = float(untrained.mean()) if len(untrained) else None
-    return Evidence(EVERY[key].quantity, space, at, mean, low, high, len(values), before, claim.rule.of(low, high))
+    gain = _gain(values, untrained, claim.bounds) if len(untrained) else None
+    answer = claim.rule.of(low, high)
+    return Evidence(EVERY[key].quantity, space, at, mean, low, high, len(values), before, gain, answer)
+
+
+def _gain(after: pd.Series, before: pd.Series, bounds: tuple[float, float] | None) -> tuple[float, float, float]:
+    """Mean and interval of the difference from the untrained model of the same seed."""
+    reach = bounds[1] - bounds[0] if bounds else None
+    return interval((after - before).dropna(), (-reach, reach) if reach else None)
 
 
 def _row(claim: Claim, decided: Decision) -> dict:
@@ -189,6 +213,9 @@ def _row(claim: Claim, decided: Decision) -> dict:
     if found := decided.evidence:
         bounds = {name: value if np.isfinite(value := getattr(found, name)) else None for name in ("low", "high")}
         row |= {"ours": found.ours, **bounds, "seeds": found.seeds, "untrained": found.untrained}
+        if found.gain:
+            ends = dict(zip(("gain", "gain_low", "gain_high"), found.gain, strict=True))
+            row |= {name: value if np.isfinite(value) else None for name, value in ends.items()}
         instead = ", at the epoch where it is highest" if found.at == PEAK else ""
         quantity = found.quantity + ("" if found.space == ANY else f" ({found.space} states{instead})")
     return row | {"quantity": f"{quantity}; rule: {claim.rule}"}
@@ -196,6 +223,27 @@ def _row(claim: Claim, decided: Decision) -> dict:
 
 def _claims_table(rows: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns=TABLES["claims"].split()).astype(NUMBERS)
+
+
+def at_thresholds(measured: pd.DataFrame, widths: tuple[int, ...] = WIDTHS) -> pd.DataFrame:
+    """The verdict on every claim that a share is high, for several numbers that it must be above.
+
+    The paper says 'high' more often than it gives a number; this says how far the verdict is ours.
+
+    Args:
+        measured: from `quantities`.
+
+    Returns:
+        thresholds.csv: claim, width, number, verdict.
+    """
+    high = [c for c in EVERY.values() if c.bounds == SHARE and c.rule.above >= 0.5 and np.isinf(c.rule.below)]
+    rows = []
+    for width in widths:
+        mine = measured[measured["width"] == width]
+        for claim, number in itertools.product(high, HIGH):
+            asked = replace(claim, rule=Rule(above=number))
+            rows.append({"claim": claim.key, "width": width, "number": number, "verdict": decide(asked, mine).verdict})
+    return pd.DataFrame(rows, columns=TABLES["thresholds"].split())
 
 
 def of_paper(claims: pd.DataFrame) -> pd.DataFrame:
@@ -269,7 +317,7 @@ def table1_rows(ours: pd.DataFrame) -> pd.DataFrame:
             row |= {"ours": value, "verdict": HOLDS if abs(value - model.task[0]) < 0.1 else FAILS, "condition": ""}
         else:
             needs = f"needs {model.gigabytes} GB: make probe MODEL={model.hub_id}"
-            row |= {"verdict": UNTESTED, "condition": needs}
+            row |= {"verdict": UNMEASURED, "condition": needs}
         rows.append(row)
     return _claims_table(rows)
 
@@ -291,10 +339,10 @@ def tuned_rows(ours: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
     for tuned, kind in ((False, "not instruction-tuned"), (True, "instruction-tuned")):
         some = mine[mine["model"].map(is_instruction_tuned) == tuned].sort_values("f1").head(1)
         named = " and ".join(m.hub_id for m in PAPER_MODELS if is_instruction_tuned(m.hub_id) == tuned)
-        row = {"seeds": 0, "verdict": UNTESTED,
+        row = {"seeds": 0, "verdict": UNMEASURED,
                "condition": f"no such model was probed; set probe.models to {named}, or to a smaller one"}  # fmt: skip
         for found in some.itertuples():
-            verdict = {True: HOLDS, False: FAILS, None: UNTESTED}[rule.of(found.low, found.high)]
+            verdict = {True: HOLDS, False: FAILS, None: UNDECIDED}[rule.of(found.low, found.high)]
             row = {"ours": found.f1, "low": found.low, "high": found.high, "seeds": 1, "verdict": verdict,
                    "condition": f"{found.model}; interval over instructions, not seeds"}  # fmt: skip
         rows.append({"claim": "pretrained", "about": kind, "where": "3.4, Table 1",

@@ -19,11 +19,14 @@ from helpers.pretrained import loading, natural
 from helpers.tables import FIGURES, stem
 from helpers.verdict import judge
 from helpers.verdict.claims import CLAIMS, OURS
-from helpers.verdict.judge import CONDITION, FAILS, HOLDS, UNTESTED
+from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED
 
 TEMPLATE = Path(__file__).with_name("report.html")
 AGAIN = "run make reproduce"
-CLASSES = {HOLDS: "holds", CONDITION: "condition", FAILS: "fails", UNTESTED: "untested"}
+CLASSES = {
+    HOLDS: "holds", NO_MORE: "no-more", CONDITION: "condition", FAILS: "fails", UNDECIDED: "undecided",
+    UNMEASURED: "unmeasured",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ def _of_paper(shows: str, width: int) -> Shown:
 OF_PAPER = tuple(_of_paper(*place) for place in FIGURES)
 BEYOND = (
     Shown("Claims", "Quantities and intervals of every claim", ("claims",), "07_verdict"),
+    Shown("High", "The same for several numbers that 'high' may mean", ("thresholds",), "07_verdict"),
     Shown("Loss", "The same with the loss on outputs alone", ("claims_outputs",), "07_verdict"),
     Shown("Controls", "Task clusters beside chance, surface, fixed inputs and a linear probe", ("controls_w768",),
           "07_verdict"),

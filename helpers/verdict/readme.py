@@ -14,12 +14,13 @@ from helpers import store
 from helpers.errors import exit_status
 from helpers.verdict import facts
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, OURS
-from helpers.verdict.judge import CONDITION, FAILS, HOLDS, UNDECIDED, UNTESTED
+from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED
 
 MARKS = ("<!-- made from committed tables by `python -m helpers.verdict.readme` -->", "<!-- end of results -->")
 TEMPLATE = Path(__file__).with_name("readme.md.j2")
 PLURAL = {
-    HOLDS: "hold", CONDITION: "hold under a stated condition", FAILS: "do not hold", UNTESTED: "are not tested",
+    HOLDS: "hold", NO_MORE: "hold, but no more than untrained", CONDITION: "hold under a condition",
+    FAILS: "do not hold", UNDECIDED: "are undecided", UNMEASURED: "are not measured",
 }  # fmt: skip
 SHORT = {CENTRED: "input-centred", AT_PEAK: "at its best epoch", BY_DISTANCE: "by distance"}  # conditions in few words
 
@@ -73,11 +74,9 @@ def _cell(decided: pd.DataFrame, claim: str) -> str:
         return ""
     row = decided.loc[claim]
     if not row["seeds"]:
-        return UNTESTED
+        return UNMEASURED
     met = " or ".join(words for text, words in SHORT.items() if text in str(row["condition"]))
     verdict = f"{HOLDS} {met}" if row["verdict"] == CONDITION else row["verdict"]
-    if row["condition"] == UNDECIDED:
-        verdict += ", undecided"
     between = "one seed" if row["seeds"] == 1 else f"{row['low']:.2f} to {row['high']:.2f}"
     untrained = "" if pd.isna(row["untrained"]) else f"; untrained {row['untrained']:.2f}"
     return f"**{verdict}**: {row['ours']:.2f} ({between}{untrained})"

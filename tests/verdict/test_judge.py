@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 from made_up_tables import made_up
 
+from helpers.figures.verdict import VERDICT_COLOURS
 from helpers.pretrained.loading import PAPER_MODELS
 from helpers.running import verdict_grids
 from helpers.tables import TABLES
-from helpers.verdict import claims, judge
-from helpers.verdict.judge import CONDITION, FAILS, HOLDS, UNTESTED
+from helpers.verdict import claims, judge, page, readme
+from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED, VERDICTS
 
 EVERY = (*claims.CLAIMS, *claims.OURS)
 
@@ -45,16 +46,16 @@ def test_layer_0_that_moves_is_seen():
 
 def test_one_seed_is_no_proof():
     table = judge.judge(measured(True, seeds=[0]), (768,))
-    assert set(table["verdict"]) == {UNTESTED}
+    assert set(table["verdict"]) == {UNDECIDED}
     assert table["condition"].str.contains("one seed").all()
     assert table["low"].isna().all()
     assert table["ours"].notna().all(), "the value is shown all the same"
 
 
-def test_widths_without_runs_are_not_tested():
+def test_widths_without_runs_are_not_measured():
     table = judge.judge(measured(True))
     other = table[table["width"] == 2048]
-    assert set(other["verdict"]) == {UNTESTED}
+    assert set(other["verdict"]) == {UNMEASURED}
     assert other["condition"].str.contains("needs a run of this width").all()
     assert "stops_at_51" not in set(other["claim"]), "the paper says that of its main model alone"
 
@@ -89,7 +90,7 @@ def test_an_interval_on_both_sides_of_the_rule_is_undecided():
     table = table.query("claim == 'task_subset' and space == 'raw' and at == 'end' and model == 'trained'")
     table = table.assign(value=[0.7, 1.0, 0.8, 1.0])
     row = judge.judge(table, (768,)).set_index("claim").loc["task_subset"]
-    assert row["verdict"] == UNTESTED
+    assert row["verdict"] == UNDECIDED
     assert "both sides" in row["condition"]
 
 
@@ -193,7 +194,7 @@ def test_table_1_is_decided_by_our_probe_of_the_same_model():
     ours = pd.DataFrame([{"model": model.hub_id, "source": "ours", "label": "task", "f1": 0.9}])
     rows = judge.table1_rows(ours)
     assert len(rows) == 5
-    assert rows["verdict"].tolist() == [HOLDS, *[UNTESTED] * 4]
+    assert rows["verdict"].tolist() == [HOLDS, *[UNMEASURED] * 4]
     assert judge.table1_rows(ours.assign(f1=0.6))["verdict"][0] == FAILS
 
 
@@ -209,10 +210,10 @@ def test_either_kind_of_pretrained_model_is_decided_by_the_worst_of_its_kind():
     two = judge.tuned_rows(ours[:2], spread)
     assert two["verdict"].tolist() == [HOLDS, HOLDS]
     one = judge.tuned_rows(ours[:1], spread)
-    assert one["verdict"].tolist() == [HOLDS, UNTESTED]
+    assert one["verdict"].tolist() == [HOLDS, UNMEASURED]
     assert "togethercomputer/Llama-2-7B-32K-Instruct" in one["condition"][1]
     wide = judge.tuned_rows(ours[:1], spread.assign(low=0.6))
-    assert wide["verdict"][0] == UNTESTED
+    assert wide["verdict"][0] == UNDECIDED
 
 
 def test_the_spread_of_a_part_is_over_its_own_seeds_and_the_default():
@@ -270,13 +271,75 @@ def test_a_condition_needs_two_seeds_of_the_papers_own_view():
     good, none = measured(True, range(3)), measured(False, range(3))
     mixed = pd.concat([none[none["space"] == "raw"].query("seed == 0"), good[good["space"] == "centred"]])
     row = judge.judge(mixed, (768,)).set_index("claim").loc["task_subset"]
-    assert (row["verdict"], row["seeds"]) == (UNTESTED, 1)
+    assert (row["verdict"], row["seeds"]) == (UNDECIDED, 1)
 
 
 def test_the_untrained_model_stands_beside_each_score():
     table = judge.judge(measured(True), (768,)).set_index("claim")
     assert table.loc["task_subset", "untrained"] == pytest.approx(0.2, abs=0.02)
     assert np.isnan(table.loc["task_rises", "untrained"]), "a change from it is no score"
+
+
+def one_place(claim: str, trained: list[float], untrained: list[float]) -> pd.DataFrame:
+    """Quantities of one claim on raw states at the end, a seed each."""
+    return pd.DataFrame(
+        [
+            {"width": 768, "seed": seed, "claim": claim, "space": "raw", "at": "end", "model": model, "value": value}
+            for model, values in (("trained", trained), ("untrained", untrained))
+            for seed, value in enumerate(values)
+        ]
+    )
+
+
+def test_what_untrained_models_show_as_well_is_no_work_of_training():
+    def verdict(trained, untrained):
+        table = judge.judge(one_place("distribution_validation", trained, untrained), (768,))
+        return table.set_index("claim").loc["distribution_validation"]
+
+    high = [0.95, 0.97, 0.96]
+    row = verdict(high, [0.96, 0.96, 0.97])
+    assert row["verdict"] == NO_MORE
+    assert row["gain_low"] < 0 < row["gain_high"]
+    assert verdict(high, [0.5, 0.52, 0.51])["verdict"] == HOLDS
+    low = [0.5, 0.52, 0.51]
+    assert verdict(low, [0.9, 0.92, 0.91])["verdict"] == FAILS, "a rule that fails is asked of nothing else"
+    # Seeds differ much, and each gains alike: pairs see what means would not.
+    spread = np.array([0.86, 0.88, 0.91, 0.93, 0.96])
+    assert verdict(spread, spread - 0.02)["verdict"] == HOLDS
+
+
+def test_a_condition_that_untrained_models_meet_as_well_is_none():
+    low = one_place("distribution", [0.5, 0.52, 0.51], [0.4, 0.42, 0.41])
+    for untrained, expected in (([0.5, 0.5, 0.5], CONDITION), ([0.95, 0.96, 0.97], FAILS)):
+        centred = one_place("distribution", [0.95, 0.97, 0.96], untrained).assign(space="centred")
+        table = judge.judge(pd.concat([low, centred]), (768,)).set_index("claim")
+        assert table.loc["distribution", "verdict"] == expected
+
+
+def test_a_gain_is_taken_from_the_same_seeds_untrained_model():
+    table = one_place("task_subset", [0.5, 0.9, 0.7], [0.4, 0.8, 0.6]).sample(frac=1, random_state=0)
+    row = judge.judge(table, (768,)).set_index("claim").loc["task_subset"]
+    assert [row["gain"], row["gain_low"], row["gain_high"]] == pytest.approx([0.1, 0.1, 0.1])
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_claim_is_harder_to_meet_the_more_high_must_be(good):
+    found = measured(good)
+    decided = judge.judge(found, (768,)).set_index("claim")["verdict"]
+    table = judge.at_thresholds(found, (768,)).set_index(["claim", "number"])["verdict"]
+    order = {FAILS: 0, UNDECIDED: 1, CONDITION: 1, NO_MORE: 2, HOLDS: 2}
+    for claim, part in table.groupby(level="claim"):
+        assert part.sort_index().map(order).is_monotonic_decreasing
+        number = next(c.rule.above for c in EVERY if c.key == claim)
+        assert table[claim, number] == decided[claim]
+    assert {"task_subset", "knn_high", "accuracy_subset"} <= set(table.index.get_level_values("claim"))
+    assert "task_rises" not in table.index.get_level_values("claim"), "a change has a number of its own"
+
+
+def test_every_verdict_has_its_word_in_page_readme_and_figure():
+    assert set(VERDICTS) == set(page.CLASSES) == set(readme.PLURAL) == set(VERDICT_COLOURS)
+    text = (page.TEMPLATE).read_text()
+    assert all(f".{name} .verdict" in text for name in page.CLASSES.values())
 
 
 def test_the_highest_of_tsne_states_is_also_looked_for_where_the_search_fitted_it():
