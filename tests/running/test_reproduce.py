@@ -191,7 +191,8 @@ def table(path):
 
 def of_notebooks(path):
     """What decides whether a notebook runs again."""
-    for manifest in store.DATA.glob("smoke/notebooks/*.outputs.json"):
+    profile = path.relative_to(store.ROOT).parts[1]
+    for manifest in store.DATA.glob(f"{profile}/notebooks/*.outputs.json"):
         if path in (gone := reproduce.lost(manifest.with_name(manifest.name.replace(".outputs", "")))):
             raise store.ArtefactError(f"{gone[0]} was changed")
 
@@ -238,13 +239,13 @@ READERS = {
     "data/probes/*/SHA256SUMS": lambda path: sources.open_folder(path.parent).known_scores(),
     "data/probes/*/*": lambda path: open_probe(path.parent).solved(),
     "data/models/*/[!.]*": lambda path: loading.default_folder(),
-    "data/smoke/tables/provenance.json": lambda path: store.read_json(path, "run it again"),
-    "data/smoke/tables/*": table,
-    "data/smoke/notebooks/*.outputs.json": lambda path: store.read_json(path, "run it again"),
-    "data/smoke/notebooks/*": of_notebooks,
-    "figures/smoke/*": of_notebooks,
-    "data/smoke/report.html": None,  # a page for people, written anew by make report
-    "data/smoke/logs/*": None,  # for people
+    "data/smoke*/tables/provenance.json": lambda path: store.read_json(path, "run it again"),
+    "data/smoke*/tables/*": table,
+    "data/smoke*/notebooks/*.outputs.json": lambda path: store.read_json(path, "run it again"),
+    "data/smoke*/notebooks/*": of_notebooks,
+    "figures/smoke*/*": of_notebooks,
+    "data/smoke*/report.html": None,  # a page for people, written anew by make report
+    "data/smoke*/logs/*": None,  # for people
 }  # fmt: skip
 FLIPS = 8
 
