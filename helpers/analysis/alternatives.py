@@ -22,6 +22,7 @@ from helpers.settings import ClusteringSettings, TsneSettings
 from helpers.tables import SPLITS
 
 PAPER = {"space": "raw", "method": "kmeans", "clusters": 1, "definition": "matched"}
+NOISE = 1e-6  # on an edge of weight 1
 STARTS = 20  # single starts of KMeans, of which the labels choose the best
 PERMUTATIONS = 5
 MULTIPLES = (1, 2, 5)  # clusters for each task; a task has five input-output pairs
@@ -74,19 +75,21 @@ def methods(points: np.ndarray, k: int, settings: ClusteringSettings) -> dict[st
         ],
         "ward": [AgglomerativeClustering(k).fit_predict(points)],
         "average_linkage": [AgglomerativeClustering(k, linkage="average").fit_predict(points)],
-        "spectral": [_spectral(points, k, settings.seed)],
+        "spectral": [spectral(points, k, settings.seed)],
     }
 
 
-def _spectral(points: np.ndarray, k: int, seed: int) -> np.ndarray:
+def spectral(points: np.ndarray, k: int, seed: int) -> np.ndarray:
     """Spectral clusters (N,) of the graph of 10 nearest neighbours, regularised as by Amini et al. (2013).
 
-    The mean degree is spread over all pairs of points. Without it a graph in several parts has several smallest
-    eigenvectors that are equally good, and rounding chooses among them.
+    The mean degree is spread over all pairs of points, and a little noise is added. Without them a graph in several
+    parts, or with parts that are alike, has eigenvectors that are equally good, and rounding chooses among them.
     """
     graph = kneighbors_graph(points, min(10, len(points) - 1), include_self=True).toarray()
     affinity = (graph + graph.T) / 2
     affinity += affinity.sum() / len(points) ** 2
+    noise = np.random.default_rng(seed).uniform(0, NOISE, affinity.shape)
+    affinity += noise + noise.T
     return SpectralClustering(k, affinity="precomputed", random_state=seed).fit_predict(affinity)
 
 

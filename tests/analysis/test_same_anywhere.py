@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from threadpoolctl import threadpool_limits
 
-from helpers.analysis import clustering, measure
+from helpers.analysis import alternatives, clustering, measure
 from helpers.gpt.records import EpochRecord
 
 
@@ -67,6 +67,17 @@ def test_circumstances_do_not_change_a_table(run, settings, expected, circumstan
         found = analysed(run, settings)
     for name, table in expected.items():
         pd.testing.assert_frame_equal(found[name], table, check_exact=False, rtol=0, atol=1e-9, obj=name)
+
+
+def test_rounding_does_not_choose_among_equally_good_eigenvectors():
+    """Eight groups that are copies of one another, and five clusters: eight smallest eigenvalues are equal."""
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(12, 8))
+    points = np.concatenate([one + 40 * rng.normal(size=8) for _ in range(8)])
+    expected, rng = alternatives.spectral(points, 5, 0), np.random.default_rng(1)
+    for trial in range(10):
+        turned = points @ np.linalg.qr(rng.normal(size=(8, 8)))[0]  # the same distances, rounded otherwise
+        assert clustering.matched_f1(expected, alternatives.spectral(turned, 5, 0)) == 1, trial
 
 
 def test_equal_clusterings_tie_whatever_the_order_of_the_sums():
