@@ -1,6 +1,7 @@
 # `make` lists the targets. Everything runs in .venv, or in the active conda environment if there is one.
 
 PROFILE ?= laptop
+READING ?=
 SET ?=
 GRID ?= data/grids/example.yaml
 PYTHON3 ?= python3
@@ -18,7 +19,7 @@ export SET
 .PHONY: help reproduce test test-architectures lint lab bench probe sweep verdict readings report clean setup lock
 
 help: ## list the targets
-	@echo "make <target> [PROFILE=smoke|laptop|paper] [SET=\"name=value ...\"]"
+	@echo "make <target> [PROFILE=smoke|laptop|paper] [READING=gpt2|torch] [SET=\"name=value ...\"]"
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
 	@echo
 	@echo "PROFILE is now $(PROFILE). Examples:"
@@ -35,7 +36,7 @@ $(READY): requirements.lock install.py
 	@touch $@
 
 reproduce: $(READY) ## the main job: notebooks, tables and figures of PROFILE
-	@$(PYTHON) -m helpers.running.reproduce --profile "$(PROFILE)" --set "$$SET"
+	@$(PYTHON) -m helpers.running.reproduce --profile "$(PROFILE)" --set "$(if $(READING),reading=$(READING) )$$SET"
 
 test: $(READY) ## lint, and run all tests
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .

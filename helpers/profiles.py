@@ -1,4 +1,4 @@
-"""Profiles, and settings written as text: what `make reproduce` takes as PROFILE and SET."""
+"""Profiles, readings, and settings written as text: what `make reproduce` takes as PROFILE, READING and SET."""
 
 import ast
 import difflib
@@ -51,26 +51,48 @@ PROFILES: dict[str, dict[str, object]] = {
 }
 
 
+# What a reading chooses where the paper leaves a choice; SET may change any of it.
+READINGS: dict[str, dict[str, object]] = {
+    # Section 3.1: "following the GPT-2 architecture", so GPT-2's choices. They are the defaults.
+    "gpt2": {},
+    # A model put together from torch's own layers (nn.Embedding, nn.TransformerEncoderLayer, nn.Linear), with their
+    # initial weights and sinusoidal positions. Table 6's numbers of parameters fit it as well.
+    "torch": {
+        "model.position_embedding": "sinusoidal",
+        "model.tied_embeddings": False,
+        "model.output_bias": True,
+        "model.embedding_scale": 1.0,
+        "model.linear_init": "torch",
+        "model.normalisation": "post",
+        "model.activation": "relu",
+    },
+}
+
 # Other names of settings: a grid has widths and seeds, a single run one of each.
 ALIASES = {"seed": "seeds", "width": "widths", "model.hidden_dimension": "widths"}
 
 
 def resolve(profile: str = "laptop", overrides: str = "") -> Settings:
-    """Settings of a profile with overrides applied.
+    """Settings of a profile, with its reading's choices and then overrides applied.
 
     Args:
         profile: smoke, laptop or paper.
         overrides: assignments separated by spaces, as in `"training.learning_rate=3e-4 seed=7"`;
-            a list is written `widths=32,768`. ALIASES has names that stand for others.
+            a list is written `widths=32,768`. ALIASES has names that stand for others; `reading=torch` chooses
+            another reading than gpt2.
 
     Raises:
-        SettingsError: an unknown profile or name (with the nearest one that exists), or a value that
+        SettingsError: an unknown profile, reading or name (with the nearest one that exists), or a value that
             is of the wrong type, out of range, or impossible beside the others.
     """
     if profile not in PROFILES:
         raise SettingsError(f"unknown profile {profile!r}; {_nearest(profile, list(PROFILES))}")
+    given = _parse(overrides)
+    reading = dict(given).get("reading", "gpt2")
+    if reading not in READINGS:
+        raise SettingsError(f"unknown reading {reading!r}; {_nearest(str(reading), list(READINGS))}")
     tree: dict = {"profile": profile}
-    for name, value in [*PROFILES[profile].items(), *_parse(overrides)]:
+    for name, value in [*PROFILES[profile].items(), *READINGS[reading].items(), *given]:
         _assign(tree, name, value)
     try:
         return Settings(**tree)

@@ -2,7 +2,7 @@ import shlex
 
 import pytest
 
-from helpers.profiles import ALIASES, PROFILES, names, output_name, resolve
+from helpers.profiles import ALIASES, PROFILES, READINGS, names, output_name, resolve
 from helpers.settings import (
     DataSettings,
     ModelSettings,
@@ -144,6 +144,24 @@ def test_bad_settings_are_refused_with_name_and_remedy(overrides, words):
         resolve("laptop", overrides)
     for word in words:
         assert word in str(error.value)
+
+
+def test_a_reading_is_a_set_of_choices_that_may_be_changed():
+    assert resolve("laptop", "reading=gpt2") == resolve("laptop")
+    torch = resolve("laptop", "reading=torch")
+    for name, value in READINGS["torch"].items():
+        section, field = name.split(".")
+        assert getattr(getattr(torch, section), field) == value
+        assert getattr(getattr(resolve("laptop"), section), field) != value, "what both choose is no difference"
+    assert resolve("laptop", "model.normalisation=pre reading=torch").model.normalisation == "pre"
+    assert output_name("laptop", "reading=torch").startswith("laptop--reading-torch-")
+    same = {"profile", "reading", "model"}
+    assert torch.model_dump(exclude=same) == resolve("laptop").model_dump(exclude=same)
+
+
+def test_unknown_reading_names_the_nearest():
+    with pytest.raises(SettingsError, match=r"unknown reading 'toch'; did you mean torch\?"):
+        resolve("laptop", "reading=toch")
 
 
 def test_unknown_profile_names_the_nearest():

@@ -68,7 +68,7 @@ def thresholds(table: pd.DataFrame, statements: dict[str, str]) -> Figure:
     table = table[table.groupby("width")["verdict"].transform(lambda v: (v != "not measured").any())]
     widths, numbers = sorted(table["width"].unique()), sorted(table["number"].unique())
     keys = [key for key in statements if key in set(table["claim"])]
-    figure, (axes,) = grid_of(1, len(widths), height=0.9 + 0.42 * len(keys), panel=2.0)
+    figure, (axes,) = grid_of(1, len(widths), height=0.9 + 0.42 * len(keys), panel=2.3)
     places = dict(zip(VERDICT_COLOURS, range(len(VERDICT_COLOURS)), strict=True))
     colours = mpl.colors.ListedColormap(list(VERDICT_COLOURS.values()))
     for width, ax in zip(widths, axes, strict=True):
