@@ -13,6 +13,7 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.clm-clustering-ready
 
 export SET
+CHOSEN = $(if $(READING),reading=$(READING) )$$SET
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -36,7 +37,7 @@ $(READY): requirements.lock install.py
 	@touch $@
 
 reproduce: $(READY) ## the main job: notebooks, tables and figures of PROFILE
-	@$(PYTHON) -m helpers.running.reproduce --profile "$(PROFILE)" --set "$(if $(READING),reading=$(READING) )$$SET"
+	@$(PYTHON) -m helpers.running.reproduce --profile "$(PROFILE)" --set "$(CHOSEN)"
 
 test: $(READY) ## lint, and run all tests
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
@@ -66,7 +67,7 @@ readings: $(READY) ## which reading of what the paper leaves open fits it best (
 	@$(PYTHON) -m helpers.running.readings --profile "$(PROFILE)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 report: $(READY) ## data/<profile>/report.html from the tables and figures that are there
-	@$(PYTHON) -m helpers.verdict.page --profile "$(PROFILE)" --set "$$SET"
+	@$(PYTHON) -m helpers.verdict.page --profile "$(PROFILE)" --set "$(CHOSEN)"
 
 bench: $(READY) ## speed and memory against named baselines, and how fast the explorer answers -> data/laptop/tables
 	@$(PYTHON) -m helpers.benchmarks.speed

@@ -39,7 +39,7 @@ STAGES = {
     "07_verdict": Stage(("03_clustering", "04_knn", "05_probe_llms"), ("clustering",)),
 }
 # Tables that make verdict writes, and notebook 07 reads.
-FROM_SWEEPS = ("quantities", "outputs", "multiverse", "parts", "alternatives_grids", "readings")
+FROM_SWEEPS = ("quantities", "outputs", "multiverse", "parts", "alternatives_grids")
 
 
 def _files(stage: str, settings: Settings, folder: Path) -> object:
