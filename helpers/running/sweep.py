@@ -196,14 +196,14 @@ def run(wanted: list[Point], label: str = "sweep", **connection) -> dict[str, pd
     Args:
         wanted: from `points` or `read_grid`.
         label: for the line of progress.
-        connection: for engine.connect; unused where nothing is left to run.
+        connection: for pool.connect; unused where nothing is left to run.
 
     Returns:
         runs: one row a run (columns in data/README.md). training, clustering, variance, hard, neighbours: the tables of
         the finished runs, with the column run in front.
 
     Raises:
-        engine.EngineError: no scheduler, or it went away; finished runs are kept.
+        pool.EngineError: no scheduler, or it or every worker went away; finished runs are kept.
     """
     errors: dict[str, str] = {}
     missing = [p for p in wanted if _result(p) is None]
