@@ -5,6 +5,7 @@ inside: report how far it is, notice that it was cancelled, and leave files with
 the task over when its worker dies. Who runs what, and again after a failure, is Dask's business.
 """
 
+import argparse
 import contextlib
 import logging
 import os
@@ -44,6 +45,32 @@ class Lost(RuntimeError):
 
 class Cancelled(RuntimeError):
     """Raised inside a task that nobody waits for any more."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give a command the options that say where its tasks run."""
+    parser.add_argument(
+        "--scheduler", default="", help="tcp://host:port, or slurm, pbs, lsf, sge; default: this machine"
+    )
+    parser.add_argument("--workers", type=_count, help="processes here, or jobs on a cluster (default: as many as fit)")
+    parser.add_argument("--per-gpu", type=_count, default=1, help="runs at once on a GPU (default: %(default)s)")
+    parser.add_argument(
+        "--cluster-file",
+        type=Path,
+        default=Path("cluster.yaml"),
+        help="settings for dask-jobqueue (default: %(default)s)",
+    )
+
+
+def options(given: argparse.Namespace) -> dict:
+    """What a command was given by `add_options`, as arguments of `connect`."""
+    return {name: getattr(given, name) for name in ("scheduler", "workers", "per_gpu", "cluster_file")}
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 @dataclass(frozen=True)

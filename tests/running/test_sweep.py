@@ -15,7 +15,7 @@ import pool_tasks
 import pytest
 
 from helpers import store
-from helpers.running import pool, sweep
+from helpers.running import pool, readings, sweep, verdict_grids
 
 # Epochs of half a second: long enough to be killed in.
 COMMON = (
@@ -261,10 +261,11 @@ def test_a_key_that_is_merged_may_be_given_again(tmp_path):
     assert [(p.run.model.hidden_dimension, p.run.seed) for p in sweep.read_grid(path)] == [(16, 0), (16, 1)]
 
 
+@pytest.mark.parametrize("command", [sweep.main, readings.main, verdict_grids.main])
 @pytest.mark.parametrize("arguments", [["--workers", "-2"], ["--workers", "0"], ["--per-gpu", "-1"]])
-def test_numbers_of_workers_start_at_one(arguments, capsys):
+def test_numbers_of_workers_start_at_one(command, arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
-        sweep.main(["grid.yaml", *arguments])
+        command([*(["grid.yaml"] if command == sweep.main else []), *arguments])
     assert stopped.value.code == 2
     assert "not a number from 1 on" in capsys.readouterr().err
 
