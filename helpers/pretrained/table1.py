@@ -69,6 +69,9 @@ def remarks(instances: pd.DataFrame, probes: Iterable[Probe] = ()) -> list[str]:
         found.append(f"other numbers of labels than in the paper's rows, so no comparison: {said}; fewer are easier")
     if not natural.with_twins(instances).any():
         found.append("no input occurs under two tasks, so clusters by task may be clusters by input words")
+    same = instances.groupby(["instruction", "input"])["task"].transform("nunique").gt(1)
+    if same.any():
+        found.append(f"{same.mean():.0%} of the prompts stand under several tasks: no state can tell those tasks apart")
     return found + [f"{p.manifest['model']}: {NO_EMBEDDING}" for p in probes if not p.manifest["embedding"]]
 
 
