@@ -20,6 +20,7 @@ from helpers.figures.style import (
     grid_of,
     layer_legend,
     mark_epochs,
+    palette,
     titled,
 )
 
@@ -116,16 +117,31 @@ def neighbour_sensitivity(table: pd.DataFrame, width: int, epoch: int) -> Figure
     return titled(figure, f"How much K matters, width {width}, epoch {epoch}")
 
 
+PART_TITLES = {
+    "input": "input",
+    "task": "task",
+    "output": "output",
+    "mapping": "this input in this task",
+    "distribution": "distribution",
+    "instruction": "instruction",
+    "rest": "this input in this instruction",
+}
+
+
 def variance(table: pd.DataFrame, width: int, split: str, best: dict[int, int]) -> Figure:
-    """Share of the states' variance that each factor explains by itself, by epoch and layer."""
+    """Shares of the states' variance, stacked to one, by epoch: a panel a layer."""
     chosen = table[(table["width"] == width) & (table["split"] == split)]
-    factors = list(chosen["factor"].unique())
-    figure, (axes,) = grid_of(1, len(factors), height=2.8)
-    for factor, ax in zip(factors, axes, strict=True):
-        by_layer(ax, chosen[chosen["factor"] == factor], "explained", best)
-        ax.set(ylim=(-0.03, 1.03), xlabel="epoch", ylabel="", title=factor.capitalize())
-    axes[0].set_ylabel("share of variance explained")
-    layer_legend(figure, chosen["layer"].unique())
+    layers = sorted(chosen["layer"].unique())
+    figure, (axes,) = grid_of(1, len(layers), height=2.8)
+    for layer, ax in zip(layers, axes, strict=True):
+        mine = chosen[chosen["layer"] == layer].groupby(["epoch", "part"], sort=False)["share"].mean().unstack()
+        ax.stackplot(
+            mine.index, mine.to_numpy().T, colors=palette(len(mine.columns)), labels=mine.columns.map(PART_TITLES)
+        )
+        mark_epochs(ax, best)
+        ax.set(ylim=(0, 1), xlim=(mine.index.min(), mine.index.max()), xlabel="epoch", title=f"layer {layer}")
+    axes[0].set_ylabel("share of variance")
+    axes[-1].legend(*axes[0].get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(1, 1), reverse=True)
     return titled(figure, f"What the states vary with, {SPLIT_TITLES[split].lower()}, width {width}")
 
 
