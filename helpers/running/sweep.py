@@ -37,7 +37,7 @@ from helpers.device import choose
 from helpers.errors import Refused, exit_status
 from helpers.gpt import model as gpt
 from helpers.gpt import runs, train
-from helpers.profiles import resolve
+from helpers.profiles import reading_of, resolve
 from helpers.running import pool
 from helpers.settings import RunSettings, Settings, SettingsError, digest
 from helpers.tables import TABLES as COLUMNS
@@ -360,10 +360,11 @@ def tables(wanted: list[Point], errors: dict[str, str] | None = None) -> dict[st
         where = {k: (facts or {}).get(k) for k in ("folder", "computed", "commit")}
         error = errors.get(point.key, "")
         place = {"run": point.key, **_place(point.run), "variant": point.variant, **point.values}
+        place |= {"reading": reading_of(point.run)}
         rows.append(place | {"status": status, **measured, **where, "error": error})
         for name in (facts or {}).get("tables", ()):
             table = store.read_table(point.folder / f"{name}.csv", f"delete {point.folder}")
-            frames[name].append(table.assign(run=point.key))
+            frames[name].append(table.assign(run=point.key, reading=place["reading"]))
     stacked = {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items() if parts}
     return {"runs": pd.DataFrame(rows)} | {n: t[["run", *COLUMNS[n].split()]] for n, t in stacked.items()}
 

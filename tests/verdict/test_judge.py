@@ -176,7 +176,9 @@ def test_a_grids_results_join_those_of_other_grids(tmp_path):
     tables["training"] = tables["training"].assign(seconds=36.0)
     tables["training"].loc[7, "seconds"] = 10_000  # a machine that slept
     searched = dict.fromkeys(("split", "space", "method", "definition"), "x") | {"clusters": 1, "epoch": 9, "layer": 6}
-    tables["alternatives"] = pd.DataFrame([{"run": "a", "width": 768, "seed": 0, **searched, "f1": 0.5, "chance": 0.2}])
+    tables["alternatives"] = pd.DataFrame(
+        [{"run": "a", "width": 768, "seed": 0, "reading": "gpt2", **searched, "f1": 0.5, "chance": 0.2}]
+    )
     for name in ("quantities", "parts", "quantities"):
         verdict_grids.save_grid(name, {"runs": run, **tables}, tmp_path)
     found = pd.read_csv(tmp_path / "alternatives_grids.csv")
@@ -187,6 +189,16 @@ def test_a_grids_results_join_those_of_other_grids(tmp_path):
     assert facts["seeds"] == facts["parts"]
     assert facts["seeds"]["runs"] == 2
     assert facts["seeds"]["hours"] == {"a": 1.0}, "100 epochs of 36 seconds; the other has not run"
+
+
+def test_each_reading_is_judged_by_itself():
+    """Seeds of two readings make no interval together."""
+    both = pd.concat([measured(True), measured(False).assign(reading="torch")])
+    table = judge.judge(both, (768,)).set_index(["claim", "reading"])["verdict"]
+    assert table.xs("gpt2", level="reading").eq(HOLDS).sum() > 10
+    assert table["task_subset", "torch"] == FAILS
+    numbers = judge.at_thresholds(both, (768,)).groupby("reading")["number"].count()
+    assert numbers["gpt2"] == numbers["torch"]
 
 
 def test_table_1_is_decided_by_our_probe_of_the_same_model():
@@ -282,9 +294,10 @@ def test_the_untrained_model_stands_beside_each_score():
 
 def one_place(claim: str, trained: list[float], untrained: list[float]) -> pd.DataFrame:
     """Quantities of one claim on raw states at the end, a seed each."""
+    place = {"width": 768, "reading": "gpt2", "claim": claim, "space": "raw", "at": "end"}
     return pd.DataFrame(
         [
-            {"width": 768, "seed": seed, "claim": claim, "space": "raw", "at": "end", "model": model, "value": value}
+            place | {"seed": seed, "model": model, "value": value}
             for model, values in (("trained", trained), ("untrained", untrained))
             for seed, value in enumerate(values)
         ]
