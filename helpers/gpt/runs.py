@@ -118,10 +118,12 @@ class Run:
 def open_run(settings: RunSettings, dataset: Dataset) -> Run:
     """The run that these settings, this data set and this code fix; it need not have begun.
 
-    The precision counts as it is on this machine: a run made elsewhere is found with training.precision set.
+    The precision counts as it is on this machine: a run made elsewhere is found with training.precision set. The device
+    does not count by itself.
     """
-    fixed = settings.training.model_dump(mode="json", exclude={"stop_epoch"})
-    fixed["precision"] = choose(settings.training.precision, settings.model.hidden_dimension).precision
+    asked = settings.training
+    fixed = asked.model_dump(mode="json", exclude={"stop_epoch", "device"})
+    fixed["precision"] = choose(asked.precision, settings.model.hidden_dimension, asked.device).precision
     identity = digest(
         {
             "model": settings.model.model_dump(mode="json"),

@@ -67,7 +67,8 @@ class Point:
     def key(self) -> str:
         """Hash of what fixes the run's tables: settings and code."""
         analysis = {name: getattr(self.settings, name).model_dump(mode="json") for name in ANALYSIS}
-        return digest([self.run.model_dump(mode="json"), analysis, _code()], 16)
+        run = self.run.model_dump(mode="json", exclude={"training": {"device"}})
+        return digest([run, analysis, _code()], 16)
 
     @property
     def name(self) -> str:
@@ -313,9 +314,9 @@ def _dataset(settings: RunSettings) -> synthetic.Dataset:
 
 
 def _where(settings: RunSettings):
-    """Device and precision; with several GPUs, that of this worker."""
-    device = "auto"
-    if torch.cuda.is_available():
+    """Device and precision; with several GPUs, that of this worker, unless another device is asked for."""
+    device = settings.training.device
+    if device == "auto" and torch.cuda.is_available():
         device = f"cuda:{pool.worker_number() % torch.cuda.device_count()}"
     return choose(settings.training.precision, settings.model.hidden_dimension, device)
 
