@@ -55,8 +55,8 @@ DEFAULT = "gpt2"  # the reading that is taken where none is named
 
 # What a reading chooses where the paper leaves a choice; SET may change any of it.
 READINGS: dict[str, dict[str, object]] = {
-    # The words of the text, and GPT-2 for the rest: "following the GPT-2 architecture" (section 3.1), every next token is
-    # predicted (section 2.1), each hard instruction has one word replaced (section 2.2).
+    # The words of the text, and GPT-2 for the rest: "following the GPT-2 architecture" (section 3.1), every next token
+    # is predicted (section 2.1), each hard instruction has one word replaced (section 2.2).
     "gpt2": {},
     # What a short script of torch's own layers does (nn.Embedding, nn.TransformerEncoderLayer, nn.Linear, with their
     # initial weights, and sinusoidal positions): Table 6's numbers of parameters fit it as well. The loss is on the

@@ -7,7 +7,8 @@ LABELS = ("task", "distribution", "distribution_mapping")  # the identities that
 SCORES = ("f1", "ari", "ami")
 SPLITS = ("subset", "validation")  # the sets whose states are recorded
 
-CLAIMS = "claim reading width about where quantity paper ours low high seeds verdict condition untrained gain gain_low gain_high"
+COMPARED = "untrained gain gain_low gain_high"
+CLAIMS = f"claim reading width about where quantity paper ours low high seeds verdict condition {COMPARED}"
 TABLES = {
     "table2": "split instances paper",
     "table6": "width parameters paper",
