@@ -197,14 +197,14 @@ def run(wanted: list[Point], label: str = "sweep", **connection) -> dict[str, pd
     Args:
         wanted: from `points` or `read_grid`.
         label: for the line of progress.
-        connection: for engine.connect; unused where nothing is left to run.
+        connection: for pool.connect; unused where nothing is left to run.
 
     Returns:
         runs: one row a run (columns in data/README.md). training, clustering, variance, hard, neighbours: the tables of
         the finished runs, with the column run in front.
 
     Raises:
-        engine.EngineError: no scheduler, or it went away; finished runs are kept.
+        pool.EngineError: no scheduler, or it or every worker went away; finished runs are kept.
     """
     errors: dict[str, str] = {}
     missing = [p for p in wanted if _result(p) is None]
@@ -376,12 +376,6 @@ def save(tables: dict[str, pd.DataFrame], folder: Path) -> None:
         store.write_table(folder / f"{name}.csv", table)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
-    return int(text)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status: 0 if every run is done, 1 if one failed, 2 if none could start."""
     parser = argparse.ArgumentParser(
@@ -391,19 +385,7 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("grid", type=Path, help="YAML file (its form is below)")
-    parser.add_argument(
-        "--scheduler",
-        default="",
-        help="tcp://host:port, or slurm, pbs, lsf, sge; default: this machine",
-    )
-    parser.add_argument("--workers", type=_count, help="processes here, or jobs on a cluster (default: as many as fit)")
-    parser.add_argument("--per-gpu", type=_count, default=1, help="runs at once on a GPU (default: %(default)s)")
-    parser.add_argument(
-        "--cluster-file",
-        type=Path,
-        default=Path("cluster.yaml"),
-        help="settings for dask-jobqueue (default: %(default)s)",
-    )
+    pool.add_options(parser)
     given = parser.parse_args(arguments)
     return exit_status(lambda: _bring(given), "stopped; the same command goes on from the last finished epochs")
 
@@ -413,8 +395,7 @@ def _bring(given: argparse.Namespace) -> int:
     wanted = read_grid(given.grid)
     before = sum(_result(p) is not None for p in wanted)
     print(f"{given.grid}: {len(wanted)} runs, {before} of them done before", flush=True)
-    connection = {name: getattr(given, name) for name in ("scheduler", "workers", "per_gpu", "cluster_file")}
-    tables = run(wanted, given.grid.stem, **connection)
+    tables = run(wanted, given.grid.stem, **pool.options(given))
     folder = store.DATA / "sweeps" / given.grid.stem
     save(tables, folder)
     counts = ", ".join(f"{n} {status}" for status, n in tables["runs"]["status"].value_counts().items())

@@ -9,7 +9,7 @@ import pytest
 from helpers.explorer import app
 from helpers.explorer.palette import UNKNOWN, rgba
 from helpers.explorer.plot import SAME
-from helpers.explorer.sources import COLOURS
+from helpers.explorer.source import COLOURS
 
 
 def drawn(shown, number: int = 0) -> np.ndarray:

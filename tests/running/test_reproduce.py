@@ -194,8 +194,10 @@ def of_notebooks(path):
     """What decides whether a notebook runs again."""
     profile = path.relative_to(store.ROOT).parts[1]
     for manifest in store.DATA.glob(f"{profile}/notebooks/*.outputs.json"):
-        if path in (gone := reproduce.lost(manifest.with_name(manifest.name.replace(".outputs", "")))):
-            raise store.ArtefactError(f"{gone[0]} was changed")
+        own = manifest.with_name(manifest.name.replace(".outputs", ""))
+        known = store.known_json(own)
+        if path in ([own] if known is None else reproduce.lost(known)):
+            raise store.ArtefactError(f"{path} was changed")
 
 
 def coordinates(path):
