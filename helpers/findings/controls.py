@@ -72,9 +72,9 @@ def figure(controls: pd.DataFrame, width: int) -> str:
             f"{title.lower()} {two(within.max())} at layer {within.idxmax()} (labels permuted: {two(chance.max())})"
         )
     return (
-        "Horizontal lines need no model. Where the curve of raw states lies below them, or on that of permuted "
-        "labels, its clusters say nothing about training. Instances of one input clustered by themselves: "
-        f"{' and '.join(said)}."
+        "Horizontal lines need no model. Where the curve of raw states does not rise above them, its clusters are "
+        "no better than those of appearance alone; where it is no higher than permuted labels, than chance. "
+        f"Instances of one input clustered by themselves: {' and '.join(said)}."
     )
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from helpers.findings.words import at_end, changes, highest, named, of_width, paragraphs, two, widths
+from helpers.findings.words import at_end, changes, highest, named, of_width, paragraphs, percent, two, widths
 
 
 def answer(table: pd.DataFrame, k: int) -> str:
@@ -21,10 +21,11 @@ def _solved(table: pd.DataFrame, width: int, k: int) -> str:
     best = mean.groupby("epoch")[["same_task", "accuracy"]].max()
     layer0 = at_end(mean[mean["layer"] == 0]).iloc[0]
     return (
-        f"**{named(table, width)}: a vote of the {k} nearest training states solves {two(best['accuracy'].iloc[-1])} "
-        f"of unseen instances at the last epoch** (best layer), {two(best['accuracy'].iloc[0])} before any training, "
-        f"and {two(layer0['accuracy'])} at layer 0, which sees the input alone. The share of neighbours with the "
-        f"same task {changes(best['same_task'].iloc[0], best['same_task'].iloc[-1])}."
+        f"**{named(table, width)}: a vote of the {k} nearest training states solves "
+        f"{percent(best['accuracy'].iloc[-1])} of unseen instances at the last epoch** (best layer), "
+        f"{percent(best['accuracy'].iloc[0])} before any training, and {percent(layer0['accuracy'])} at layer 0, "
+        "which sees the input alone. The share of neighbours with the same task "
+        f"{changes(best['same_task'].iloc[0], best['same_task'].iloc[-1])}."
     )
 
 

@@ -37,14 +37,16 @@ def figure(claims: pd.DataFrame) -> str:
 
 
 def _at_width(width: int, part: pd.DataFrame) -> str:
-    said = [
-        f"{words}: {', '.join(judge.EVERY[key].statement for key in part.loc[part['verdict'] == verdict, 'claim'])}"
-        for verdict, words in ((HOLDS, "hold"), (FAILS, "do not hold"))
-        if (part["verdict"] == verdict).any()
-    ]
-    return f"- Width {width}, {counted(part['verdict'].value_counts().to_dict())}. " + ". ".join(
-        f"These {text}" for text in said
-    )
+    said = []
+    for verdict, words in ((HOLDS, "hold"), (FAILS, "do not hold")):
+        some = part.loc[part["verdict"] == verdict, "claim"]
+        if len(some):
+            said.append(f"These {words}: {'; '.join(judge.EVERY[key].statement for key in some)}.")
+    return f"- Width {width}: {counted(_counts(part))}. {' '.join(said)}"
+
+
+def _counts(claims: pd.DataFrame) -> dict[str, int]:
+    return claims["verdict"].value_counts().reindex(judge.VERDICTS, fill_value=0).to_dict()
 
 
 def thresholds(table: pd.DataFrame) -> str:
