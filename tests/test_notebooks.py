@@ -53,7 +53,7 @@ def test_words_state_no_number_that_a_cell_computes(path):
     """Scores and shares in written text are the paper's, and the sentence says so."""
     for kind, source in cells(path):
         for paragraph in source.split("\n\n") if kind == "markdown" else ():
-            without = re.sub(r"[Ss]ections? [\d., and]+", "", paragraph)
+            without = re.sub(r"[Ss]ections? [\d., and]+|95% interval", "", paragraph)
             assert not re.search(r"\d\.\d|\d ?%", without) or "paper" in without.lower(), paragraph
 
 

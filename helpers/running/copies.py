@@ -32,10 +32,8 @@ def tidy(path: Path) -> None:
         cell["metadata"] = {"tags": tags} if tags else {}
         if cell["cell_type"] == "code":
             cell["outputs"] = [kept for output in cell["outputs"] if (kept := _kept(output))]
-    notebook["metadata"] = {
-        "kernelspec": notebook["metadata"].get("kernelspec", {}),
-        "language_info": {"name": "python"},
-    }
+    known = notebook["metadata"].get("kernelspec")
+    notebook["metadata"] = {"language_info": {"name": "python"}} | ({"kernelspec": known} if known else {})
     _write(path, notebook)
 
 
@@ -43,12 +41,13 @@ def _kept(output: dict) -> dict | None:
     """What stays of an output; None if nothing does."""
     if output["output_type"] == "stream":
         text = "" if output["name"] == "stderr" else _plain(output["text"])
-        return output | {"text": text} if text.strip() else None
+        return output | {"text": text.splitlines(keepends=True)} if text.strip() else None
     data = output.get("data", {})
     kind = next((k for k in KINDS if k in data), None)
     if kind is None or WIDGET in data:
         return None
-    content = _smaller(data[kind]) if kind == "image/png" else _plain(data[kind])
+    picture = kind == "image/png"
+    content = _smaller(data[kind]) if picture else _plain(data[kind]).splitlines(keepends=True)
     looks = {k: v for k, v in output.get("metadata", {}).items() if k == kind}
     return output | {"data": {kind: content}, "metadata": looks}
 

@@ -7,16 +7,20 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from helpers import store
 from helpers.running import copies, execute
 
 
-def png(size=(400, 300)) -> str:
-    noise = np.random.default_rng(0).integers(0, 40, (*size[::-1], 1)) + np.array([200, 30, 90])
-    into = io.BytesIO()
-    Image.fromarray(noise.astype("uint8")).save(into, "PNG")
+def png() -> str:
+    figure, into = Figure(figsize=(6, 4)), io.BytesIO()
+    ax = figure.subplots()
+    for n in range(7):
+        ax.plot(np.sin(np.arange(40) / 5 + n), label=f"layer {n}", color=(n / 7, 0.3, 0.6))
+    ax.legend()
+    figure.savefig(into, format="png", dpi=110)
     return base64.b64encode(into.getvalue()).decode()
 
 
@@ -34,7 +38,7 @@ def shown(tmp_path, **data):
     """What is left of the data of one output."""
     kinds = {kind.replace("_", "/", 1): content for kind, content in data.items()}
     outputs = tidied(tmp_path, nbformat.v4.new_output("display_data", kinds))["cells"][0]["outputs"]
-    return outputs[0]["data"] if outputs else None
+    return {kind: "".join(content) for kind, content in outputs[0]["data"].items()} if outputs else None
 
 
 def test_one_kind_of_each_output_is_kept_and_a_widget_is_not(tmp_path):
@@ -46,7 +50,7 @@ def test_one_kind_of_each_output_is_kept_and_a_widget_is_not(tmp_path):
     found = tidied(tmp_path, widget, widgets={"state": "x" * 10_000}, papermill={"input_path": "/a/b"})
     assert found["cells"][0]["outputs"] == []
     assert found["cells"][0]["metadata"] == {"tags": ["x"]}
-    assert set(found["metadata"]) == {"kernelspec", "language_info"}
+    assert set(found["metadata"]) == {"language_info"}
 
 
 def test_a_picture_looks_the_same_and_is_smaller(tmp_path):
@@ -55,7 +59,7 @@ def test_a_picture_looks_the_same_and_is_smaller(tmp_path):
     assert len(after) < len(before) / 2
     one, other = (np.asarray(Image.open(io.BytesIO(base64.b64decode(p))).convert("RGB")) for p in (before, after))
     assert one.shape == other.shape
-    assert np.abs(one.astype(int) - other).mean() < 8
+    assert np.abs(one.astype(int) - other).mean() < 1
 
 
 @pytest.mark.parametrize(
@@ -73,7 +77,7 @@ def test_what_differs_between_runs_is_taken_out(tmp_path, text, left):
     stream = nbformat.v4.new_output("stream", name="stdout", text=text)
     noise = nbformat.v4.new_output("stream", name="stderr", text="a warning of 12:03")
     (output,) = tidied(tmp_path, stream, noise)["cells"][0]["outputs"]
-    assert output["text"] == left
+    assert "".join(output["text"]) == left
 
 
 def test_two_runs_of_one_notebook_give_one_copy(tmp_path):
@@ -87,7 +91,7 @@ def test_two_runs_of_one_notebook_give_one_copy(tmp_path):
         execute.run(source, tmp_path / name / "n.ipynb", tmp_path / "n.log", {})
         found.append((tmp_path / name / "n.ipynb").read_bytes())
     assert found[0] == found[1]
-    assert b"object object" in found[0]
+    assert b'"<object>"' in found[0]
 
 
 @pytest.fixture
