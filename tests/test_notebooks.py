@@ -40,6 +40,15 @@ def test_it_opens_with_a_question_which_is_answered_before_any_figure(path):
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+def test_readme_lists_it_with_its_question(path):
+    question = cells(path)[0][1].splitlines()[0].partition(" · ")[2]
+    (line,) = (
+        x for x in (store.REPOSITORY / "README.md").read_text().splitlines() if x.startswith(f"| [{path.stem}](")
+    )
+    assert line.endswith(f" | {question} |")
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_cells_are_short_and_every_figure_is_followed_by_words_from_its_table(path):
     for kind, source in cells(path):
         if kind == "code":

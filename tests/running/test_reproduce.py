@@ -154,7 +154,8 @@ def test_committed_notebooks_are_linked_and_of_the_committed_tables_run(committe
     """README links the executed copies that are there, and no other; each is of the run that made the tables."""
     folder = committed / "data/laptop/notebooks"
     copies_there = {path.stem: path for path in folder.glob("*.ipynb") if path.stem in reproduce.STAGES}
-    assert set(LINKED.findall((committed / "README.md").read_text())) == set(copies_there)
+    linked = set(LINKED.findall((committed / "README.md").read_text()))
+    assert linked == set(copies_there), "README's list of notebooks links what is committed, and no more"
     said = [copies.stale(path, committed / "data/laptop/tables") for path in copies_there.values()]
     assert not any(said), said
     assert all(path.stat().st_size < MEGABYTE for path in copies_there.values())
