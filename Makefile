@@ -73,8 +73,9 @@ bench: $(READY) ## speed and memory against named baselines, and how fast the ex
 	@$(PYTHON) -m helpers.benchmarks.speed
 	@$(PYTHON) tests/explorer/latency.py
 
-clean: ## remove what reproduce generated, but for committed tables and figures
-	rm -rf data/datasets data/runs data/models data/probes data/sweeps data/*/logs data/*/notebooks data/smoke data/*--* figures/smoke figures/*--*
+clean: ## remove what reproduce generated, but for committed tables, figures and executed notebooks
+	rm -rf data/datasets data/runs data/models data/probes data/sweeps data/*/logs data/paper/notebooks data/smoke data/*--* figures/smoke figures/*--*
+	rm -f data/laptop/notebooks/*.json data/laptop/notebooks/*.failed.ipynb data/laptop/notebooks/*.running.ipynb
 
 lock: $(READY) ## renew requirements.lock from pyproject.toml
 	@$(PYTHON) install.py --lock
