@@ -67,13 +67,13 @@ GPT2 = "gpt2"  # the reading of tables that name none
 
 def readings_in(table) -> list[str]:
     """Names of the readings of what the paper leaves open that a table's runs took (column `reading`), in its order."""
-    return list(dict.fromkeys(table["reading"].fillna(GPT2))) if "reading" in table else [GPT2]
+    named = table["reading"].dropna() if "reading" in table else ()
+    return list(dict.fromkeys(named)) or [GPT2]
 
 
 def of_reading(table, reading: str):
-    """The rows of a table whose runs took a reading; all of them where it names no readings and this is gpt2."""
-    named = table["reading"].fillna(GPT2) if "reading" in table else [GPT2] * len(table)
-    return table[[name == reading for name in named]]
+    """The rows of a table that belong to a reading: those that name it or none, as all do without the column."""
+    return table[table["reading"].isna() | (table["reading"] == reading)] if "reading" in table else table
 
 
 def runs_in(table, width: int | None = None) -> str:

@@ -81,7 +81,7 @@ def training(table: pd.DataFrame, width: int, best: dict[int, int]) -> Figure:
         f"{chosen.groupby('epoch')[column].mean().max():.2f} on {words}"
         for column, words in (("accuracy_subset", "the training subset"), ("accuracy_validation", "unseen instances"))
     )
-    return titled(figure, f"Task accuracy reaches {answers} (dashed: best validation epoch)", runs_in(chosen))
+    return titled(figure, f"Task accuracy reaches {answers}", f"{runs_in(chosen)}; dashed: best validation epoch")
 
 
 def neighbours(table: pd.DataFrame, history: pd.DataFrame, width: int, k: int, best: dict[int, int]) -> Figure:

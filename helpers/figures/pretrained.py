@@ -100,4 +100,4 @@ def llm_neighbours(table: pd.DataFrame) -> Figure:
         ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     axes[-1].get_legend().set_title(None)
     k = table["k"].iloc[0]
-    return titled(figure, f"Do the {k} nearest states of a held-out instruction share its task, category and answer?")
+    return titled(figure, f"Do a held-out instruction's {k} nearest states share its task and answer?")

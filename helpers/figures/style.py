@@ -69,7 +69,7 @@ VARIANT_TITLES = {
 SETTING_TITLES = {
     "training.instructions_per_step": "{} instructions a step",
     "training.weight_decay": "weight decay {}",
-    "data.metacharacters": "symbols by {}",
+    "data.metacharacters": "metacharacters {}",
 }
 OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#4d4d4d")
 PETROFF = (
@@ -179,9 +179,11 @@ def titled(figure: Figure, title: str, runs: str = "") -> Figure:
     """The figure with a title above all of its axes, and beneath it which runs it shows.
 
     Args:
+        title: its lines are kept, and long ones broken.
         runs: as `tables.runs_in` says it; nothing for figures of pretrained models, which their legend names.
     """
-    lines = textwrap.wrap(title, 78) + textwrap.wrap(runs[:1].upper() + runs[1:], 100)
+    lines = [part for line in title.split("\n") for part in textwrap.wrap(line, 78)]
+    lines += textwrap.wrap(runs[:1].upper() + runs[1:], 84)
     figure.suptitle("\n".join(lines), fontsize=10)
     return figure
 

@@ -184,8 +184,8 @@ def interventions(table: pd.DataFrame, width: int) -> Figure:
                 ax.fill_between(mean.index, part.min(), part.max(), color=colour, alpha=0.15, lw=0)
         ax.set(ylim=(-0.03, 1.03), xlabel="layer at which the state is moved", title=title)
     figure.legend(loc="outside lower center", ncol=1)
-    title = "Does the answer follow a state that is moved to another task? Unseen instances that the model solves"
-    return titled(figure, title, runs_in(chosen))
+    title = "Does the answer follow a state that is moved towards another task?"
+    return titled(figure, title, f"{runs_in(chosen)}; unseen instances that the model solves")
 
 
 def multiverse(table: pd.DataFrame, rules: dict[str, tuple[float, float]]) -> Figure:
@@ -260,18 +260,20 @@ def flips(table: pd.DataFrame, seeds: pd.DataFrame, rules: dict[str, tuple[float
     ax.set_xticks(np.linspace(0, 1, 6))
     ax.grid(axis="y", visible=False)
     _flip_legend(figure, bool(len(others)))
-    title = "Which change to what the paper leaves open raises and lowers each quantity most"
+    title = "Which change to an open choice raises, and which lowers, each quantity most"
     return titled(figure, title, f"{runs_in(table)}; raw states, last epoch")
 
 
 def _flip(ax, values: pd.Series, variant: str, y: int, marker: str, colour: str, side: int) -> None:
-    """An arrow from the default to a variant, with the variant's words beside it."""
+    """An arrow from the default to a variant, with the variant's words beside it; none if no variant is beyond it."""
+    if variant == "default":
+        return
     ax.plot([values["default"], values[variant]], [y, y], color=colour, lw=1.4, zorder=3)
     ax.plot(values[variant], y, marker, color=colour, ms=5, zorder=3)
     words = textwrap.fill(variant_title(variant), 26)
     ax.annotate(
         words, (values[variant], y), (6 * side, 0), textcoords="offset points", ha="left" if side > 0 else "right",
-        va="center", fontsize=6.5, color=colour,
+        va="center", fontsize=6.5, color=colour, zorder=5, bbox={"fc": "white", "ec": "none", "pad": 0.5, "alpha": 0.8},
     )  # fmt: skip
 
 
@@ -300,11 +302,11 @@ def summary(courses: pd.DataFrame, level: float, verdicts: pd.DataFrame, title: 
     figure, (axes,) = grid_of(1, 2, height=0.75 + 0.145 * len(verdicts), widths=(1.35, 1))
     _courses(axes[0], courses.set_index("epoch"), level)
     ax = axes[1]
-    _tiles(ax, verdicts, [name.replace(", ", "\n") for name in verdicts])
+    _tiles(ax, verdicts, [textwrap.fill(name, 9) for name in verdicts])
     ax.set_yticks(np.arange(len(verdicts)) + 0.5, [CLAIM_TITLES[key] for key in verdicts.index], fontsize=6.5)
     ax.xaxis.tick_top()
     ax.tick_params(axis="x", labelsize=6.5)
-    ax.set_title("The paper's statements here", pad=6)
+    ax.set_title("Each statement, by width", pad=6)
     _verdict_legend(figure)
     return titled(figure, title, runs)
 
@@ -321,7 +323,10 @@ def _courses(ax, table: pd.DataFrame, level: float) -> None:
         if name != "accuracy":
             ax.axhline(line.iloc[0], color=colour, ls=":", lw=1.2)
     ax.axhline(level, color="black", ls="--", lw=1)
-    ax.text(table.index.max(), level, f"the paper's claim: above {level:g}", ha="right", va="bottom", fontsize=7.5)
+    ax.annotate(
+        f"the paper: F1 above {level:g}", (table.index.max(), level), (0, -3), textcoords="offset points", ha="right",
+        va="top", fontsize=7.5, bbox={"fc": "white", "ec": "none", "pad": 0.5, "alpha": 0.8},
+    )  # fmt: skip
     ax.plot([], [], ":", color="0.3", label="untrained model")
     ax.legend(loc="lower right", fontsize=7.5, frameon=True, framealpha=0.85, edgecolor="none")
     ax.set(ylim=(0, 1.05), xlabel="epoch", title="Unseen instances, best layer")

@@ -6,7 +6,8 @@ import pandas as pd
 
 from helpers import store
 from helpers.analysis import alternatives
-from helpers.tables import LABELS, SCORES
+from helpers.figures.verdict import FLIPPED, NO_CHOICE
+from helpers.tables import LABELS, SCORES, of_reading, readings_in
 from helpers.verdict import judge
 from helpers.verdict.judge import WIDTHS
 
@@ -121,20 +122,22 @@ def varied(multiverse: pd.DataFrame, claims: tuple[str, ...]) -> dict:
 
     Args:
         multiverse: multiverse.csv.
-        claims: keys of the claims.
+        claims: keys of the claims; those without a quantity there are left out.
 
     Returns:
-        variants (how many), width, and of each claim: default, highest, variant. Shuffled outputs, a control, are left
-        out.
+        variants (how many), width, and quantities: of each claim default, highest, variant. Shuffled outputs, a control,
+        are left out.
     """
-    runs = multiverse[(multiverse["space"] == "raw") & (multiverse["at"] == "end") & (multiverse["model"] == "trained")]
-    runs = runs[~runs["variant"].str.contains("shuffled_outputs")]
+    chosen = multiverse["space"].isin(("raw", "all")) & (multiverse["at"] == "end")
+    runs = multiverse[chosen & (multiverse["model"] == "trained")]
+    runs = runs[~runs["variant"].str.contains(NO_CHOICE)]
     values = runs.pivot(index="variant", columns="claim", values="value")
-    found = {"variants": len(values) - 1, "width": int(runs["width"].iloc[0])}
-    for key in claims:
-        column = values[key]
-        found[key] = {"default": column["default"], "highest": column.max(), "variant": column.idxmax()}
-    return found
+    quantities = {
+        key: {"default": values.loc["default", key], "highest": values[key].max(), "variant": values[key].idxmax()}
+        for key in claims
+        if key in values
+    }
+    return {"variants": len(values) - 1, "width": int(runs["width"].iloc[0]), "quantities": quantities}
 
 
 def runs_behind(claims: pd.DataFrame, grids: dict) -> dict:
@@ -169,6 +172,15 @@ def table1(table: pd.DataFrame, models: tuple[str, ...]) -> list[dict]:
     return rows
 
 
+def best_readings(table: pd.DataFrame | None, count: int = 5) -> list[dict]:
+    """The rows of readings.csv that fit best at the last rung of each plan; none without that table."""
+    if table is None:
+        return []
+    last = table[table["rung"] == table.groupby("plan")["rung"].transform("max")]
+    best = last.sort_values("fit", ascending=False).groupby("plan", sort=False).head(count)
+    return best.sort_values(["plan", "fit"], ascending=[True, False]).to_dict("records")
+
+
 def of_profile(tables: Path) -> dict:
     """All of the above, and what made the tables.
 
@@ -186,17 +198,27 @@ def of_profile(tables: Path) -> dict:
         return read(name) if (tables / f"{name}.csv").exists() else None
 
     made = store.read_json(tables / "provenance.json", "run make reproduce")
-    training, scores, claims = read("training").set_index("epoch"), read("clustering"), read("claims")
-    claims["width"] = claims["width"].astype("Int64")
+    training, scores, every = read("training"), read("clustering"), read("claims")
+    every["width"] = every["width"].astype("Int64")
+    reading = readings_in(training)[0]  # the profile's own
+
+    def own(table: pd.DataFrame | None) -> pd.DataFrame | None:
+        return None if table is None else of_reading(table, reading)
+
+    claims, others = own(every), [name for name in readings_in(every) if name != reading]
     starts = read("table1_restarts").query("label == 'task'")["f1"]
     words = read("llm_layers").query("label == 'task' and space == 'raw' and layer == 0")["f1"]
-    accuracy, variants = training["accuracy_validation"], maybe("multiverse")
+    accuracy, variants = training.groupby("epoch")["accuracy_validation"].mean(), own(maybe("multiverse"))
     return {
         "commits": sorted({facts["commit"] for facts in made.values()}),
         "minutes": sum(facts["longest_seconds"] for facts in made.values()) / 60,
         "seeds": next(iter(made.values()))["seeds"],
         "claims": claims,
-        "claims_outputs": maybe("claims_outputs"),
+        "claims_outputs": own(maybe("claims_outputs")),
+        "other_readings": {name: every[every["reading"] == name] for name in others},
+        "quantities": own(maybe("quantities")),
+        "training": training,
+        "clustering": scores,
         "counts": counts_by_width(claims),
         "behind": runs_behind(claims, store.known_json(tables / "verdict.json") or {}),
         "accuracy": {"highest": accuracy.max(), "epoch": int(accuracy.idxmax()), "epochs": int(scores["epoch"].max())},
@@ -208,7 +230,10 @@ def of_profile(tables: Path) -> dict:
         "searched": searched(read("alternatives"), maybe("alternatives_grids")),
         "starts": {"lowest": starts.min(), "highest": starts.max(), "median": starts.median()},
         "words_alone": words.max(),
-        "varied": None if variants is None else varied(variants, ("task_subset", "task_validation", "hard_separate")),
+        "varied": None if variants is None else varied(variants, FLIPPED),
         "table1": table1(read("table1"), ("gemma-3-270m", "LLaMa-7B")),
+        "grids": (tables / "alternatives_grids.csv").exists(),
+        "readings": best_readings(maybe("readings")),
+        "latency": [] if (latency := maybe("latency")) is None else latency.query("plots == 2").to_dict("records"),
         "bench": read("bench").dropna(subset="ratio").to_dict("records"),
     }
