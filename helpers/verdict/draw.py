@@ -127,10 +127,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     def draw() -> None:
         name = profiles.output_name(given.profile, given.set)
-        count = 0
-        for count, (file, figure) in enumerate(drawn(Tables(store.DATA / name / "tables")), 1):
+        for file, figure in drawn(Tables(store.DATA / name / "tables")):
             write(store.FIGURES / name / file, figure)
-        print(f"{count} figures in {store.FIGURES / name}")
+            print(f"figures/{name}/{file}")
 
     return exit_status(draw)
 

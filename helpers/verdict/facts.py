@@ -45,9 +45,24 @@ def course(scores: pd.DataFrame, space: str, label: str = "task", split: str = "
 
 
 def neighbours(table: pd.DataFrame, k: int = 10) -> dict[str, float]:
-    """Share of the k nearest with the same task, best layer: untrained and at the end, from neighbours.csv."""
-    share = table[table["k"] == k].groupby("epoch")["same_task"].max()
-    return {"start": share.iloc[0], "end": share.iloc[-1]}
+    """Of the k nearest, best layer: share with the same task, untrained (start) and at the end, and KNN accuracy.
+
+    Args:
+        table: neighbours.csv.
+
+    Returns:
+        start, end, accuracy_start, accuracy_end.
+    """
+    best = table[table["k"] == k].groupby("epoch")[["same_task", "accuracy"]].max()
+    (start, accuracy_start), (end, accuracy_end) = best.iloc[0], best.iloc[-1]
+    return {"start": start, "end": end, "accuracy_start": accuracy_start, "accuracy_end": accuracy_end}
+
+
+def surface(table: pd.DataFrame, controls: pd.DataFrame, split: str = "validation") -> dict[str, float]:
+    """F1 by task without a model: of symbol counts, from surface.csv, and of permuted labels, from controls.csv."""
+    rows = table[(table["split"] == split) & (table["label"] == "task") & (table["control"] == "bag_of_symbols")]
+    chance = controls[(controls["split"] == split) & (controls["control"] == "permuted_f1")]["value"]
+    return {"symbols": rows["f1"].mean(), "chance": chance.max()}
 
 
 def hard_examples(table: pd.DataFrame) -> dict[str, float]:
@@ -117,25 +132,36 @@ def searched(profile: pd.DataFrame, grids: pd.DataFrame | None) -> dict:
     return result
 
 
-def varied(multiverse: pd.DataFrame, claims: tuple[str, ...]) -> dict:
+def varied(multiverse: pd.DataFrame, parts: pd.DataFrame | None, claims: tuple[str, ...]) -> dict:
     """What one change to what the paper leaves open can do at most to a claim's quantity, raw states, last epoch.
 
     Args:
         multiverse: multiverse.csv.
+        parts: parts.csv, the default with other seeds, if there.
         claims: keys of the claims; those without a quantity there are left out.
 
     Returns:
-        variants (how many), width, and quantities: of each claim default, highest, variant. Shuffled outputs, a control,
-        are left out.
+        variants (how many), width, and quantities: of each claim that a change raises default, highest, variant, and
+        seeds (the least and the greatest over other seeds; none without parts). Shuffled outputs, a control, are left
+        out.
     """
-    chosen = multiverse["space"].isin(("raw", "all")) & (multiverse["at"] == "end")
-    runs = multiverse[chosen & (multiverse["model"] == "trained")]
-    runs = runs[~runs["variant"].str.contains(NO_CHOICE)]
+
+    def at_end(table: pd.DataFrame) -> pd.DataFrame:
+        chosen = table["space"].isin(("raw", "all")) & (table["at"] == "end") & (table["model"] == "trained")
+        return table[chosen & ~table["variant"].str.contains(NO_CHOICE)]
+
+    runs = at_end(multiverse)
+    others = at_end(multiverse[:0] if parts is None else parts).groupby("claim")["value"].agg(["min", "max"])
     values = runs.pivot(index="variant", columns="claim", values="value")
     quantities = {
-        key: {"default": values.loc["default", key], "highest": values[key].max(), "variant": values[key].idxmax()}
+        key: {
+            "default": values.loc["default", key],
+            "highest": values[key].max(),
+            "variant": values[key].idxmax(),
+            "seeds": others.loc[key].tolist() if key in others.index else [],
+        }
         for key in claims
-        if key in values
+        if key in values and values[key].max() > values.loc["default", key]
     }
     return {"variants": len(values) - 1, "width": int(runs["width"].iloc[0]), "quantities": quantities}
 
@@ -209,6 +235,7 @@ def of_profile(tables: Path) -> dict:
     starts = read("table1_restarts").query("label == 'task'")["f1"]
     words = read("llm_layers").query("label == 'task' and space == 'raw' and layer == 0")["f1"]
     accuracy, variants = training.groupby("epoch")["accuracy_validation"].mean(), own(maybe("multiverse"))
+    bench = read("bench").dropna(subset="ratio")
     return {
         "commits": sorted({facts["commit"] for facts in made.values()}),
         "minutes": sum(facts["longest_seconds"] for facts in made.values()) / 60,
@@ -230,10 +257,14 @@ def of_profile(tables: Path) -> dict:
         "searched": searched(read("alternatives"), maybe("alternatives_grids")),
         "starts": {"lowest": starts.min(), "highest": starts.max(), "median": starts.median()},
         "words_alone": words.max(),
-        "varied": None if variants is None else varied(variants, FLIPPED),
+        "grammar": read("grammar").iloc[0].to_dict(),
+        "surface": surface(read("surface"), read("controls")),
+        "varied": None if variants is None else varied(variants, own(maybe("parts")), FLIPPED),
         "table1": table1(read("table1"), ("gemma-3-270m", "LLaMa-7B")),
         "grids": (tables / "alternatives_grids.csv").exists(),
         "readings": best_readings(maybe("readings")),
         "latency": [] if (latency := maybe("latency")) is None else latency.query("plots == 2").to_dict("records"),
-        "bench": read("bench").dropna(subset="ratio").to_dict("records"),
+        "bench": bench.assign(machine=bench[["cpu", "instructions", "commit"]].agg(", ".join, axis=1)).to_dict(
+            "records"
+        ),
     }

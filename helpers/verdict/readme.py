@@ -6,6 +6,7 @@ figures of these pages are written to figures/readme.
 
 import argparse
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from matplotlib.figure import Figure
 
 from helpers import figures, store
 from helpers.errors import exit_status
-from helpers.figures.style import CLAIM_TITLES, variant_title
+from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, variant_title
+from helpers.figures.verdict import METHOD_TITLES
 from helpers.tables import runs_in
 from helpers.verdict import draw, facts, story
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, OURS
@@ -30,18 +32,19 @@ SHORT = {CENTRED: "input-centred", AT_PEAK: "at its best epoch", BY_DISTANCE: "b
 MARKS = "<!-- {0}: `make readme` writes this from committed tables -->\n", "<!-- end of {0} -->"
 
 
-def readme(text: str, known: dict) -> str:
+def readme(text: str, known: dict, executed: set[str]) -> str:
     """The README with what stands between the marks of each block of readme.md.j2 renewed.
 
     Args:
         text: of README.md.
         known: of `facts.of_profile`.
+        executed: names of the notebooks whose executed copies are committed.
 
     Raises:
         ValueError: the marks of a block are not there.
     """
     template = _environment().get_template("readme.md.j2")
-    context = template.new_context(_of_readme(known))
+    context = template.new_context(_of_readme(known) | {"notebooks": _notebooks(known, executed)})
     for name, block in template.blocks.items():
         start, end = (mark.format(name) for mark in MARKS)
         before, after = text.index(start) + len(start), text.index(end)
@@ -70,6 +73,9 @@ def results(known: dict) -> str:
             sentences=story.sentences(known),
             titles=CLAIM_TITLES,
             of_profile=runs_in(known["training"]),
+            spaces=SPACE_TITLES,
+            methods={name: words.replace("\n", " ") for name, words in METHOD_TITLES.items()},
+            machines=sorted({row["machine"] for row in known["bench"]}),
         )
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
@@ -106,22 +112,43 @@ def between(row: dict) -> str:
 def _of_readme(known: dict) -> dict:
     """What readme.md.j2 shows."""
     width = story.main_width(known["claims"])
-    mine, said = story.five(known), {c.key: c.statement for c in CLAIMS}
+    mine = story.five(known)
     others = {
         f"with reading {name}": theirs
         for name, rows in known["other_readings"].items()
         if len(theirs := story.of_width(rows, width)) and (theirs["seeds"] > 0).any()
     }
     five = [
-        row | {"said": said[key], "others": [_cell(theirs, key) for theirs in others.values()]}
+        row
+        | {
+            "said": story.FIVE[key][0].upper() + story.FIVE[key][1:],
+            "measured": story.measured(key),
+            "others": [_cell(theirs, key) for theirs in others.values()],
+        }
         for key, row in mine.to_dict("index").items()
     ]
-    figure = story.figure(known)
-    alt = " ".join(figure.get_suptitle().split("\n")[:2])
     return {
-        "sentences": story.sentences(known), "alt": alt, "minutes": known["minutes"], "five": five, "others": others,
+        "sentences": story.sentences(known), "alt": story.title(known).replace("\n", ". "),
+        "minutes": known["minutes"], "five": five, "others": others,
         "of_main": runs_in(mine.reset_index()),
     }  # fmt: skip
+
+
+def _notebooks(known: dict, executed: set[str]) -> list[dict]:
+    """Each notebook that there is: its question, the answer, and its executed copy, or its source without one."""
+    return [
+        {"name": name, "question": question, "answer": answer,
+         "path": f"{'data/laptop/notebooks' if name in executed else 'notebooks'}/{name}.ipynb"}
+        for name, (question, answer) in story.answers(known).items()
+        if (store.REPOSITORY / "notebooks" / f"{name}.ipynb").exists()
+    ]  # fmt: skip
+
+
+def committed_copies() -> set[str]:
+    """Names of the notebooks whose executed copies git holds."""
+    command = ["git", "ls-files", "data/laptop/notebooks/*.ipynb"]
+    listed = subprocess.run(command, cwd=store.REPOSITORY, capture_output=True, text=True, check=True).stdout
+    return {Path(line).stem for line in listed.splitlines()}
 
 
 def _column_title(name: str) -> str:
@@ -157,9 +184,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     def write() -> None:
         known = facts.of_profile(folder)
-        text = readme((root / "README.md").read_text(), known)
+        text = readme((root / "README.md").read_text(), known, committed_copies())
         for name, figure in pictures(known, draw.Tables(folder)).items():
-            draw.write(root / "figures" / "readme" / name, figure)
+            store.write_figure(root / "figures" / "readme" / f"{name}.png", figure, dpi=160)
         store.write_bytes(root / "README.md", text.encode())
         store.write_bytes(root / "docs" / "results.md", results(known).encode())
 

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers import figures
+from helpers.figures.style import variant_title
 from helpers.tables import runs_in
 from helpers.verdict import judge
 from helpers.verdict.claims import CENTRED, CLAIMS, END, PEAK
@@ -14,8 +15,8 @@ from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, TRAINED, UNM
 
 WIDTH = 768  # the paper's main model
 OUTPUTS = "loss on outputs"
-# The five statements that matter most, as clauses. The first says that there is anything to explain: the model learns the
-# task. The next two are the paper's title, on instances it was trained on and on others. The fourth is its evidence
+# The five statements that matter most, as clauses. The first says that there is anything to explain: the model learns
+# the task. The next two are the paper's title, on instances it was trained on and on others. The fourth is its evidence
 # that clusters follow the task and not the words of the instruction. The fifth is what it says clusters are good for.
 FIVE = {
     "accuracy_validation": "the model comes to solve unseen instances",
@@ -48,8 +49,8 @@ def sentences(known: dict) -> dict[str, str]:
     mine = of_width(known["claims"], width)
     return {
         "What reproduces": _listed(mine, (HOLDS, NO_MORE), "none of the five statements that matter most")
-        + f"; in all, {_count(mine, HOLDS)} of the paper's {len(mine)} statements about this model ({_of(mine)}) hold, "
-        f"and {_count(mine, NO_MORE)} hold, but no more than for the untrained model.",
+        + f"; in all, {_count(mine, HOLDS)} of the paper's {len(mine)} statements about its main model ({_of(mine)}) "
+        f"hold, and {_count(mine, NO_MORE)} more hold, but no more than for the untrained model.",
         "What does not": _listed(mine, (FAILS,), "none of the five statements that matter most fails")
         + f"; in all, {_count(mine, FAILS)} do not hold{_unsure(mine)}.",
         "What changes it": _changes(known, width),
@@ -61,6 +62,11 @@ def _listed(mine: pd.DataFrame, verdicts: tuple[str, ...], none: str) -> str:
     return "; ".join(said) or none
 
 
+def measured(key: str) -> str:
+    """What is measured of one of the five, in a word."""
+    return MEASURED.get(key, "F1")
+
+
 def _of(mine: pd.DataFrame) -> str:
     """Which runs decide, leaving out statements that fewer seeds can tell of."""
     return runs_in(mine[mine["seeds"] == mine["seeds"].max()])
@@ -68,7 +74,7 @@ def _of(mine: pd.DataFrame) -> str:
 
 def _clause(row: pd.Series, key: str) -> str:
     """That a statement is so, with our number, the untrained model's and the paper's."""
-    beside = [f"{MEASURED.get(key, 'F1')} {row['ours']:.2f}"]
+    beside = [f"{measured(key)} {row['ours']:.2f}"]
     if pd.notna(row["untrained"]):
         beside.append(f"untrained {row['untrained']:.2f}")
     beside.append(f"paper: {row['paper'].partition(' (')[0]}")
@@ -82,7 +88,7 @@ def _count(mine: pd.DataFrame, *verdicts: str) -> int:
 def _unsure(mine: pd.DataFrame) -> str:
     conditions, open_ = _count(mine, CONDITION), _count(mine, judge.UNDECIDED, UNMEASURED)
     parts = [f"{conditions} hold under a condition"] * bool(conditions)
-    return "".join(f", {part}" for part in [*parts, f"{open_} are undecided or not measured"])
+    return "".join(f", {part}" for part in [*parts, f"and {open_} are undecided or not measured"])
 
 
 def _changes(known: dict, width: int) -> str:
@@ -94,7 +100,8 @@ def _changes(known: dict, width: int) -> str:
 def _places(known: dict, width: int) -> str:
     if known["quantities"] is None:
         return ""
-    rows = known["quantities"].query("claim == 'task_validation' and model == @TRAINED and width == @width")
+    rows = known["quantities"]
+    rows = rows[(rows["claim"] == "task_validation") & (rows["model"] == TRAINED) & (rows["width"] == width)]
     means = rows.groupby(["space", "at"])["value"].mean()
     own = {at: means[[i for i in means.index if i[0] in ("raw", "tsne") and i[1] == at]] for at in (END, PEAK)}
     if own[END].empty:
@@ -152,19 +159,23 @@ def figure(known: dict) -> Figure:
     Args:
         known: of `facts.of_profile`.
     """
-    training, scores = known["training"], known["clustering"]
-    width = main_width(known["claims"])
-    width = width if width in set(training["width"]) else int(training["width"].iloc[0])
-    training, scores = training[training["width"] == width], scores[scores["width"] == width]
-    courses = _courses(training, scores)
+    courses = _courses(known)
     verdicts = pd.DataFrame({name: rows["verdict"] for name, rows in kinds_of_run(known).items()})
     verdicts = verdicts.reindex([claim.key for claim in CLAIMS if claim.key in verdicts.index])
     level = next(claim.rule.above for claim in CLAIMS if claim.key == "task_subset")
-    return figures.summary(courses, level, verdicts, _title(courses), _runs(training, known["claims"]))
+    return figures.summary(courses, level, verdicts, title(known), _runs(known))
 
 
-def _courses(training: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """By epoch, means over seeds: accuracy and, in each space, F1 by task of the best layer; all of unseen instances."""
+def _width_of_profile(known: dict) -> int:
+    """The main width, if the profile trains it; else the profile's first."""
+    widths, first = known["training"]["width"], main_width(known["claims"])
+    return first if first in set(widths) else int(widths.iloc[0])
+
+
+def _courses(known: dict) -> pd.DataFrame:
+    """Unseen instances by epoch, means over seeds: accuracy and, in each space, F1 by task of the best layer."""
+    width = _width_of_profile(known)
+    training, scores = (t[t["width"] == width] for t in (known["training"], known["clustering"]))
     task = scores[(scores["label"] == "task") & (scores["split"] == "validation") & (scores["layer"] > 0)]
     best = task.groupby(["space", "seed", "epoch"])["f1"].max().groupby(["space", "epoch"]).mean().unstack("space")
     accuracy = training.groupby("epoch")["accuracy_validation"].mean().rename("accuracy")
@@ -175,8 +186,9 @@ FADED = 0.1  # so much below its highest, a score has fallen
 LEARNED = 0.8  # the accuracy that the rule for 'high' asks for
 
 
-def _title(courses: pd.DataFrame) -> str:
-    """The figure's message, from the numbers in it."""
+def title(known: dict) -> str:
+    """The figure's message in two lines, from the numbers in it."""
+    courses = _courses(known)
     space = courses[["raw", "tsne"]].max().idxmax()
     f1 = courses.set_index("epoch")[space].dropna()
     accuracy = courses["accuracy"].max()
@@ -185,9 +197,71 @@ def _title(courses: pd.DataFrame) -> str:
     return f"{learned} (accuracy {accuracy:.2f})\nTheir clusters by task reach F1 {f1.max():.2f}{fade}"
 
 
-def _runs(training: pd.DataFrame, claims: pd.DataFrame) -> str:
+def _runs(known: dict) -> str:
     """Which runs either panel shows."""
+    claims, training = known["claims"], known["training"]
     decided = claims[claims["width"].notna() & (claims["seeds"] > 0)]
     most = decided.groupby("width")["seeds"].max()
     right = " to ".join(str(n) for n in sorted({most.min(), most.max()})) if len(most) else "no"
-    return f"left: {runs_in(training)}; right: {right} seeds a width"
+    return f"left: {runs_in(training, _width_of_profile(known))}; right: {right} seeds a width"
+
+
+def answers(known: dict) -> dict[str, tuple[str, str]]:
+    """Name of a notebook -> the question that it asks and the answer in a line, of the profile's own run.
+
+    Args:
+        known: of `facts.of_profile`.
+    """
+    near, moved, accuracy = known["neighbours"], known["interventions"], known["accuracy"]
+    tsne, surface = known["task"]["tsne"], known["surface"]
+    ours, paper = known["table1"]
+    main = of_width(known["claims"], main_width(known["claims"]))
+    return {
+        "01_generate_data": (
+            "Do instructions give their task away?",
+            f"{known['grammar']['nearest_has_task']:.0%} have the task of the most similar training instruction",
+        ),
+        "02_train": (
+            "Does the model learn the task?",
+            f"Accuracy on unseen instances reaches {accuracy['highest']:.2f} at epoch {accuracy['epoch']}",
+        ),
+        "03_clustering": (
+            "Do hidden states cluster by task?",
+            f"F1 of unseen instances, t-SNE: {tsne['start']:.2f} untrained, {tsne['highest']:.2f} at best (epoch "
+            f"{tsne['epoch']}), {tsne['end']:.2f} in the end",
+        ),
+        "04_knn": (
+            "Do nearest neighbours solve unseen instances?",
+            f"Their vote is right for {near['accuracy_end']:.0%}; untrained, for {near['accuracy_start']:.0%}",
+        ),
+        "05_probe_llms": (
+            "Do pretrained models cluster by task?",
+            f"{ours['model']}: F1 {ours['scores']['task'][0]:.2f}; {paper['model']} in the paper: "
+            f"{paper['scores']['task'][0]:.2f}",
+        ),
+        "06_explore": ("What do the clusters look like?", "Linked scatter plots through layers and training"),
+        "07_controls": (
+            "What would F1 be without a model?",
+            f"{surface['symbols']:.2f} from counts of symbols, {surface['chance']:.2f} by chance (unseen instances)",
+        ),
+        "08_interventions": (
+            "Does the answer follow a moved state?",
+            f"{moved['task']:.0%} follow a move by the difference of two tasks' means, {moved['random']:.0%} a random one",
+        ),
+        "09_readings": ("What do the paper's open choices change?", _most(known["varied"])),
+        "10_verdict": (
+            "Which of the paper's statements hold?",
+            f"{_count(main, HOLDS)} of {len(main)} about its main model",
+        ),
+    }
+
+
+def _most(varied: dict | None) -> str:
+    """The change that raises F1 by task of unseen instances most."""
+    if varied is None or "task_validation" not in varied["quantities"]:
+        return "Nothing raises F1 by task of unseen instances" if varied else "Not measured yet (`make verdict`)"
+    one = varied["quantities"]["task_validation"]
+    return (
+        f"F1 of unseen instances rises most, {one['default']:.2f} to {one['highest']:.2f}, with "
+        f"{variant_title(one['variant'])} (width {varied['width']})"
+    )
