@@ -1,5 +1,6 @@
 """Numbers that README and report say in sentences, looked up in the committed tables; the sentences are templates."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -31,17 +32,22 @@ def counts_by_width(claims: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def course(scores: pd.DataFrame, space: str, label: str = "task", split: str = "validation") -> dict[str, float]:
-    """F1 of the best layer above 0 of one run: untrained, at its highest and at the end.
+    """F1 of the best layer above 0, mean over seeds: untrained, at its highest and at the end.
 
     Args:
-        scores: clustering.csv of one run.
+        scores: rows of clustering.csv of one width.
 
     Returns:
         start, highest, epoch (of the highest), end.
     """
     at = (scores["space"] == space) & (scores["label"] == label) & (scores["split"] == split)
-    best = scores[at & (scores["layer"] > 0)].groupby("epoch")["f1"].max()
+    best = _best_layer(scores[at & (scores["layer"] > 0)], ["f1"])["f1"]
     return {"start": best.iloc[0], "highest": best.max(), "epoch": int(best.idxmax()), "end": best.iloc[-1]}
+
+
+def _best_layer(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """By epoch, the best layer's values of some columns, mean over seeds."""
+    return rows.groupby(["seed", "epoch"])[columns].max().groupby("epoch").mean()
 
 
 def neighbours(table: pd.DataFrame, k: int = 10) -> dict[str, float]:
@@ -53,7 +59,7 @@ def neighbours(table: pd.DataFrame, k: int = 10) -> dict[str, float]:
     Returns:
         start, end, accuracy_start, accuracy_end.
     """
-    best = table[table["k"] == k].groupby("epoch")[["same_task", "accuracy"]].max()
+    best = _best_layer(table[table["k"] == k], ["same_task", "accuracy"])
     (start, accuracy_start), (end, accuracy_end) = best.iloc[0], best.iloc[-1]
     return {"start": start, "end": end, "accuracy_start": accuracy_start, "accuracy_end": accuracy_end}
 
@@ -69,6 +75,7 @@ def hard_examples(table: pd.DataFrame) -> dict[str, float]:
     """Hard examples at the last epoch in raw states, best layer each, from hard.csv."""
     end = table["epoch"].max()
     raw = table[(table["epoch"] == end) & (table["layer"] > 0) & (table["space"] == "raw")]
+    raw = raw.groupby("layer").mean(numeric_only=True)
     return {"accuracy": raw["accuracy_hard"].iloc[0], "epoch": int(end)} | {
         name: raw[name].max() for name in ("pairs_separated", "nearer_own_task")
     }
@@ -80,12 +87,12 @@ def interventions(table: pd.DataFrame) -> dict[str, float]:
     At the last layer the answer is read off the state itself.
 
     Args:
-        table: interventions.csv of one run.
+        table: rows of interventions.csv of one width.
 
     Returns:
         task, task_layer, mean, mean_layer (moved to the other task's mean for this input), random (as far, there).
     """
-    wide = table.pivot(index="layer", columns="direction", values="became_other").iloc[:-1]
+    wide = table.pivot_table(index="layer", columns="direction", values="became_other").iloc[:-1]
     layer = int(wide["task_and_input"].idxmax())
     return {
         "task": wide["task"].max(),
@@ -207,64 +214,121 @@ def best_readings(table: pd.DataFrame | None, count: int = 5) -> list[dict]:
     return best.sort_values(["plan", "fit"], ascending=[True, False]).to_dict("records")
 
 
-def of_profile(tables: Path) -> dict:
-    """All of the above, and what made the tables.
+REMEDY = "run make reproduce, and make verdict for the other runs"
+
+
+def of_story(tables: Path) -> dict:
+    """What `story` needs.
 
     Args:
         tables: data/<profile>/tables.
 
+    Returns:
+        reading (the profile's own); of that reading claims, claims_outputs and quantities (None without them); rows of
+        claims.csv by other_readings; training, clustering.
+
+    Raises:
+        store.ArtefactError: a table is missing that every profile has.
+    """
+    training, every = _read(tables, "training"), _read(tables, "claims")
+    every["width"] = every["width"].astype("Int64")
+    reading = readings_in(training)[0]
+    others = [name for name in readings_in(every) if name != reading]
+    return {
+        "reading": reading,
+        "claims": of_reading(every, reading),
+        "claims_outputs": _maybe(tables, "claims_outputs", reading),
+        "other_readings": {name: every[every["reading"] == name] for name in others},
+        "quantities": _maybe(tables, "quantities", reading),
+        "training": training,
+        "clustering": _read(tables, "clustering"),
+    }
+
+
+def _read(tables: Path, name: str) -> pd.DataFrame:
+    return store.read_table(tables / f"{name}.csv", REMEDY)
+
+
+def _maybe(tables: Path, name: str, reading: str | None = None) -> pd.DataFrame | None:
+    """A table that not every profile has, or its rows of a reading; None without it."""
+    if not (tables / f"{name}.csv").exists():
+        return None
+    table = _read(tables, name)
+    return table if reading is None else of_reading(table, reading)
+
+
+def of_profile(tables: Path, width: int) -> dict:
+    """All of the above, and what made the tables.
+
+    Args:
+        tables: data/<profile>/tables.
+        width: hidden dimension of the runs whose numbers are told; the profile must have trained it.
+
     Raises:
         store.ArtefactError: a table is missing.
     """
-
-    def read(name: str) -> pd.DataFrame:
-        return store.read_table(tables / f"{name}.csv", "run make reproduce, and make verdict for the other runs")
-
-    def maybe(name: str) -> pd.DataFrame | None:
-        return read(name) if (tables / f"{name}.csv").exists() else None
-
+    known = of_story(tables)
     made = store.read_json(tables / "provenance.json", "run make reproduce")
-    training, scores, every = read("training"), read("clustering"), read("claims")
-    every["width"] = every["width"].astype("Int64")
-    reading = readings_in(training)[0]  # the profile's own
 
-    def own(table: pd.DataFrame | None) -> pd.DataFrame | None:
-        return None if table is None else of_reading(table, reading)
+    def of_width(name: str) -> pd.DataFrame:
+        table = _read(tables, name)
+        return table[table["width"] == width]
 
-    claims, others = own(every), [name for name in readings_in(every) if name != reading]
-    starts = read("table1_restarts").query("label == 'task'")["f1"]
-    words = read("llm_layers").query("label == 'task' and space == 'raw' and layer == 0")["f1"]
-    accuracy, variants = training.groupby("epoch")["accuracy_validation"].mean(), own(maybe("multiverse"))
-    bench = read("bench").dropna(subset="ratio")
-    return {
+    scores, models = of_width("clustering"), _read(tables, "table1")
+    ours = models.loc[models["source"] == "ours", "model"].iloc[0]
+    return known | _of_runs(tables, scores, of_width) | {
         "commits": sorted({facts["commit"] for facts in made.values()}),
         "minutes": sum(facts["longest_seconds"] for facts in made.values()) / 60,
-        "seeds": next(iter(made.values()))["seeds"],
-        "claims": claims,
-        "claims_outputs": own(maybe("claims_outputs")),
-        "other_readings": {name: every[every["reading"] == name] for name in others},
-        "quantities": own(maybe("quantities")),
-        "training": training,
-        "clustering": scores,
-        "counts": counts_by_width(claims),
-        "behind": runs_behind(claims, store.known_json(tables / "verdict.json") or {}),
+        "counts": counts_by_width(known["claims"]),
+        "behind": runs_behind(known["claims"], store.known_json(tables / "verdict.json") or {}),
+        "searched": searched(of_width("alternatives"), _maybe(tables, "alternatives_grids", known["reading"])),
+        "grids": (tables / "alternatives_grids.csv").exists(),
+        "varied": _varied(tables, known["reading"]),
+        "readings": best_readings(_maybe(tables, "readings")),
+        "grammar": _read(tables, "grammar").iloc[0].to_dict(),
+        "table1": table1(models, (ours, "LLaMa-7B")),
+        "starts": _starts(_read(tables, "table1_restarts"), ours),
+        "words_alone": _words_alone(_read(tables, "llm_layers"), ours),
+        **_measured_speed(tables),
+    }  # fmt: skip
+
+
+def _of_runs(tables: Path, scores: pd.DataFrame, of_width: Callable[[str], pd.DataFrame]) -> dict:
+    """What the profile's own runs show."""
+    accuracy = of_width("training").groupby("epoch")["accuracy_validation"].mean()
+    return {
         "accuracy": {"highest": accuracy.max(), "epoch": int(accuracy.idxmax()), "epochs": int(scores["epoch"].max())},
         "task": {space: course(scores, space) for space in ("raw", "tsne", "centred")},
         "mapping": course(scores, "raw", "distribution_mapping"),
-        "neighbours": neighbours(read("neighbours")),
-        "hard": hard_examples(read("hard")),
-        "interventions": interventions(read("interventions")),
-        "searched": searched(read("alternatives"), maybe("alternatives_grids")),
-        "starts": {"lowest": starts.min(), "highest": starts.max(), "median": starts.median()},
-        "words_alone": words.max(),
-        "grammar": read("grammar").iloc[0].to_dict(),
-        "surface": surface(read("surface"), read("controls")),
-        "varied": None if variants is None else varied(variants, own(maybe("parts")), FLIPPED),
-        "table1": table1(read("table1"), ("gemma-3-270m", "LLaMa-7B")),
-        "grids": (tables / "alternatives_grids.csv").exists(),
-        "readings": best_readings(maybe("readings")),
-        "latency": [] if (latency := maybe("latency")) is None else latency.query("plots == 2").to_dict("records"),
-        "bench": bench.assign(machine=bench[["cpu", "instructions", "commit"]].agg(", ".join, axis=1)).to_dict(
-            "records"
-        ),
+        "neighbours": neighbours(of_width("neighbours")),
+        "hard": hard_examples(of_width("hard")),
+        "interventions": interventions(of_width("interventions")),
+        "surface": surface(of_width("surface"), of_width("controls")),
+    }
+
+
+def _varied(tables: Path, reading: str) -> dict | None:
+    variants = _maybe(tables, "multiverse", reading)
+    return None if variants is None else varied(variants, _maybe(tables, "parts", reading), FLIPPED)
+
+
+def _starts(table: pd.DataFrame, model: str) -> dict[str, float]:
+    """F1 by task of single starts of KMeans, at one model's best layer."""
+    f1 = table[(table["model"] == model) & (table["label"] == "task")]["f1"]
+    return {"lowest": f1.min(), "highest": f1.max(), "median": f1.median()}
+
+
+def _words_alone(table: pd.DataFrame, model: str) -> float:
+    """F1 by task at layer 0, which sees the input word alone."""
+    at = (table["model"] == model) & (table["label"] == "task") & (table["space"] == "raw") & (table["layer"] == 0)
+    return float(table.loc[at, "f1"].max())
+
+
+def _measured_speed(tables: Path) -> dict[str, list[dict]]:
+    """Rows of bench.csv, with what measured them as `machine`, and of latency.csv for two plots; none without them."""
+    bench, latency = _maybe(tables, "bench"), _maybe(tables, "latency")
+    rows = [] if bench is None else bench.dropna(subset="ratio").to_dict("records")
+    return {
+        "bench": [row | {"machine": f"{row['cpu']}, {row['instructions']}, {row['commit']}"} for row in rows],
+        "latency": [] if latency is None else latency[latency["plots"] == 2].to_dict("records"),
     }

@@ -183,7 +183,7 @@ def main(arguments: list[str] | None = None) -> int:
     root, folder = store.REPOSITORY, store.REPOSITORY / "data" / "laptop" / "tables"
 
     def write() -> None:
-        known = facts.of_profile(folder)
+        known = facts.of_profile(folder, story.WIDTH)
         text = readme((root / "README.md").read_text(), known, committed_copies())
         for name, figure in pictures(known, draw.Tables(folder)).items():
             store.write_figure(root / "figures" / "readme" / f"{name}.png", figure, dpi=160)

@@ -73,12 +73,9 @@ def _of(mine: pd.DataFrame) -> str:
 
 
 def _clause(row: pd.Series, key: str) -> str:
-    """That a statement is so, with our number, the untrained model's and the paper's."""
-    beside = [f"{measured(key)} {row['ours']:.2f}"]
-    if pd.notna(row["untrained"]):
-        beside.append(f"untrained {row['untrained']:.2f}")
-    beside.append(f"paper: {row['paper'].partition(' (')[0]}")
-    return f"that {FIVE[key]} ({', '.join(beside)})"
+    """That a statement is so, with our number and the paper's."""
+    paper = row["paper"].partition(" (")[0]
+    return f"that {FIVE[key]} ({measured(key)} {row['ours']:.2f}; the paper: {paper})"
 
 
 def _count(mine: pd.DataFrame, *verdicts: str) -> int:
@@ -166,7 +163,7 @@ def figure(known: dict) -> Figure:
     return figures.summary(courses, level, verdicts, title(known), _runs(known))
 
 
-def _width_of_profile(known: dict) -> int:
+def width_of_profile(known: dict) -> int:
     """The main width, if the profile trains it; else the profile's first."""
     widths, first = known["training"]["width"], main_width(known["claims"])
     return first if first in set(widths) else int(widths.iloc[0])
@@ -174,7 +171,7 @@ def _width_of_profile(known: dict) -> int:
 
 def _courses(known: dict) -> pd.DataFrame:
     """Unseen instances by epoch, means over seeds: accuracy and, in each space, F1 by task of the best layer."""
-    width = _width_of_profile(known)
+    width = width_of_profile(known)
     training, scores = (t[t["width"] == width] for t in (known["training"], known["clustering"]))
     task = scores[(scores["label"] == "task") & (scores["split"] == "validation") & (scores["layer"] > 0)]
     best = task.groupby(["space", "seed", "epoch"])["f1"].max().groupby(["space", "epoch"]).mean().unstack("space")
@@ -203,7 +200,8 @@ def _runs(known: dict) -> str:
     decided = claims[claims["width"].notna() & (claims["seeds"] > 0)]
     most = decided.groupby("width")["seeds"].max()
     right = " to ".join(str(n) for n in sorted({most.min(), most.max()})) if len(most) else "no"
-    return f"left: {runs_in(training, _width_of_profile(known))}; right: {right} seeds a width"
+    left = runs_in(training, width_of_profile(known))
+    return f"left: {left}; right: {right} {'seed' if right == '1' else 'seeds'} a width"
 
 
 def answers(known: dict) -> dict[str, tuple[str, str]]:
@@ -246,7 +244,8 @@ def answers(known: dict) -> dict[str, tuple[str, str]]:
         ),
         "08_interventions": (
             "Does the answer follow a moved state?",
-            f"{moved['task']:.0%} follow a move by the difference of two tasks' means, {moved['random']:.0%} a random one",
+            f"{moved['task']:.0%} follow a move by the difference of two tasks' means; {moved['random']:.0%} follow a "
+            "random one",
         ),
         "09_readings": ("What do the paper's open choices change?", _most(known["varied"])),
         "10_verdict": (
