@@ -16,7 +16,7 @@ TABLES = {
     "grammar": "metacharacters matches_other_task nearest_has_task mean_length",
     "training": "width seed epoch loss output_loss accuracy_subset accuracy_validation learning_rate seconds",
     "clustering": "width seed epoch layer split label space k f1 ari ami",
-    "variance": "width seed epoch layer split factor explained",
+    "variance": "width seed epoch layer split part share",
     "hard": "width seed epoch layer space pairs_separated nearer_own_task accuracy_hard accuracy_original",
     "neighbours": "width seed epoch layer k same_task accuracy",
     "surface": "width seed split control label f1 ari ami",

@@ -20,6 +20,7 @@ from helpers.figures.style import (
     grid_of,
     layer_legend,
     mark_epochs,
+    palette,
     titled,
 )
 from helpers.tables import runs_in
@@ -124,18 +125,35 @@ def neighbour_sensitivity(table: pd.DataFrame, width: int, epoch: int) -> Figure
     return titled(figure, title, runs_in(chosen))
 
 
+PART_TITLES = {
+    "input": "input",
+    "task": "task",
+    "output": "output",
+    "mapping": "this input in this task",
+    "distribution": "distribution",
+    "instruction": "instruction",
+    "rest": "this input in this instruction",
+}
+
+
 def variance(table: pd.DataFrame, width: int, split: str, best: dict[int, int]) -> Figure:
-    """Share of the states' variance that each factor explains by itself, by epoch and layer."""
+    """Shares of the states' variance, stacked to one, by epoch: a panel a layer."""
     chosen = table[(table["width"] == width) & (table["split"] == split)]
-    factors = list(chosen["factor"].unique())
-    figure, (axes,) = grid_of(1, len(factors), height=1.9)
-    for factor, ax in zip(factors, axes, strict=True):
-        by_layer(ax, chosen[chosen["factor"] == factor], "explained", best)
-        ax.set(ylim=(-0.03, 1.03), xlabel="epoch", ylabel="", title=factor.capitalize())
-    axes[0].set_ylabel("share explained")
-    layer_legend(figure, chosen["layer"].unique())
-    title = f"Share of the states' variance that each factor explains by itself, {SPLIT_TITLES[split].lower()}"
-    return titled(figure, title, runs_in(chosen))
+    layers = sorted(chosen["layer"].unique())
+    figure, (axes,) = grid_of(1, len(layers), height=2.4)
+    for layer, ax in zip(layers, axes, strict=True):
+        mine = chosen[chosen["layer"] == layer].groupby(["epoch", "part"], sort=False)["share"].mean().unstack()
+        ax.stackplot(
+            mine.index, mine.to_numpy().T, colors=palette(len(mine.columns)), labels=mine.columns.map(PART_TITLES)
+        )
+        mark_epochs(ax, best)
+        ax.set(ylim=(0, 1), xlim=(mine.index.min(), mine.index.max()), xlabel="epoch", title=f"layer {layer}")
+        if ax is not axes[0]:
+            ax.set_yticklabels([])
+    axes[0].set_ylabel("share of variance")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
+    title = f"What the states of {'unseen instances' if split == 'validation' else 'the training subset'} vary with"
+    return titled(figure, title, f"{runs_in(chosen)}; dashed: best validation epoch")
 
 
 def hard_examples(table: pd.DataFrame, width: int, best: dict[int, int]) -> Figure:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from helpers import figures, profiles, store
 from helpers.errors import exit_status
 from helpers.figures.style import SPLIT_TITLES
-from helpers.tables import stem
+from helpers.tables import TABLES, stem
 from helpers.verdict.claims import CLAIMS, OURS
 
 REMEDY = "run make reproduce (make verdict for grids)"
@@ -75,10 +75,20 @@ def _of_runs(tables: Tables) -> Iterator[tuple[str, Figure]]:
         yield stem("neighbours", width), figures.neighbours(near, training, width, k, best)
         yield f"neighbours_k_w{width}", figures.neighbour_sensitivity(near, width, epochs.max())
         yield f"hard_examples_w{width}", figures.hard_examples(tables["hard"], width, best)
-        for split in SPLIT_TITLES:
+        for split in SPLIT_TITLES if _as_now(tables, "variance") else ():
             yield f"variance_w{width}_{split}", figures.variance(tables["variance"], width, split, best)
         yield f"controls_w{width}", figures.controls(tables["controls"], scores, tables["surface"], width)
         yield f"interventions_w{width}", figures.interventions(tables["interventions"], width)
+
+
+def _as_now(tables: Tables, name: str) -> bool:
+    """Whether a table has the columns that this version draws; says so where it is older."""
+    lacks = sorted(set(TABLES[name].split()) - set(tables[name]))
+    if lacks:
+        print(
+            f"{name}.csv is of an older version (no {', '.join(lacks)}): its figures stay; make reproduce renews both"
+        )
+    return not lacks
 
 
 def _of_pretrained(tables: Tables) -> Iterator[tuple[str, Figure]]:
