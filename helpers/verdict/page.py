@@ -1,8 +1,8 @@
 """The report: one self-contained HTML page, what was found first, then every figure and table beside the paper's.
 
 `make report`, or at the end of `make reproduce`: `data/<profile>/report.html`. It shows tables and figures that are
-there; each of them links to the notebook that made it. On paper, the folds of statements are open and the others as they
-are on the screen.
+there; each of them links to the notebook that made it. On paper, the folds of statements are open and the others as
+they are on the screen.
 """
 
 import argparse
@@ -117,7 +117,7 @@ def write(profile: str, overrides: str = "") -> Path:
     if not (tables / "claims.csv").exists():
         raise store.ArtefactError(f"{tables / 'claims.csv'} is missing; run make reproduce PROFILE={profile} first")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"shown": _shown, "between": readme.between}
+    environment.filters |= {"shown": _shown, "number": readme.number, "between": readme.between}
     claims, known = _claims(tables), facts.of_story(tables)
     folder = store.FIGURES / name
     page = environment.from_string(TEMPLATE.read_text()).render(
@@ -129,6 +129,8 @@ def write(profile: str, overrides: str = "") -> Path:
         beyond=[*_flips(tables), *(b for f in BEYOND if (b := _figure(f, folder, claims))["images"])],
         tables=_tables(tables, chosen),
         provenance=_provenance(tables),
+        plural=readme.PLURAL,
+        several=bool(known["other_readings"]),
     )
     path = store.DATA / name / "report.html"
     store.write_bytes(path, page.encode())
@@ -164,7 +166,7 @@ def _flips(folder: Path) -> list[dict]:
     title = "Which change to an open choice raises, and which lowers, each quantity most"
     figure = figures.flips(tables["multiverse"], draw.other_seeds(tables), draw.RULES)
     image = {"data": _inline(figure), "alt": title, "id": "flips"}
-    return [{"number": "Choices", "title": title, "images": [image], "folded": [], "notebook": BEYOND[0].notebook,
+    return [{"number": "Choices", "title": title, "images": [image], "folded": [], "notebook": "",
              "claims": []}]  # fmt: skip
 
 
@@ -193,8 +195,9 @@ def _claims(tables: Path) -> list[dict]:
     of_models = {"table1": "{} clusters by task as Table 1 says", "pretrained": "States of models {} cluster by task"}
     for row in rows:
         statement = said.get(row["claim"]) or of_models[row["claim"]].format(row["about"])
-        place = [f"{int(row['width']):,}"] * bool(row["width"]) + [row["reading"] or ""] * several
-        row |= {"css": CLASSES[row["verdict"]], "said": statement, "place": ", ".join(filter(None, place))}
+        width = f"{int(row['width']):,}" if row["width"] else ""
+        place = ", ".join(filter(None, (width, row["reading"] if several else "")))
+        row |= {"css": CLASSES[row["verdict"]], "said": statement, "place": place}
     return rows
 
 
@@ -213,12 +216,12 @@ def _figure(shown: Shown, folder: Path, claims: list[dict]) -> dict:
             content = base64.b64encode(path.read_bytes()).decode()
             space = SPACE_TITLES.get(name.rpartition("_")[2])
             images.append({"data": content, "alt": f"{shown.title}, {space}" if space else shown.title, "id": name})
-    first = len(images) - shown.folded
+    first = max(0, len(images) - shown.folded)
     return {
         "number": shown.number,
         "title": shown.title,
-        "images": images[:first] or images,
-        "folded": images[first:] if first > 0 else [],
+        "images": images[:first],
+        "folded": images[first:],
         "notebook": shown.notebook,
         "claims": beside,
     }

@@ -104,9 +104,9 @@ def number(value: float | None) -> str:
 
 def between(row: dict) -> str:
     """The interval of a row of claims.csv, in brackets behind its mean; nothing where nothing was measured."""
-    if not row["seeds"]:
-        return ""
-    return " (one seed)" if row["seeds"] == 1 else f" ({row['low']:.2f} to {row['high']:.2f})"
+    if pd.notna(row["low"]):
+        return f" ({row['low']:.2f} to {row['high']:.2f})"
+    return " (one seed)" if row["seeds"] else ""
 
 
 def _of_readme(known: dict) -> dict:
