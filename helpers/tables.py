@@ -60,3 +60,41 @@ def stem(shows: str, width: int) -> str:
     """File name of a figure without suffix: with the paper's number where it has one, else with the width."""
     number = FIGURES.get((shows, width))
     return f"fig{number}_{shows}" if number else f"{shows}_w{width}"
+
+
+GPT2 = "gpt2"  # the reading of tables that name none
+
+
+def readings_in(table) -> list[str]:
+    """Names of the readings of what the paper leaves open that a table's runs took (column `reading`), in its order."""
+    named = table["reading"].dropna() if "reading" in table else ()
+    return list(dict.fromkeys(named)) or [GPT2]
+
+
+def of_reading(table, reading: str):
+    """The rows of a table that belong to a reading: those that name it or none, as all do without the column."""
+    return table[table["reading"].isna() | (table["reading"] == reading)] if "reading" in table else table
+
+
+def runs_in(table, width: int | None = None) -> str:
+    """Which runs a table's rows are of, in words: "width 768, reading gpt2, 3 seeds".
+
+    Args:
+        table: with columns width and seed, or seeds (how many), and reading where there are several.
+        width: hidden dimension of the rows that count; all by default.
+    """
+    rows = table if width is None else table[table["width"] == width]
+    widths = sorted(set(rows["width"].dropna().astype(int)))
+    readings = readings_in(rows)
+    if "seeds" in rows:
+        least, most = (int(rows.loc[rows["seeds"] > 0, "seeds"].agg(f)) for f in ("min", "max"))
+        seeds = _counted(most, "seed") if least == most else f"{least} to {most} seeds"
+    else:
+        found = sorted(set(rows["seed"]))
+        seeds = f"seed {found[0]}" if len(found) == 1 else _counted(len(found), "seed")
+    of_widths = f"{'width' if len(widths) == 1 else 'widths'} {', '.join(f'{w:,}' for w in widths)}"
+    return f"{of_widths}, {'reading' if len(readings) == 1 else 'readings'} {', '.join(readings)}, {seeds}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from made_up_tables import made_up
 
+from helpers.figures.style import CLAIM_TITLES
 from helpers.figures.verdict import VERDICT_COLOURS
 from helpers.pretrained.loading import PAPER_MODELS
 from helpers.running import verdict_grids
@@ -374,6 +375,10 @@ def test_every_verdict_has_its_word_in_page_readme_and_figure():
     assert set(VERDICTS) == set(page.CLASSES) == set(readme.PLURAL) == set(VERDICT_COLOURS)
     text = (page.TEMPLATE).read_text()
     assert all(f".{name} .verdict" in text for name in page.CLASSES.values())
+
+
+def test_every_claim_has_its_words_in_figures():
+    assert set(CLAIM_TITLES) == {claim.key for claim in EVERY}
 
 
 def test_the_highest_of_tsne_states_is_also_looked_for_where_the_search_fitted_it():
