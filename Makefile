@@ -20,7 +20,7 @@ CHOSEN = $(if $(READING),reading=$(READING) )$$SET
 .PHONY: help reproduce test test-architectures lint lab bench probe sweep verdict readings report figures readme clean setup lock
 
 help: ## list the targets
-	@echo "make <target> [PROFILE=smoke|laptop|paper] [READING=gpt2|torch] [SET=\"name=value ...\"]"
+	@echo "make <target> [PROFILE=smoke|laptop|paper] [READING=gpt2|torch|fitted] [SET=\"name=value ...\"]"
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
 	@echo
 	@echo "PROFILE is now $(PROFILE). Examples:"

@@ -1,6 +1,7 @@
 import itertools
 import json
 import os
+import re
 import random
 import shutil
 import subprocess
