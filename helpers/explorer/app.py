@@ -9,6 +9,8 @@ each Plot. Sender sends them when the browser is ready. Background computes KMea
 are there. Events holds the one lock on all widgets.
 """
 
+import base64
+import io
 import os
 from pathlib import Path
 
@@ -251,7 +253,14 @@ class Explorer(widgets.VBox):
 
     def _repr_mimebundle_(self, **options):
         if os.environ.get(HEADLESS):
-            words = "An explorer stands here when the notebook runs in JupyterLab; a picture of it stands below."
-            return {"text/plain": words, "text/html": f"<em>{words}</em>"}
+            return self._picture()
         self.stage.sender.expect(700, 3 * PATIENCE)  # JupyterLab has to load the plots' code first
         return super()._repr_mimebundle_(**options)
+
+    def _picture(self) -> tuple[dict, dict]:
+        """What stands where no browser draws: the plots as they are, as a mime bundle and its metadata."""
+        figure, into = self.wait().figure(), io.BytesIO()
+        figure.savefig(into, format="png", dpi=110, bbox_inches="tight")
+        words = "An explorer, which moves in JupyterLab alone."
+        picture = {"image/png": base64.b64encode(into.getvalue()).decode(), "text/plain": words}
+        return picture, {"image/png": {"width": round(90 * figure.get_figwidth()), "alt": words}}

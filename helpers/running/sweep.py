@@ -37,7 +37,7 @@ from helpers.device import choose
 from helpers.errors import Refused, exit_status
 from helpers.gpt import model as gpt
 from helpers.gpt import runs, train
-from helpers.profiles import resolve
+from helpers.profiles import reading_of, resolve
 from helpers.running import pool
 from helpers.settings import RunSettings, Settings, SettingsError, digest
 from helpers.tables import TABLES as COLUMNS
@@ -67,7 +67,8 @@ class Point:
     def key(self) -> str:
         """Hash of what fixes the run's tables: settings and code."""
         analysis = {name: getattr(self.settings, name).model_dump(mode="json") for name in ANALYSIS}
-        return digest([self.run.model_dump(mode="json"), analysis, _code()], 16)
+        run = self.run.model_dump(mode="json", exclude={"training": {"device"}})
+        return digest([run, analysis, _code()], 16)
 
     @property
     def name(self) -> str:
@@ -313,9 +314,9 @@ def _dataset(settings: RunSettings) -> synthetic.Dataset:
 
 
 def _where(settings: RunSettings):
-    """Device and precision; with several GPUs, that of this worker."""
-    device = "auto"
-    if torch.cuda.is_available():
+    """Device and precision; with several GPUs, that of this worker, unless another device is asked for."""
+    device = settings.training.device
+    if device == "auto" and torch.cuda.is_available():
         device = f"cuda:{pool.worker_number() % torch.cuda.device_count()}"
     return choose(settings.training.precision, settings.model.hidden_dimension, device)
 
@@ -360,10 +361,11 @@ def tables(wanted: list[Point], errors: dict[str, str] | None = None) -> dict[st
         where = {k: (facts or {}).get(k) for k in ("folder", "computed", "commit")}
         error = errors.get(point.key, "")
         place = {"run": point.key, **_place(point.run), "variant": point.variant, **point.values}
+        place |= {"reading": reading_of(point.run)}
         rows.append(place | {"status": status, **measured, **where, "error": error})
         for name in (facts or {}).get("tables", ()):
             table = store.read_table(point.folder / f"{name}.csv", f"delete {point.folder}")
-            frames[name].append(table.assign(run=point.key))
+            frames[name].append(table.assign(run=point.key, reading=place["reading"]))
     stacked = {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items() if parts}
     return {"runs": pd.DataFrame(rows)} | {n: t[["run", *COLUMNS[n].split()]] for n, t in stacked.items()}
 

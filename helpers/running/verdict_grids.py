@@ -81,8 +81,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line: run the sweeps behind the verdict and write a table for each."""
     parser = argparse.ArgumentParser(
         prog="python -m helpers.running.verdict_grids",
-        description="Train and measure the runs behind the verdict; what exists is not run again. Then run notebook 07 "
-        "(make reproduce). Writes " + ", ".join(f"{name}.csv" for name in (*GRIDS, "alternatives_grids")),
+        description="Train and measure the runs behind the verdict; what exists is not run again. Then run "
+        "make reproduce, whose notebooks 09 and 10 read them. Writes "
+        + ", ".join(f"{name}.csv" for name in (*GRIDS, "alternatives_grids")),
     )
     parser.add_argument("--profile", default="laptop", help="whose tables to write to (default: %(default)s)")
     parser.add_argument("--only", choices=list(GRIDS), action="append", help="this grid alone (repeatable)")

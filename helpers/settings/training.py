@@ -64,6 +64,7 @@ class TrainingSettings(Section):
     beta2: float = Field(0.999, ge=0, lt=1)  # likewise
     loss_on: Literal["sequence", "outputs"] = "sequence"  # section 2.1 predicts every next token
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware has it fast
+    device: str = "auto"  # a GPU with CUDA if there is one, else the CPU; or cpu, cuda, cuda:1 ..., mps (untested)
     log_every: int = Field(1, ge=1)  # record states at every k-th epoch, beside 0 and log_also
     log_also: Ints = ()  # further epochs to record
     keep_checkpoints: bool = False  # keep every recorded epoch's weights, not the best and the last alone

@@ -15,7 +15,7 @@ class Settings(Section):
     """All settings of one `make reproduce`: a grid of widths and seeds, and the sections above."""
 
     profile: Literal["smoke", "laptop", "paper"] = "laptop"
-    reading: Literal["gpt2", "torch"] = "gpt2"  # of what the paper leaves open: profiles.READINGS
+    reading: Literal["gpt2", "torch", "fitted"] = "gpt2"  # of what the paper leaves open: profiles.READINGS
     widths: Ints = (768,)  # hidden dimensions trained; Table 6 has 32, 768 and 2,048
     seeds: Ints = (0,)
     epochs_by_width: dict[int, int] = Field({32: 500})  # Figure 5: width 32 trains for 500 epochs

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from made_up_tables import made_up
 
+from helpers.figures.style import CLAIM_TITLES
 from helpers.figures.verdict import VERDICT_COLOURS
 from helpers.pretrained.loading import PAPER_MODELS
 from helpers.running import verdict_grids
@@ -171,7 +172,7 @@ def swept(finished, code: str = "c1", f1: float = 0.5) -> dict[str, pd.DataFrame
         tables["training"].loc[7, "seconds"] = 10_000  # a machine that slept
         searched = dict.fromkeys(("split", "space", "method", "definition"), "x")
         searched |= {"clusters": 1, "epoch": 9, "layer": 6, "f1": f1, "chance": 0.2}
-        tables["alternatives"] = pd.DataFrame([{"width": 768, "seed": seed, **searched}])
+        tables["alternatives"] = pd.DataFrame([{"width": 768, "seed": seed, "reading": "gpt2", **searched}])
         for name, table in tables.items():
             seeds = {"seed": seed} if "seed" in table else {}
             parts.setdefault(name, []).append(table.assign(run=run, **seeds))
@@ -210,6 +211,16 @@ def test_a_clone_with_one_run_of_three_keeps_the_rows_of_the_others(tmp_path):
     facts = json.loads((tmp_path / "verdict.json").read_text())["seeds"]
     assert facts["commits"] == ["c3"], "nothing is left of the others"
     assert facts["hours"] == {f"c3-{seed}": 1.0 for seed in range(3)}
+
+
+def test_each_reading_is_judged_by_itself():
+    """Seeds of two readings make no interval together."""
+    both = pd.concat([measured(True), measured(False).assign(reading="torch")])
+    table = judge.judge(both, (768,)).set_index(["claim", "reading"])["verdict"]
+    assert table.xs("gpt2", level="reading").eq(HOLDS).sum() > 10
+    assert table["task_subset", "torch"] == FAILS
+    numbers = judge.at_thresholds(both, (768,)).groupby("reading")["number"].count()
+    assert numbers["gpt2"] == numbers["torch"]
 
 
 def test_table_1_is_decided_by_our_probe_of_the_same_model():
@@ -305,9 +316,10 @@ def test_the_untrained_model_stands_beside_each_score():
 
 def one_place(claim: str, trained: list[float], untrained: list[float]) -> pd.DataFrame:
     """Quantities of one claim on raw states at the end, a seed each."""
+    place = {"width": 768, "reading": "gpt2", "claim": claim, "space": "raw", "at": "end"}
     return pd.DataFrame(
         [
-            {"width": 768, "seed": seed, "claim": claim, "space": "raw", "at": "end", "model": model, "value": value}
+            place | {"seed": seed, "model": model, "value": value}
             for model, values in (("trained", trained), ("untrained", untrained))
             for seed, value in enumerate(values)
         ]
@@ -363,6 +375,10 @@ def test_every_verdict_has_its_word_in_page_readme_and_figure():
     assert set(VERDICTS) == set(page.CLASSES) == set(readme.PLURAL) == set(VERDICT_COLOURS)
     text = (page.TEMPLATE).read_text()
     assert all(f".{name} .verdict" in text for name in page.CLASSES.values())
+
+
+def test_every_claim_has_its_words_in_figures():
+    assert set(CLAIM_TITLES) == {claim.key for claim in EVERY}
 
 
 def test_the_highest_of_tsne_states_is_also_looked_for_where_the_search_fitted_it():
