@@ -248,7 +248,7 @@ def probed(kind: str, folder: Path, drawn) -> Row:
     except ModelError as refused:
         why = str(refused).replace(str(folder), "it")
         return Row(kind, name, "not one sentence" if "\n" in why else "refused", why)
-    result, error = compared(model, folder, drawn, folder / "data")
+    result, error = compared(model, folder, drawn, folder / "compared")  # anew, also where no answer was changed
     way = result.manifest["way"]
     return Row(kind, name, "shared prefixes" if way["row_tokens"] else "one prompt a row", _how(way, result), error)
 

@@ -303,7 +303,6 @@ def test_a_flipped_bit_in_any_kind_of_file_is_found(smoke, monkeypatch):
         silent += missed
     artefacts.note(counts)
     assert not silent
-    assert artefacts.PAGE.read_text() == artefacts.page(counts), "run python tests/artefacts.py"
 
 
 @pytest.mark.parametrize(
