@@ -210,4 +210,4 @@ def test_tables_of_one_folder_make_both_pages_without_optional_ones(committed, t
     known = facts.of_profile(tmp_path, story.WIDTH)
     text = readme.results(known)
     assert "Not measured yet" in text
-    assert "Not measured yet" in readme.readme((committed / "README.md").read_text(), known, set())
+    assert "nothing else has been measured yet" in readme.readme((committed / "README.md").read_text(), known, set())
