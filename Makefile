@@ -20,7 +20,7 @@ CHOSEN = $(if $(READING),reading=$(READING) )$$SET
 .PHONY: help reproduce test test-architectures lint lab bench probe sweep verdict readings report figures readme clean setup lock
 
 help: ## list the targets
-	@echo "make <target> [PROFILE=smoke|laptop|paper] [READING=gpt2|torch] [SET=\"name=value ...\"]"
+	@echo "make <target> [PROFILE=smoke|laptop|paper] [READING=gpt2|torch|fitted] [SET=\"name=value ...\"]"
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
 	@echo
 	@echo "PROFILE is now $(PROFILE). Examples:"
@@ -79,8 +79,9 @@ bench: $(READY) ## speed and memory against named baselines, and how fast the ex
 	@$(PYTHON) -m helpers.benchmarks.speed
 	@$(PYTHON) tests/explorer/latency.py
 
-clean: ## remove what reproduce generated, but for committed tables and figures
-	rm -rf data/datasets data/runs data/models data/probes data/sweeps data/*/logs data/*/notebooks data/smoke data/*--* figures/smoke figures/*--*
+clean: ## remove what reproduce generated, but for committed tables, figures and executed notebooks
+	rm -rf data/datasets data/runs data/models data/probes data/sweeps data/*/logs data/paper/notebooks data/smoke data/*--* figures/smoke figures/*--*
+	rm -f data/laptop/notebooks/*.json data/laptop/notebooks/*.failed.ipynb data/laptop/notebooks/*.running.ipynb
 
 lock: $(READY) ## renew requirements.lock from pyproject.toml
 	@$(PYTHON) install.py --lock

@@ -7,32 +7,32 @@ LABELS = ("task", "distribution", "distribution_mapping")  # the identities that
 SCORES = ("f1", "ari", "ami")
 SPLITS = ("subset", "validation")  # the sets whose states are recorded
 
-CLAIMS = (
-    "claim width about where quantity paper ours low high seeds verdict condition untrained gain gain_low gain_high"
-)
+COMPARED = "untrained gain gain_low gain_high"
+CLAIMS = f"claim reading width about where quantity paper ours low high seeds verdict condition {COMPARED}"
 TABLES = {
     "table2": "split instances paper",
     "table6": "width parameters paper",
     "grammar": "metacharacters matches_other_task nearest_has_task mean_length",
-    "training": "width seed epoch loss output_loss accuracy_subset accuracy_validation learning_rate seconds",
-    "clustering": "width seed epoch layer split label space k f1 ari ami",
-    "variance": "width seed epoch layer split part share",
-    "hard": "width seed epoch layer space pairs_separated nearer_own_task accuracy_hard accuracy_original",
-    "neighbours": "width seed epoch layer k same_task accuracy",
-    "surface": "width seed split control label f1 ari ami",
-    "controls": "width seed epoch layer split control value",
-    "alternatives": "width seed split space method clusters definition epoch layer f1 chance",
-    "interventions": "width seed layer direction became_other stayed instances",
-    "quantities": "width seed claim space at model value",
-    "outputs": "width seed claim space at model value",
-    "multiverse": "variant width seed claim space at model value",
-    "parts": "variant width seed claim space at model value",
-    "alternatives_grids": "grid run variant width seed split space method clusters definition epoch layer f1 chance",
+    "training": "width seed reading epoch loss output_loss accuracy_subset accuracy_validation learning_rate seconds",
+    "clustering": "width seed reading epoch layer split label space k f1 ari ami",
+    "variance": "width seed reading epoch layer split part share",
+    "hard": "width seed reading epoch layer space pairs_separated nearer_own_task accuracy_hard accuracy_original",
+    "neighbours": "width seed reading epoch layer k same_task accuracy",
+    "surface": "width seed reading split control label f1 ari ami",
+    "controls": "width seed reading epoch layer split control value",
+    "alternatives": "width seed reading split space method clusters definition epoch layer f1 chance",
+    "interventions": "width seed reading layer direction became_other stayed instances",
+    "quantities": "width seed reading claim space at model value",
+    "outputs": "width seed reading claim space at model value",
+    "multiverse": "variant width seed reading claim space at model value",
+    "parts": "variant width seed reading claim space at model value",
+    "alternatives_grids": "grid run variant width seed reading split space method clusters definition epoch layer f1 "
+    "chance",
     "readings": "plan rung epochs run reading width seed status kept fit learns learns_hard late abrupt flat "
     "starts_low share_rises knn_rises stops parameters commit",
     "claims": CLAIMS,
     "claims_outputs": CLAIMS,
-    "thresholds": "claim width number verdict",
+    "thresholds": "claim reading width number verdict",
     "table1": "model revision label layer f1 ari ami source",
     "table1_intervals": "model revision label metric low high",
     "table1_restarts": "model revision label start inertia f1",

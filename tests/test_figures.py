@@ -61,3 +61,16 @@ def test_the_other_figures_draw_their_tables(run, tables, dataset):
     assert (
         max(patch.get_height() for patch in drawn["data"].axes[1].patches) == synthetic.tasks_per_input(dataset).max()
     )
+
+
+def test_readings_are_drawn_as_they_are_ordered():
+    place = {"width": 32, "epochs": 50}
+    rows = [{**place, "reading": f"training.seed={n} model.dropout=0", "fit": 0.9 - n / 10, "learns": 1.0,
+             "late": None if n else 0.25} for n in range(3)]  # fmt: skip
+    figure = figures.readings(pd.DataFrame(rows), {"learns": "It learns", "late": "Accuracy is late"})
+    (ax,) = figure.axes
+    assert [text.get_text() for text in ax.get_yticklabels()] == [
+        f"seed={n} dropout=0\n(width 32, epoch 50)" for n in range(3)
+    ]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["fit", "It learns", "Accuracy is late"]
+    assert [text.get_text() for text in ax.texts][:3] == ["0.90", "1.00", "0.25"]

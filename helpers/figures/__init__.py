@@ -16,6 +16,7 @@ from helpers.figures.paper import (
     variance,
 )
 from helpers.figures.pretrained import llm_layers, llm_map, llm_neighbours, llm_revisions
+from helpers.figures.readings import readings
 from helpers.figures.verdict import (
     alternatives,
     claims,
@@ -44,6 +45,7 @@ __all__ = [
     "multiverse",
     "neighbour_sensitivity",
     "neighbours",
+    "readings",
     "summary",
     "thresholds",
     "training",
