@@ -1,8 +1,8 @@
 import itertools
 import json
 import os
-import re
 import random
+import re
 import shutil
 import subprocess
 import sys
