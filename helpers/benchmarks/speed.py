@@ -35,9 +35,10 @@ def measure(names: list[str], profile: str = "laptop") -> None:
     known = store.read_table(path, "restore it, or delete it") if path.exists() else pd.DataFrame(columns=columns)
     for name in names:
         print(f"measuring {name} ...", flush=True)
-        found = pd.DataFrame(BENCHES[name]()).assign(**processor(), commit=store.commit())[columns]
+        found = pd.DataFrame(BENCHES[name](), columns=columns).assign(**processor(), commit=store.commit())
         print(found.round(3).to_string(index=False), flush=True)
-        known = pd.concat([f for f in (known[~_measured_again(known, found)], found) if len(f)], ignore_index=True)
+        both = [f for f in (known[~_measured_again(known, found)], found) if len(f)]
+        known = pd.concat(both, ignore_index=True) if both else known
         store.write_table(path, known, digits=4)
     print(f"written to {path}")
 

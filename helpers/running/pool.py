@@ -10,6 +10,8 @@ import logging
 import os
 import signal
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ from helpers.errors import Refused
 TOPIC = "clm-progress"
 PREFIX = "run-"  # of the keys that Dask knows
 JOBQUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
+SHARE = "CLM_WORKER_CORES"  # in a worker's environment: the cores that are its own
 LONGEST_VALUE = 64 * 2**20  # bytes of a file that travel as one message
 
 
@@ -108,7 +111,8 @@ def _local(workers: int | None, gigabytes: float, per_gpu: int) -> LocalCluster:
     memory = int(0.85 * psutil.virtual_memory().total / count)
     threads = str(max(1, cores() // count))
     begun_only = {"distributed.scheduler.worker-saturation": 1.0}  # no worker holds a task that it has not begun
-    with _interrupts_ignored(), dask.config.set(begun_only):
+    may_have_children = {"distributed.worker.daemon": False}  # processes that share out a run's analysis
+    with _interrupts_ignored(), dask.config.set(begun_only | may_have_children):
         return LocalCluster(
             n_workers=count,
             threads_per_worker=1,
@@ -116,7 +120,7 @@ def _local(workers: int | None, gigabytes: float, per_gpu: int) -> LocalCluster:
             dashboard_address="127.0.0.1:0",
             silence_logs="CRITICAL",
             env=dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-            | {"TQDM_DISABLE": "1"},  # one line for all, and not one a task
+            | {"TQDM_DISABLE": "1", SHARE: threads},  # one line for all, and not one a task
         )
 
 
@@ -158,25 +162,50 @@ def _jobqueue(system: str, workers: int | None, cluster_file: Path | None):
     return cluster
 
 
-def run(client: Client, tasks: list[Task], label: str) -> Iterator[Outcome]:
+@dataclass(frozen=True)
+class Time:
+    """How long tasks may take, in seconds of time.monotonic().
+
+    Attributes:
+        begin: after it no task is begun.
+        end: after it nobody waits for those that were.
+    """
+
+    begin: float
+    end: float
+
+
+def run(client: Client, tasks: list[Task], label: str, until: Time | None = None) -> Iterator[Outcome]:
     """Outcomes of tasks in the order in which they end, behind one line of progress.
 
     A task whose worker dies is begun again by Dask on another one, a few times. One that raises does not stop the
     others. Leaving the loop early cancels what has not ended.
+
+    Args:
+        until: none: all tasks are brought to their end. What has not ended in time has no outcome.
 
     Raises:
         EngineError: the scheduler went away; what had ended was yielded before.
     """
     # In the order of the list, which takes a priority for each, and a common prefix: tasks of one group wait with the
     # scheduler, where others are dealt out to workers at once.
-    futures = {
-        client.submit(t.function, *t.arguments, key=PREFIX + t.key, pure=False, priority=-n): t
-        for n, t in enumerate(tasks)
-    }
+    waiting, futures = deque(enumerate(tasks)), {}
+    ended = as_completed(timeout=until and max(0.0, until.end - time.monotonic()))
+
+    def begin() -> None:
+        if waiting and (until is None or time.monotonic() < until.begin):
+            n, t = waiting.popleft()
+            future = client.submit(t.function, *t.arguments, key=PREFIX + t.key, pure=False, priority=-n)
+            futures[future] = t
+            ended.add(future)
+
     line = _Line(tasks, label)
     client.subscribe_topic(TOPIC, line.event)
     try:
-        for future in as_completed(futures):
+        for _ in range(len(tasks) if until is None else workers(client)):  # no more than begin at once
+            begin()
+        for future in ended:
+            begin()
             task = futures[future]
             if future.status == "cancelled":
                 raise EngineError(
@@ -186,11 +215,18 @@ def run(client: Client, tasks: list[Task], label: str) -> Iterator[Outcome]:
             outcome = _outcome(task, future)
             line.end(outcome)
             yield outcome
+    except TimeoutError:
+        tqdm.write(f"{label}: time is over; {len(tasks) - line.ended} of {len(tasks)} are left")
     finally:
         line.close()
         with contextlib.suppress(Exception):  # the scheduler may be gone
             client.unsubscribe_topic(TOPIC)
             client.cancel([f for f in futures if not f.done()])
+
+
+def workers(client: Client) -> int:
+    """How many workers a client's scheduler has now."""
+    return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
 def _outcome(task: Task, future) -> Outcome:
@@ -250,6 +286,11 @@ def report(share: float) -> None:
         state = worker.state.tasks.get(key)
         if state is not None and state.state == "cancelled":
             raise Cancelled(f"{key} was cancelled")
+
+
+def own_cores() -> int:
+    """Cores that a worker has to itself: those of this machine, shared out over a pool's; one on a cluster."""
+    return int(os.environ.get(SHARE, 1))
 
 
 def task_key() -> str:

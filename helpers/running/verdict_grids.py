@@ -32,23 +32,25 @@ def _variants(tables: Tables) -> pd.Series:
     return tables["runs"].set_index("run")["variant"].fillna("").replace("", "default")
 
 
-def save_grid(name: str, made: Tables, folder: Path) -> None:
+def save_grid(name: str, made: Tables, folder: Path, grid: str = "") -> None:
     """Write what the finished runs of one grid give: its table, its part of alternatives_grids.csv and of verdict.json.
 
     Args:
         name: of GRIDS.
         made: of `sweep.run` or `sweep.tables`.
         folder: data/<profile>/tables; what other grids gave stays there.
+        grid: name of the grid file, where it is not that of GRIDS.
     """
+    grid = grid or GRIDS[name]
     store.write_table(folder / f"{name}.csv", collect(made)[TABLES[name].split()])
     path = folder / "alternatives_grids.csv"
     before = pd.DataFrame(columns=TABLES["alternatives_grids"].split())
     if path.exists():
         before = store.read_table(path, "restore it, or delete it")
-    found = made["alternatives"].assign(grid=GRIDS[name], variant=made["alternatives"]["run"].map(_variants(made)))
-    both = [t for t in (before[before["grid"] != GRIDS[name]], found[list(before)]) if len(t)]
+    found = made["alternatives"].assign(grid=grid, variant=made["alternatives"]["run"].map(_variants(made)))
+    both = [t for t in (before[before["grid"] != grid], found[list(before)]) if len(t)]
     store.write_table(path, pd.concat(both, ignore_index=True))
-    facts = (store.known_json(folder / "verdict.json") or {}) | {GRIDS[name]: _facts(made)}
+    facts = (store.known_json(folder / "verdict.json") or {}) | {grid: _facts(made)}
     store.write_json(folder / "verdict.json", facts)
 
 
