@@ -17,7 +17,7 @@ CHOSEN = $(if $(READING),reading=$(READING) )$$SET
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help reproduce test test-architectures lint lab bench probe sweep verdict readings report clean setup lock
+.PHONY: help reproduce test test-architectures lint lab bench gpu probe sweep verdict readings report clean setup lock
 
 help: ## list the targets
 	@echo "make <target> [PROFILE=smoke|laptop|paper] [READING=gpt2|torch] [SET=\"name=value ...\"]"
@@ -72,6 +72,9 @@ report: $(READY) ## data/<profile>/report.html from the tables and figures that 
 bench: $(READY) ## speed and memory against named baselines, and how fast the explorer answers -> data/laptop/tables
 	@$(PYTHON) -m helpers.benchmarks.speed
 	@$(PYTHON) tests/explorer/latency.py
+
+gpu: $(READY) ## an hour of a CUDA GPU: checks, bench, the paper profile, one archive (ARGS="--minutes 25")
+	@$(PYTHON) -m helpers.running.gpu $(ARGS)
 
 clean: ## remove what reproduce generated, but for committed tables and figures
 	rm -rf data/datasets data/runs data/models data/probes data/sweeps data/*/logs data/*/notebooks data/smoke data/*--* figures/smoke figures/*--*
