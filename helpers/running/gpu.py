@@ -5,6 +5,9 @@ done are not repeated on the same card with the same code, and runs go on from t
 """
 
 import argparse
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -29,9 +32,10 @@ COMPARED = {
     "paper": (("smoke", "widths=64"), ("laptop", "widths=768")),
     "smoke": (("smoke", f"widths=16 {SMALL}"),),
 }
+# The small run that is killed, and how often.
 KILLED = {
-    "paper": "widths=64 training.log_every=2",
-    "smoke": f"widths=16 {SMALL} training.stop_epoch=6 training.log_every=3",
+    "paper": ("widths=64 training.log_every=2", 3),
+    "smoke": (f"widths=16 {SMALL} training.stop_epoch=3 training.log_every=3", 1),
 }
 # Pieces of helpers.benchmarks.speed, those first that a GPU changes most. A rehearsal measures nothing.
 BENCHES = {"paper": ("training", "probe", "growth", "sweep", "kmeans", "tsne", "data", "lens"), "smoke": ()}
@@ -171,9 +175,10 @@ def _agreement(job: Job, profile: str, overrides: str) -> None:
 
 
 def _resumption(job: Job) -> None:
-    overrides = f"{KILLED[job.profile]} training.device={job.device}"
-    settings = resolve("smoke", overrides).runs()[0]
-    _save_checks(job, "resumption", f"smoke, width {settings.model.hidden_dimension}", gpu_checks.resumption(overrides))
+    overrides, kills = KILLED[job.profile]
+    overrides += f" training.device={job.device}"
+    model = f"smoke, width {resolve('smoke', overrides).runs()[0].model.hidden_dimension}"
+    _save_checks(job, "resumption", model, gpu_checks.resumption(overrides, kills))
 
 
 def _save_checks(job: Job, check: str, model: str, found: dict[str, float]) -> None:
@@ -200,9 +205,16 @@ def _bench(job: Job, ledger: Ledger, share: float) -> None:
 
 
 def _measure(job: Job, name: str) -> None:
-    """One piece of the bench, in a process of its own: it leaves the card empty, whatever becomes of it."""
+    """One piece of the bench, in processes of its own: they leave the card empty, whatever becomes of them."""
     command = [sys.executable, "-m", "helpers.benchmarks.speed", "--profile", job.profile, "--only", name]
-    subprocess.run(command, cwd=store.REPOSITORY, check=True, timeout=BENCH_LONGEST)
+    process = subprocess.Popen(command, cwd=store.REPOSITORY, start_new_session=True)
+    try:
+        if status := process.wait(BENCH_LONGEST):
+            raise subprocess.CalledProcessError(status, command)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what it has started, too
+        process.wait()
 
 
 def _train(job: Job, points: list[sweep.Point]) -> dict[str, pd.DataFrame]:

@@ -48,7 +48,6 @@ TOLERANCES = {
     "other neighbours": 1e-2,
     "weights, records and history": 0.0,
 }
-KILLS = 3
 PATIENCE = 300  # seconds that a small run may take to its next epoch
 
 
@@ -131,11 +130,12 @@ def _of_records(ours: records.EpochRecord, theirs: records.EpochRecord) -> dict[
     }
 
 
-def resumption(overrides: str, seed: int | None = None) -> dict[str, float]:
+def resumption(overrides: str, kills: int = 3, seed: int | None = None) -> dict[str, float]:
     """A small run in processes that are killed at random moments, against one that is not.
 
     Args:
         overrides: of the smoke profile; the device among them.
+        kills: how often; fewer than its epochs.
         seed: of the moments; by the clock if None.
 
     Returns:
@@ -149,11 +149,11 @@ def resumption(overrides: str, seed: int | None = None) -> dict[str, float]:
         straight, killed = Path(folder) / "straight", Path(folder) / "killed"
         _finish(_begin(straight, overrides))
         history = _progress(straight)["history"]
-        moments = sorted(rng.choice(len(history) - 2, KILLS, replace=False))
+        moments = sorted(rng.choice(len(history) - 2, kills, replace=False))
         for epoch in moments:
             _kill(_begin(killed, overrides), killed, int(epoch), float(rng.uniform(0, history[-1]["seconds"])))
         _finish(_begin(killed, overrides))
-        print(f"killed {KILLS} times, after epochs {', '.join(map(str, moments))}, and begun again", flush=True)
+        print(f"killed {kills} times, after epochs {', '.join(map(str, moments))}, and begun again", flush=True)
         return {"weights, records and history": _difference(straight, killed)}
 
 

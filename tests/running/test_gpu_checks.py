@@ -75,7 +75,7 @@ def test_a_wrong_term_is_noticed(second):
 
 
 def test_a_killed_run_is_compared_with_one_that_was_not():
-    found = gpu_checks.resumption(f"{TINY} training.device=cpu training.stop_epoch=4", seed=0)
+    found = gpu_checks.resumption(f"{TINY} training.device=cpu training.stop_epoch=4", kills=2, seed=0)
     assert found == {"weights, records and history": 0.0}
 
 
