@@ -17,10 +17,10 @@ CHOSEN = $(if $(READING),reading=$(READING) )$$SET
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help reproduce test test-architectures lint lab bench gpu probe sweep verdict readings report clean setup lock
+.PHONY: help reproduce test test-architectures lint lab bench gpu probe sweep verdict readings report figures readme clean setup lock
 
 help: ## list the targets
-	@echo "make <target> [PROFILE=smoke|laptop|paper] [READING=gpt2|torch] [SET=\"name=value ...\"]"
+	@echo "make <target> [PROFILE=smoke|laptop|paper] [READING=gpt2|torch|fitted] [SET=\"name=value ...\"]"
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
 	@echo
 	@echo "PROFILE is now $(PROFILE). Examples:"
@@ -69,6 +69,12 @@ readings: $(READY) ## which reading of what the paper leaves open fits it best (
 report: $(READY) ## data/<profile>/report.html from the tables and figures that are there
 	@$(PYTHON) -m helpers.verdict.page --profile "$(PROFILE)" --set "$(CHOSEN)"
 
+figures: $(READY) ## draw figures/<profile> again from the tables that are there
+	@$(PYTHON) -m helpers.verdict.draw --profile "$(PROFILE)" --set "$(CHOSEN)"
+
+readme: $(READY) ## README.md's results, docs/results.md and their figures, from committed tables
+	@$(PYTHON) -m helpers.verdict.readme
+
 bench: $(READY) ## speed and memory against named baselines, and how fast the explorer answers -> data/laptop/tables
 	@$(PYTHON) -m helpers.benchmarks.speed
 	@$(PYTHON) tests/explorer/latency.py
@@ -76,8 +82,9 @@ bench: $(READY) ## speed and memory against named baselines, and how fast the ex
 gpu: $(READY) ## an hour of a CUDA GPU: checks, bench, the paper profile, one archive (ARGS="--minutes 25")
 	@$(PYTHON) -m helpers.running.gpu $(ARGS)
 
-clean: ## remove what reproduce generated, but for committed tables and figures
-	rm -rf data/datasets data/runs data/models data/probes data/sweeps data/*/logs data/*/notebooks data/smoke data/*--* figures/smoke figures/*--*
+clean: ## remove what reproduce generated, but for committed tables, figures and executed notebooks
+	rm -rf data/datasets data/runs data/models data/probes data/sweeps data/*/logs data/paper/notebooks data/smoke data/*--* figures/smoke figures/*--*
+	rm -f data/laptop/notebooks/*.json data/laptop/notebooks/*.failed.ipynb data/laptop/notebooks/*.running.ipynb
 
 lock: $(READY) ## renew requirements.lock from pyproject.toml
 	@$(PYTHON) install.py --lock

@@ -56,6 +56,11 @@ class Workspace:
         """Read data/<profile>/tables/<name>.csv; raises store.ArtefactError where it is missing or was changed."""
         return store.read_table(self.data / "tables" / f"{name}.csv", "run make reproduce (make verdict for grids)")
 
+    def known_table(self, name: str) -> pd.DataFrame | None:
+        """As read_table, but None where there is no such table: another command makes it."""
+        path = self.data / "tables" / f"{name}.csv"
+        return self.read_table(name) if path.exists() else None
+
     def save_figure(self, name: str, figure: Figure) -> Image:
         """Write a figure as figures/<profile>/<name>.svg and .png; returns the latter, drawn once, to show."""
         with timing.timed("figures"):

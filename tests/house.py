@@ -20,7 +20,7 @@ FLOORS = (
     ("analysis",),
     ("pretrained",),
     ("verdict", "explorer"),
-    ("running",),
+    ("findings", "running"),
     ("benchmarks",),
 )
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}

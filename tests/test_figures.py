@@ -52,11 +52,25 @@ def test_the_other_figures_draw_their_tables(run, tables, dataset):
     assert tuple(history["accuracy_validation"]) in curves(drawn["training"].axes[2])
     assert tuple(knn.query("layer == 1 and k == 5")["same_task"]) in curves(drawn["neighbours"].axes[0])
     assert tuple(knn.query("layer == 1 and epoch == 4")["accuracy"]) in curves(drawn["sensitivity"].axes[1])
-    factor = tables["variance"].query("split == 'validation' and factor == 'input' and layer == 2")
-    assert tuple(factor["explained"]) in curves(drawn["variance"].axes[0])
+    part = tables["variance"].query("split == 'validation' and part == 'input' and layer == 2 and epoch == 4")
+    lowest = drawn["variance"].axes[2].collections[0].get_paths()[0].vertices  # the first area, of the input
+    assert part["share"].item() == pytest.approx(lowest[lowest[:, 0] == 4, 1].max())
     assert (
         sum(patch.get_height() for patch in drawn["data"].axes[0].patches) == dataset.instances["instruction"].nunique()
     )
     assert (
         max(patch.get_height() for patch in drawn["data"].axes[1].patches) == synthetic.tasks_per_input(dataset).max()
     )
+
+
+def test_readings_are_drawn_as_they_are_ordered():
+    place = {"width": 32, "epochs": 50}
+    rows = [{**place, "reading": f"training.seed={n} model.dropout=0", "fit": 0.9 - n / 10, "learns": 1.0,
+             "late": None if n else 0.25} for n in range(3)]  # fmt: skip
+    figure = figures.readings(pd.DataFrame(rows), {"learns": "It learns", "late": "Accuracy is late"})
+    (ax,) = figure.axes
+    assert [text.get_text() for text in ax.get_yticklabels()] == [
+        f"seed={n} dropout=0\n(width 32, epoch 50)" for n in range(3)
+    ]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["fit", "It learns", "Accuracy is late"]
+    assert [text.get_text() for text in ax.texts][:3] == ["0.90", "1.00", "0.25"]

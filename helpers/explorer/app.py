@@ -9,6 +9,8 @@ each Plot. Sender sends them when the browser is ready. Background computes KMea
 are there. Events holds the one lock on all widgets.
 """
 
+import base64
+import io
 import os
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from helpers.explorer.events import Events
 from helpers.explorer.panes import NeighboursPane, ScoresPane, SelectionPane
 from helpers.explorer.plot import FOLLOW, Plot
 from helpers.explorer.sender import PATIENCE
-from helpers.explorer.sources import COLOURS, Source
+from helpers.explorer.source import COLOURS, Source, matching
 from helpers.explorer.stage import Stage
 from helpers.explorer.widgets import Legend, box, choose
 from helpers.gpt.runs import Run
@@ -69,7 +71,7 @@ class Explorer(widgets.VBox):
     """Linked plots of one source, with controls, scores, and what is selected.
 
     Args:
-        source: from explorer.sources.
+        source: a run or a probe, from explorer.sources.
         plots: side by side, 1 to 4.
     """
 
@@ -181,7 +183,7 @@ class Explorer(widgets.VBox):
 
     def _find(self) -> None:
         text = self.controls.search.value
-        rows = sources.matching(self.source.frame(self.controls.split.value), text)
+        rows = matching(self.source.frame(self.controls.split.value), text)
         self.select(rows)
         if text:
             self.say(f"{len(rows)} instances have {text!r} in their instruction")
@@ -251,7 +253,14 @@ class Explorer(widgets.VBox):
 
     def _repr_mimebundle_(self, **options):
         if os.environ.get(HEADLESS):
-            words = "An explorer stands here when the notebook runs in JupyterLab; a picture of it stands below."
-            return {"text/plain": words, "text/html": f"<em>{words}</em>"}
+            return self._picture()
         self.stage.sender.expect(700, 3 * PATIENCE)  # JupyterLab has to load the plots' code first
         return super()._repr_mimebundle_(**options)
+
+    def _picture(self) -> tuple[dict, dict]:
+        """What stands where no browser draws: the plots as they are, as a mime bundle and its metadata."""
+        figure, into = self.wait().figure(), io.BytesIO()
+        figure.savefig(into, format="png", dpi=110, bbox_inches="tight")
+        words = "An explorer, which moves in JupyterLab alone."
+        picture = {"image/png": base64.b64encode(into.getvalue()).decode(), "text/plain": words}
+        return picture, {"image/png": {"width": round(90 * figure.get_figwidth()), "alt": words}}

@@ -16,7 +16,17 @@ from helpers.figures.paper import (
     variance,
 )
 from helpers.figures.pretrained import llm_layers, llm_map, llm_neighbours, llm_revisions
-from helpers.figures.verdict import alternatives, claims, controls, interventions, multiverse, thresholds
+from helpers.figures.readings import readings
+from helpers.figures.verdict import (
+    alternatives,
+    claims,
+    controls,
+    flips,
+    interventions,
+    multiverse,
+    summary,
+    thresholds,
+)
 
 __all__ = [
     "alternatives",
@@ -24,6 +34,7 @@ __all__ = [
     "clustering",
     "controls",
     "explorer",
+    "flips",
     "hard_examples",
     "interventions",
     "lengths_and_overlap",
@@ -34,6 +45,8 @@ __all__ = [
     "multiverse",
     "neighbour_sensitivity",
     "neighbours",
+    "readings",
+    "summary",
     "thresholds",
     "training",
     "variance",

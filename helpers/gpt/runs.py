@@ -15,6 +15,7 @@ from helpers import fingerprint, store
 from helpers.device import choose
 from helpers.gpt import batches, records
 from helpers.gpt import model as gpt
+from helpers.profiles import reading_of
 from helpers.settings import RunSettings, Settings, digest
 from helpers.task import synthetic
 from helpers.task.synthetic import Dataset
@@ -37,9 +38,10 @@ class Run:
         return f"width {self.settings.model.hidden_dimension}, seed {self.settings.seed} ({self.folder.name})"
 
     @property
-    def point(self) -> dict[str, int]:
-        """The run's place in its grid: width and seed, the first columns of its tables."""
-        return {"width": self.settings.model.hidden_dimension, "seed": self.settings.seed}
+    def point(self) -> dict[str, int | str]:
+        """The run's place in its grid, the first columns of its tables: width, seed and reading."""
+        model = self.settings.model
+        return {"width": model.hidden_dimension, "seed": self.settings.seed, "reading": reading_of(self.settings)}
 
     @property
     def progress(self) -> dict:

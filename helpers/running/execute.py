@@ -11,6 +11,7 @@ from pathlib import Path
 
 from helpers import store
 from helpers.errors import Failed
+from helpers.running import copies
 from helpers.workspace import HEADLESS
 
 
@@ -21,8 +22,8 @@ class NotebookError(Failed):
 def run(source: Path, target: Path, log: Path, parameters: dict, expected: float | None = None) -> float:
     """Execute a notebook with parameters; returns the seconds it took.
 
-    The executed copy appears at `target` only after every cell has run. A failed one stays beside it as
-    NAME.failed.ipynb. What cells print goes to `log`.
+    The executed copy appears at `target` only after every cell has run, as `copies.tidy` leaves it. A failed one stays
+    beside it, whole, as NAME.failed.ipynb. What cells print goes to `log`.
 
     Args:
         parameters: values for the notebook's cell tagged `parameters`.
@@ -51,6 +52,7 @@ def run(source: Path, target: Path, log: Path, parameters: dict, expected: float
                 progress_bar=False, stdout_file=stream, stderr_file=stream, start_timeout=300,
             )  # fmt: skip
         _check_complete(unfinished)
+        copies.tidy(unfinished)
     except Exception as error:
         if unfinished.exists():
             shutil.move(unfinished, failed)

@@ -140,7 +140,7 @@ def gpu(job: Job) -> Path:
     made = _train(job, points)
     _bench(job, ledger, 1.0)
     if "training" in made:
-        packing.draw(job.profile, made, _grid(job).stem)
+        packing.write(job.profile, made, _grid(job).stem)
     archive = packing.pack(job.profile)
     print(f"{archive}: unpack it over a checkout with tar -xzf, and commit", flush=True)
     _say_what_failed(job, ledger, made)
@@ -191,12 +191,7 @@ def _save_checks(job: Job, check: str, model: str, found: dict[str, float]) -> N
     table["passed"] = table["value"] <= table["tolerance"]
     table = table[TABLES["gpu_checks"].split()]
     print(table.drop(columns=["card", "commit"]).to_string(index=False), flush=True)
-    path, by = job.tables / "gpu_checks.csv", ["check", "model", "card"]
-    if path.exists():
-        known = store.read_table(path, "delete it")
-        again = known[by].apply(tuple, axis=1).isin(set(table[by].itertuples(index=False, name=None)))
-        table = pd.concat([known[~again], table], ignore_index=True) if len(known[~again]) else table
-    store.write_table(path, table)
+    store.add_rows(job.tables / "gpu_checks.csv", table, ["check", "model", "quantity", "card"])
 
 
 def _bench(job: Job, ledger: Ledger, share: float) -> None:

@@ -3,11 +3,10 @@
 import tarfile
 from pathlib import Path
 
-from helpers import figures, store
+from helpers import store
 from helpers.errors import Failed
 from helpers.running import sweep, verdict_grids
-from helpers.tables import SPLITS, stem
-from helpers.verdict import judge
+from helpers.verdict import draw, judge
 from helpers.verdict.claims import Tables
 from helpers.workspace import Workspace
 
@@ -18,7 +17,7 @@ class PackingError(Failed):
     """Results that are too large for one archive; the message names the largest files."""
 
 
-def draw(profile: str, made: Tables, grid: str) -> None:
+def write(profile: str, made: Tables, grid: str) -> None:
     """Write the tables of a sweep's finished runs as those of a profile, the verdict on them, and their figures.
 
     Args:
@@ -26,35 +25,15 @@ def draw(profile: str, made: Tables, grid: str) -> None:
         grid: name of the grid file.
     """
     work = Workspace("gpu", profile)
-    tables = {name: work.save_table(name, made[name]) for name in sweep.TABLES if name in made}
+    for name in sweep.TABLES:
+        work.save_table(name, made[name])
     verdict_grids.save_grid("quantities", made, work.data / "tables", grid)
     measured = work.read_table("quantities")
     widths = tuple(sorted(set(measured["width"])))
     work.save_table("claims", judge.judge(measured, widths))
     work.save_table("thresholds", judge.at_thresholds(measured, widths))
-    done = made["runs"].query("status == 'done'")
-    for width in widths:
-        best = done[done["width"] == width].set_index("seed")["best_epoch"].astype(int).to_dict()
-        _draw_width(work, tables, width, best)
-
-
-def _draw_width(work: Workspace, tables: Tables, width: int, best: dict[int, int]) -> None:
-    scores, k = tables["clustering"], work.settings.neighbours.k
-    drawn = {
-        stem("training", width): figures.training(tables["training"], width, best),
-        stem("neighbours", width): figures.neighbours(tables["neighbours"], tables["training"], width, k, best),
-        f"hard_examples_w{width}": figures.hard_examples(tables["hard"], width, best),
-        f"controls_w{width}": figures.controls(tables["controls"], scores, tables["surface"], width),
-        f"interventions_w{width}": figures.interventions(tables["interventions"], width),
-    }
-    for space in scores["space"].unique():
-        drawn[f"{stem('f1', width)}_{space}"] = figures.clustering(scores, width, space, best)
-        every = figures.clustering(scores, width, space, best, metrics=("f1", "ari", "ami"))
-        drawn[f"{stem('scores', width)}_{space}"] = every
-    for split in SPLITS:
-        drawn[f"variance_w{width}_{split}"] = figures.variance(tables["variance"], width, split, best)
-    for name, figure in drawn.items():
-        work.save_figure(name, figure)
+    for name, figure in draw.drawn(draw.Tables(work.data / "tables")):
+        draw.write(work.figures / name, figure)
 
 
 def pack(profile: str, most: int = MOST) -> Path:

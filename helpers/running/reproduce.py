@@ -14,7 +14,7 @@ from pathlib import Path
 from helpers import fingerprint, store, timing
 from helpers.errors import exit_status
 from helpers.profiles import PROFILES, output_name, resolve
-from helpers.running import execute
+from helpers.running import copies, execute
 from helpers.settings import Settings, digest
 
 NOTEBOOKS = store.REPOSITORY / "notebooks"
@@ -36,16 +36,22 @@ STAGES = {
     "04_knn": Stage(("02_train",), ("neighbours",)),
     "05_probe_llms": Stage((), ("probe",)),
     "06_explore": Stage(("03_clustering", "05_probe_llms"), ()),
-    "07_verdict": Stage(("03_clustering", "04_knn", "05_probe_llms"), ("clustering",)),
+    "07_controls": Stage(("03_clustering",), ("clustering",)),
+    "08_interventions": Stage(("02_train",), ()),
+    "09_readings": Stage(("03_clustering",), ("clustering", "tsne")),
+    "10_verdict": Stage(("03_clustering", "04_knn", "05_probe_llms", "08_interventions", "09_readings"), ()),
 }
-# Tables that make verdict writes, and notebook 07 reads.
-FROM_SWEEPS = ("quantities", "outputs", "multiverse", "parts", "alternatives_grids")
+# Tables that make verdict and make readings write, and the notebooks that read them.
+FROM_SWEEPS = {
+    "09_readings": ("alternatives_grids", "multiverse", "parts", "outputs", "readings"),
+    "10_verdict": ("quantities", "parts"),
+}
 
 
 def _files(stage: str, settings: Settings, folder: Path) -> object:
     """What a notebook reads beside settings and other notebooks' results, as hashes."""
-    if stage == "07_verdict":
-        paths = [folder / "tables" / f"{name}.csv" for name in FROM_SWEEPS]
+    if stage in FROM_SWEEPS:
+        paths = [folder / "tables" / f"{name}.csv" for name in FROM_SWEEPS[stage]]
         return [store.sha256(p) if p.exists() else None for p in paths]
     return _words_and_models(settings) if stage == "05_probe_llms" else None
 
@@ -96,11 +102,8 @@ def reproduce(profile: str, overrides: str = "", only: str | None = None, force:
             continue
         manifest.unlink(missing_ok=True)
         facts = _run(stage, folder, {"profile": profile, "overrides": overrides}, expected.get(stage))
-        facts |= {"seeds": list(settings.seeds), **store.provenance()}
-        outputs = store.read_json(folder / "notebooks" / f"{stage}.outputs.json", "run the notebook again")["outputs"]
-        outputs.append(str((folder / "notebooks" / f"{stage}.ipynb").relative_to(store.ROOT)))
-        hashes = {path: store.sha256(store.ROOT / path) for path in outputs}
-        store.write_json(manifest, {"key": current[stage], "outputs": hashes, **facts})
+        facts |= {"key": current[stage], "seeds": list(settings.seeds), **store.provenance()}
+        store.write_json(manifest, {"outputs": _outputs(folder, stage, facts), **facts})
         _note_provenance(folder, stage, facts)
         print(f"{stage}: done in {execute.clock(facts['seconds'])}{_in_words(facts['work'])}", flush=True)
         ran.append(stage)
@@ -124,6 +127,18 @@ def _run(stage: str, folder: Path, parameters: dict, expected: float | None) -> 
     return {"seconds": round(seconds, 1), "work": {kind: round(s, 1) for kind, s in work.items()}}
 
 
+def _outputs(folder: Path, stage: str, facts: dict) -> dict[str, str]:
+    """Path -> SHA-256 of what a notebook wrote, its executed copy too, which is told what made it."""
+    listed = store.read_json(folder / "notebooks" / f"{stage}.outputs.json", "run the notebook again")["outputs"]
+    hashes = {path: store.sha256(store.ROOT / path) for path in listed}
+    copy = folder / "notebooks" / f"{stage}.ipynb"
+    tables = {
+        Path(p).name: digest for p, digest in hashes.items() if store.ROOT / p == folder / "tables" / Path(p).name
+    }
+    copies.stamp(copy, facts["key"], facts["commit"], tables)
+    return hashes | {str(copy.relative_to(store.ROOT)): store.sha256(copy)}
+
+
 def _in_words(work: dict[str, float]) -> str:
     """Kinds of work that took a second or more, the longest first."""
     most = sorted(((s, kind) for kind, s in work.items() if s >= 1), reverse=True)
@@ -141,19 +156,17 @@ def _wanted(only: str | None) -> list[str]:
     return [s for s in STAGES if s in wanted]
 
 
-def lost(manifest: Path) -> list[Path]:
-    """What a notebook wrote and is missing now, or was changed since; its own manifest first of all."""
-    known = store.known_json(manifest)
-    if known is None:
-        return [manifest]
+def lost(known: dict) -> list[Path]:
+    """What a notebook wrote, by its manifest, and is missing now or was changed since."""
     paths = {store.ROOT / path: expected for path, expected in known["outputs"].items()}
     return [path for path, expected in paths.items() if not path.exists() or store.sha256(path) != expected]
 
 
 def _up_to_date(stage: str, manifest: Path, key: str) -> bool:
-    if not manifest.exists() or (store.known_json(manifest) or {}).get("key") != key:
+    known = store.known_json(manifest)
+    if known is None or known["key"] != key:
         return False
-    if gone := lost(manifest):
+    if gone := lost(known):
         print(f"{stage}: {gone[0]} is missing or was changed, so it runs again")
     return not gone
 
@@ -161,6 +174,7 @@ def _up_to_date(stage: str, manifest: Path, key: str) -> bool:
 def _note_provenance(folder: Path, stage: str, facts: dict) -> None:
     path = folder / "tables" / "provenance.json"
     known = store.read_json(path, "") if path.exists() else {}
+    known = {name: of for name, of in known.items() if name in STAGES}  # a notebook may have had another name
     # A notebook that finds its run trained is quick; the longest time says what a fresh one takes.
     before = known.get(stage, {})
     if facts["seconds"] >= before.get("longest_seconds", 0):

@@ -37,7 +37,7 @@ from helpers.device import choose
 from helpers.errors import Refused, exit_status
 from helpers.gpt import model as gpt
 from helpers.gpt import runs, train
-from helpers.profiles import resolve
+from helpers.profiles import reading_of, resolve
 from helpers.running import pool
 from helpers.settings import RunSettings, Settings, SettingsError, digest
 from helpers.tables import TABLES as COLUMNS
@@ -207,7 +207,7 @@ def run(
         the finished runs, with the column run in front.
 
     Raises:
-        pool.EngineError: no scheduler, or it went away; finished runs are kept.
+        pool.EngineError: no scheduler, or it or every worker went away; finished runs are kept.
     """
     errors: dict[str, str] = {}
     missing = [p for p in wanted if _result(p) is None]
@@ -363,10 +363,11 @@ def tables(wanted: list[Point], errors: dict[str, str] | None = None) -> dict[st
         where = {k: (facts or {}).get(k) for k in ("folder", "computed", "commit")}
         error = errors.get(point.key, "")
         place = {"run": point.key, **_place(point.run), "variant": point.variant, **point.values}
+        place |= {"reading": reading_of(point.run)}
         rows.append(place | {"status": status, **measured, **where, "error": error})
         for name in (facts or {}).get("tables", ()):
             table = store.read_table(point.folder / f"{name}.csv", f"delete {point.folder}")
-            frames[name].append(table.assign(run=point.key))
+            frames[name].append(table.assign(run=point.key, reading=place["reading"]))
     stacked = {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items() if parts}
     return {"runs": pd.DataFrame(rows)} | {n: t[["run", *COLUMNS[n].split()]] for n, t in stacked.items()}
 
@@ -375,12 +376,6 @@ def save(tables: dict[str, pd.DataFrame], folder: Path) -> None:
     """Write the tables of a sweep as CSV."""
     for name, table in tables.items():
         store.write_table(folder / f"{name}.csv", table)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
-    return int(text)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -392,19 +387,7 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("grid", type=Path, help="YAML file (its form is below)")
-    parser.add_argument(
-        "--scheduler",
-        default="",
-        help="tcp://host:port, or slurm, pbs, lsf, sge; default: this machine",
-    )
-    parser.add_argument("--workers", type=_count, help="processes here, or jobs on a cluster (default: as many as fit)")
-    parser.add_argument("--per-gpu", type=_count, default=1, help="runs at once on a GPU (default: %(default)s)")
-    parser.add_argument(
-        "--cluster-file",
-        type=Path,
-        default=Path("cluster.yaml"),
-        help="settings for dask-jobqueue (default: %(default)s)",
-    )
+    pool.add_options(parser)
     given = parser.parse_args(arguments)
     return exit_status(lambda: _bring(given), "stopped; the same command goes on from the last finished epochs")
 
@@ -414,8 +397,7 @@ def _bring(given: argparse.Namespace) -> int:
     wanted = read_grid(given.grid)
     before = sum(_result(p) is not None for p in wanted)
     print(f"{given.grid}: {len(wanted)} runs, {before} of them done before", flush=True)
-    connection = {name: getattr(given, name) for name in ("scheduler", "workers", "per_gpu", "cluster_file")}
-    tables = run(wanted, given.grid.stem, **connection)
+    tables = run(wanted, given.grid.stem, **pool.options(given))
     folder = store.DATA / "sweeps" / given.grid.stem
     save(tables, folder)
     counts = ", ".join(f"{n} {status}" for status, n in tables["runs"]["status"].value_counts().items())

@@ -1,15 +1,19 @@
 """The explorer without a browser: what its plots show, and what they are sent."""
 
+import base64
+import io
 import shutil
 import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers.explorer import app
 from helpers.explorer.palette import UNKNOWN, rgba
 from helpers.explorer.plot import SAME
-from helpers.explorer.sources import COLOURS
+from helpers.explorer.source import COLOURS
+from helpers.workspace import HEADLESS
 
 
 def drawn(shown, number: int = 0) -> np.ndarray:
@@ -131,3 +135,15 @@ def test_a_plot_can_show_another_run_linked_where_instances_are_the_same(run):
         assert shown.stage.source_of(plot) is shown.source
     finally:
         shutil.rmtree(copy)
+
+
+def test_where_no_browser_draws_a_picture_stands_in_the_explorers_place(run, monkeypatch):
+    monkeypatch.delenv(HEADLESS, raising=False)
+    shown = app.explore(run).wait()
+    assert "application/vnd.jupyter.widget-view+json" in shown._repr_mimebundle_()
+    monkeypatch.setenv(HEADLESS, "1")
+    data, looks = shown._repr_mimebundle_()
+    assert set(data) == {"image/png", "text/plain"}
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert picture.width > looks["image/png"]["width"] / 2
+    assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 20, "points are drawn in colours"

@@ -1,0 +1,131 @@
+"""Notebooks 03 and 06: whether hidden states cluster by task."""
+
+import pandas as pd
+
+from helpers.figures.style import LABEL_TITLES, SPACE_TITLES, SPLIT_TITLES
+from helpers.findings.words import at_end, highest, listed, named, of_width, paragraphs, percent, two, widths
+from helpers.tables import LABELS
+from helpers.verdict import facts, judge
+
+IN_PAPER = ("raw", "tsne")  # the spaces that the paper clusters in
+
+
+def answer(scores: pd.DataFrame) -> str:
+    """Task F1 of the best layer beside the paper's, for each width.
+
+    Args:
+        scores: clustering.csv.
+    """
+    return paragraphs(_clustered(scores, width) for width in widths(scores))
+
+
+def _clustered(scores: pd.DataFrame, width: int) -> str:
+    mean = of_width(scores.drop(columns="k"), width)
+    spaces = [s for s in SPACE_TITLES if s in set(mean["space"])]
+    found = {split: {s: facts.course(mean, s, split=split) for s in spaces} for split in SPLIT_TITLES}
+    own = [s for s in spaces if s in IN_PAPER] or spaces
+    subset, unseen = (max(found[split][s]["end"] for s in own) for split in SPLIT_TITLES)
+    number = judge.EVERY["task_subset"].rule.above
+    reached = "is above" if subset > number else "is not above"
+    lines = [f"- {SPLIT_TITLES[split]}: {_courses(found[split])}." for split in SPLIT_TITLES]
+    return (
+        f"**{named(scores, width)}: at the last epoch F1 by task of the training subset is {two(subset)}, which "
+        f"{reached} the paper's {number:g}; that of unseen instances is {two(unseen)}** (the best of "
+        f"{listed(SPACE_TITLES[s] for s in own)}, best layer above the embeddings). Untrained, highest, and at the "
+        "end:\n\n" + "\n".join(lines)
+    )
+
+
+def _courses(found: dict[str, dict]) -> str:
+    return "; ".join(
+        f"{SPACE_TITLES[s]} {two(c['start'])}, {two(c['highest'])} (epoch {c['epoch']}), {two(c['end'])}"
+        for s, c in found.items()
+    )
+
+
+def f1(scores: pd.DataFrame, width: int, space: str) -> str:
+    """What `figures.clustering` shows of F1 in one space: each identity's course, and where the best layer is."""
+    mean = of_width(scores.drop(columns="k"), width)
+    lines = []
+    for split, title in SPLIT_TITLES.items():
+        courses = {label: facts.course(mean, space, label, split) for label in LABELS}
+        words = [
+            f"{LABEL_TITLES[label].lower()} {two(c['start'])}, {two(c['highest'])} (epoch {c['epoch']}), "
+            f"{two(c['end'])}"
+            for label, c in courses.items()
+        ]
+        task = mean[(mean["space"] == space) & (mean["split"] == split) & (mean["label"] == "task")]
+        layer = int(highest(at_end(task), "f1")["layer"])
+        lines.append(f"{title}, best layer untrained, highest and at the end: {'; '.join(words)}. "
+                     f"At the end layer {layer} is the best by task.")  # fmt: skip
+    return "In " + SPACE_TITLES[space] + ":\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def all_scores(scores: pd.DataFrame, width: int, space: str) -> str:
+    """What `figures.clustering` shows of all three scores in one space: the highest by task at the last epoch."""
+    mean = of_width(scores.drop(columns="k"), width)
+    end = at_end(mean[(mean["space"] == space) & (mean["label"] == "task") & (mean["layer"] > 0)])
+    said = [
+        f"{title.lower()}: F1 {two(best['f1'])}, ARI {two(best['ari'])}, AMI {two(best['ami'])}"
+        for split, title in SPLIT_TITLES.items()
+        for best in [end[end["split"] == split][["f1", "ari", "ami"]].max()]
+    ]
+    return f"By task at the last epoch, the highest of any layer above 0 in {SPACE_TITLES[space]}, {'; '.join(said)}."
+
+
+def hard(table: pd.DataFrame, width: int) -> str:
+    """What `figures.hard_examples` shows of one width at the last epoch.
+
+    Args:
+        table: hard.csv.
+    """
+    end = at_end(of_width(table, width))
+    above = end[end["layer"] > 0]
+    nearer = above.loc[above["space"] == "raw", "nearer_own_task"].max()
+    apart = above.groupby("space")["pairs_separated"].max()
+    parted = listed(f"{percent(share)} in {SPACE_TITLES[space]}" for space, share in apart.items())
+    return (
+        f"At the last epoch the model answers {percent(end['accuracy_hard'].iloc[0])} of hard examples and "
+        f"{percent(end['accuracy_original'].iloc[0])} of their originals rightly. At the layer where it is highest, "
+        f"{percent(nearer)} of hard examples are nearer to their own task than to their original, and another "
+        f"cluster than the original's holds {parted}."
+    )
+
+
+def in_the_plane(scores: pd.DataFrame | None, hard: pd.DataFrame | None) -> str:
+    """What the explorer's pictures are of, in numbers, for the last width.
+
+    Args:
+        scores, hard: clustering.csv and hard.csv; None where no notebook has made them yet.
+    """
+    if scores is None or hard is None:
+        return (
+            "The tables of this profile are not there yet: `make reproduce` makes them. The pictures need a run alone."
+        )
+    width = widths(scores)[-1]
+    mean = of_width(scores.drop(columns="k"), width)
+    raw, centred = (facts.course(mean, space) for space in ("raw", "centred"))
+    end = at_end(of_width(hard, width))
+    apart = end.loc[(end["space"] == "centred") & (end["layer"] > 0), "pairs_separated"].max()
+    return (
+        f"**{named(scores, width)}: with each input's mean state subtracted, unseen instances lie in groups by task "
+        f"with F1 {two(centred['end'])} at the end of training, {two(centred['start'])} before it; as they are, with "
+        f"{two(raw['end'])} and {two(raw['start'])}** (best layer). Of hard examples {percent(apart)} lie in another "
+        "group than their original, each input's mean subtracted. Below is what such groups look like, and how they "
+        "came to be."
+    )
+
+
+def pictures(places: list[tuple], scores: list[pd.DataFrame]) -> str:
+    """Scores of the states in a picture of the explorer.
+
+    Args:
+        places: (split, moment, layer, space) of each plot.
+        scores: f1 of each identity (rows) on those states, one table a plot.
+    """
+    words = [
+        f"layer {layer}, {SPACE_TITLES[space]}, at {moment}: {two(found.loc['task', 'f1'])} and "
+        f"{two(found.loc['distribution', 'f1'])}"
+        for (_, moment, layer, space), found in zip(places, scores, strict=True)
+    ]
+    return f"F1 of KMeans by task and by distribution on the states in the picture: {'; '.join(words)}."

@@ -1,0 +1,39 @@
+"""Notebook 08: whether moving a state to another task's place changes the answer."""
+
+import pandas as pd
+
+from helpers.findings.words import named, of_width, paragraphs, percent, widths
+from helpers.verdict import facts
+
+
+def answer(table: pd.DataFrame) -> str:
+    """Shares of answers that follow a moved state, for each width.
+
+    Args:
+        table: interventions.csv.
+    """
+    return paragraphs(_followed(table, width) for width in widths(table))
+
+
+def _followed(table: pd.DataFrame, width: int) -> str:
+    mean = of_width(table, width)
+    found = facts.interventions(mean)
+    return (
+        f"**{named(table, width)}: moved to the other task's mean for its input, {percent(found['mean'])} of the "
+        f"states make the model answer as that task** (layer {found['mean_layer']}); that mean also says the answer. "
+        "Moved along the difference of the two tasks' means alone, which says no answer, at most "
+        f"{percent(found['task'])} do (layer {found['task_layer']}); as far in a random direction, "
+        f"{percent(found['random'])}. All of it is at layers below the last, on {mean['instances'].max():,.0f} moves "
+        "at each layer."
+    )
+
+
+def figure(table: pd.DataFrame, width: int) -> str:
+    """What `figures.interventions` shows of one width: where answers are lost without becoming the other task's."""
+    stayed = of_width(table, width).pivot(index="layer", columns="direction", values="stayed").iloc[:-1]
+    return (
+        f"Left, answers that follow; right, answers that stay. As few as {percent(stayed['task'].min())} stay when "
+        f"moved along the difference of means (layer {stayed['task'].idxmin()}), and "
+        f"{percent(stayed['random'].min())} when moved at random as far: what neither stays nor follows has become a "
+        "third answer. At the last layer the answer is read off the moved state itself, so that layer says little."
+    )

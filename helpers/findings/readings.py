@@ -1,0 +1,161 @@
+"""Notebook 09: whether another way of looking, or another reading of the paper, gives its clusters."""
+
+import pandas as pd
+
+from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES
+from helpers.findings.words import listed, paragraphs, percent, two
+from helpers.verdict import facts, judge
+from helpers.verdict.fit import AT_THE_END, TARGETS
+
+TITLES = {target.key: target.statement for target in (*TARGETS, *AT_THE_END)}  # of what `fit` is the mean of
+TITLES |= {"parameters": "Table 6's numbers of parameters"}
+LEARNT = 0.5  # of the target `learns`: half of unseen instances are solved
+MADE_BY = {
+    "alternatives_grids": "make verdict", "multiverse": "make verdict", "outputs": "make verdict",
+    "parts": "make verdict", "readings": "make readings",
+}  # fmt: skip
+
+
+def missing(name: str) -> str:
+    """What makes a table that is not there."""
+    return f"`{name}.csv` is not there: `{MADE_BY[name]}` makes it, and `make reproduce` then shows it here."
+
+
+def answer(
+    alternatives: pd.DataFrame,
+    everywhere: pd.DataFrame | None,
+    variants: pd.DataFrame | None,
+    searched: pd.DataFrame | None,
+) -> str:
+    """The highest task F1 that any way of looking gives, what one change can do, and the reading that fits best.
+
+    Args:
+        alternatives: alternatives.csv.
+        everywhere: alternatives_grids.csv, if there.
+        variants: multiverse.csv, if there.
+        searched: readings.csv, if there.
+    """
+    said = [_looked(alternatives, everywhere)]
+    if variants is not None:
+        said.append(_varied(variants))
+    if searched is not None:
+        said.append(_searched(searched))
+    return paragraphs(said)
+
+
+def _looked(alternatives: pd.DataFrame, everywhere: pd.DataFrame | None) -> str:
+    found = facts.searched(alternatives, everywhere)
+    best = [
+        f"{two(found[split]['best']['f1'])} on the {title.lower()} ({SPACE_TITLES[found[split]['best']['space']]}, "
+        f"{found[split]['best']['method'].replace('_', ' ')}; as the paper looks, {two(found[split]['as_paper'])})"
+        for split, title in SPLIT_TITLES.items()
+    ]
+    runs = "1 run" if found["runs"] == 1 else f"{found['runs']} runs"
+    number = judge.EVERY["task_subset"].rule.above
+    reached = "is above" if found["subset"]["best"]["f1"] > number else "is not above"
+    return (
+        f"**{found['ways']} ways of looking at the states of {runs}, at any layer and the best of up to three epochs "
+        f"each, give an F1 by task of at most {listed(best)}; on the training subset that {reached} the paper's "
+        f"{number:g}.** Input-centred states, more clusters and other definitions of F1 are left out."
+    )
+
+
+def _varied(variants: pd.DataFrame) -> str:
+    found = facts.varied(variants, ("task_subset", "task_validation"))
+    sets = dict(zip(("task_subset", "task_validation"), SPLIT_TITLES.values(), strict=True))
+    raised = [
+        f"{title.lower()} {two(found[key]['default'])} to {two(found[key]['highest'])} (`{found[key]['variant']}`)"
+        for key, title in sets.items()
+    ]
+    return (
+        f"Of {found['variants']} changes to what the paper leaves open (width {found['width']}, raw states, last "
+        f"epoch), those that raise F1 by task most: {listed(raised)}."
+    )
+
+
+def _searched(searched: pd.DataFrame) -> str:
+    last = latest(searched)
+    best = last.iloc[0]
+    failed = unlearnt(searched)
+    return (
+        f"Of {len(last)} readings that were searched, {len(failed)} solve less than half of unseen instances at the "
+        "epoch to which they were trained. The one that fits best what the paper shows beside its clusters (fit "
+        f"{two(best['fit'])} of 1, epoch {best['epochs']}): `{best['reading']}`."
+    )
+
+
+def latest(searched: pd.DataFrame) -> pd.DataFrame:
+    """Every reading where it was trained furthest, those of later rungs first and the best of each before the others.
+
+    Args:
+        searched: readings.csv.
+    """
+    ordered = searched.sort_values(["rung", "fit"], ascending=False, kind="stable")
+    return ordered.drop_duplicates(["plan", "reading"]).reset_index(drop=True)
+
+
+def unlearnt(searched: pd.DataFrame) -> pd.DataFrame:
+    """The readings that solve less than half of unseen instances where they were trained furthest, or that failed.
+
+    Args:
+        searched: readings.csv.
+    """
+    last = latest(searched)
+    return last[~(last["learns"] >= LEARNT)]
+
+
+def plain(searched: pd.DataFrame) -> pd.DataFrame:
+    """Rows of readings.csv as a table to read: the reading, how far it was trained, its fit and the parts of it."""
+    return searched[["reading", "width", "epochs", "fit", *TITLES]].rename(columns=lambda name: name.replace("_", " "))
+
+
+def heat(searched: pd.DataFrame, count: int) -> str:
+    """What `figures.readings` shows: which target the best readings miss most.
+
+    Args:
+        searched: readings.csv.
+        count: of readings in the figure.
+    """
+    shown = latest(searched).head(count)
+    means = shown[list(TITLES)].mean().dropna()
+    return (
+        f"Of the {len(shown)} best readings, what is met least is '{TITLES[means.idxmin()]}' ({two(means.min())} of "
+        f"1 in the mean), and best '{TITLES[means.idxmax()]}' ({two(means.max())})."
+    )
+
+
+def ways(table: pd.DataFrame) -> str:
+    """What `figures.alternatives` shows: the best of the paper's way and of any, and chance with the same clusters."""
+    said = []
+    for split, title in SPLIT_TITLES.items():
+        part = table[(table["split"] == split) & (table["clusters"] == 1) & (table["definition"] == "matched")]
+        best = part.loc[part["f1"].idxmax()]
+        own = part[(part["method"] == "kmeans") & part["space"].isin(("raw", "tsne"))]["f1"].max()
+        said.append(f"{title.lower()}: {two(own)} by KMeans on raw or t-SNE states, {two(best['f1'])} at most "
+                    f"({SPACE_TITLES[best['space']]}, {best['method'].replace('_', ' ')}; labels permuted: "
+                    f"{two(best['chance'])})")  # fmt: skip
+    return f"Left panels, F1 as the paper defines it: {'; '.join(said)}. Right: other definitions and more clusters."
+
+
+def moved(table: pd.DataFrame) -> str:
+    """What `figures.multiverse` shows: how many claims any single change takes across its rule's number.
+
+    Shuffled outputs, with which there is nothing to learn, are left out.
+
+    Args:
+        table: of `judge.carried`.
+    """
+    table = table[~table["variant"].str.contains("shuffled_outputs")]
+    if not len(table):
+        return "No change alone takes a claim to the other side of its rule's number."
+    changes = table.groupby("variant")["claim"].nunique().sort_values(ascending=False, kind="stable")
+    chance = (table["seeds"] > 0).mean() if table["seeds"].notna().any() else None
+    tail = (
+        ""
+        if chance is None
+        else f" In {percent(chance)} of these cases some other seed of the default is there as well."
+    )
+    return (
+        f"{table['claim'].nunique()} claims have a change that alone takes their quantity to the other side of the "
+        f"rule's number. Most of them are moved by `{changes.index[0]}` ({changes.iloc[0]}).{tail}"
+    )

@@ -1,0 +1,76 @@
+"""Notebook 02: whether the model learns the task, and when."""
+
+import pandas as pd
+
+from helpers.findings.words import named, of_width, paragraphs, percent, two, widths
+
+LOW, HALF = 0.1, 0.5  # accuracies that are near zero, and half way
+
+
+def answer(history: pd.DataFrame) -> str:
+    """Accuracy at its best and at the end, for each width.
+
+    Args:
+        history: training.csv.
+    """
+    return paragraphs(_learned(history, width) for width in widths(history))
+
+
+def _learned(history: pd.DataFrame, width: int) -> str:
+    mean = of_width(history, width).set_index("epoch")
+    seen, unseen = mean["accuracy_subset"], mean["accuracy_validation"]
+    first = unseen.index[unseen >= HALF]
+    when = (
+        f"first half of them at epoch {first[0]}" if len(first) else f"never half of them in {mean.index.max()} epochs"
+    )
+    return (
+        f"**{named(history, width)}: {percent(unseen.max())} of unseen instances are solved at the best epoch, "
+        f"{unseen.idxmax()}**, {when}. At the end, epoch {mean.index.max()}, it is {percent(unseen.iloc[-1])} of "
+        f"them, and {percent(seen.iloc[-1])} of the training subset, half of which is hard examples."
+    )
+
+
+def figure(history: pd.DataFrame, width: int) -> str:
+    """What `figures.training` shows of one width."""
+    mean = of_width(history, width).set_index("epoch")
+    unseen, loss = mean["accuracy_validation"], mean["loss"]
+    jump = unseen.diff()
+    return (
+        f"The loss falls from {two(loss.iloc[0])} to {two(loss.iloc[-1])}, on outputs alone to "
+        f"{two(mean['output_loss'].iloc[-1])}. {_while_low(unseen, loss)} The largest rise from one epoch to the "
+        f"next is {two(jump.max())}, at epoch {jump.idxmax()}."
+    )
+
+
+def _while_low(unseen: pd.Series, loss: pd.Series) -> str:
+    """How far the loss falls while accuracy is near zero."""
+    low = unseen.index[unseen < LOW]
+    if not len(low):
+        return f"Accuracy on unseen instances is never below {LOW}."
+    return (
+        f"Accuracy on unseen instances is below {LOW} for the last time at epoch {low.max()}, when the loss is "
+        f"{two(loss[low.max()])}."
+    )
+
+
+def summary(history: pd.DataFrame) -> pd.DataFrame:
+    """One row a run: how far it went, its best epoch, and accuracy there and at the end.
+
+    Args:
+        history: training.csv.
+    """
+    rows = []
+    for (width, seed), run in history.groupby(["width", "seed"], sort=False):
+        best, last = run.loc[run["accuracy_validation"].idxmax()], run.iloc[-1]
+        rows.append(
+            {
+                "width": width,
+                "seed": seed,
+                "epochs": int(last["epoch"]),
+                "best epoch": int(best["epoch"]),
+                "validation accuracy there": best["accuracy_validation"],
+                "at the end": last["accuracy_validation"],
+                "training subset at the end": last["accuracy_subset"],
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,119 @@
+"""Sentences of notebooks 09 and 10."""
+
+import pandas as pd
+import pytest
+
+from helpers.findings import readings, statements
+from helpers.verdict import judge
+
+WAYS = pd.DataFrame(
+    [
+        {"width": 32, "seed": 0, "split": split, "space": space, "method": method, "clusters": 1,
+         "definition": "matched", "epoch": 8, "layer": 2, "f1": f1, "chance": 0.2}
+        for split in ("subset", "validation")
+        for space, method, f1 in (("raw", "kmeans", 0.4), ("tsne", "kmeans", 0.5), ("whitened", "ward", 0.7))
+    ]
+)  # fmt: skip
+VARIANTS = pd.DataFrame(
+    [
+        {"variant": variant, "width": 128, "seed": 0, "claim": claim, "space": "raw", "at": "end", "model": "trained",
+         "value": value}
+        for variant, value in (("default", 0.4), ("model.dropout=0", 0.5), ("data.shuffled_outputs=True", 0.99))
+        for claim in ("task_subset", "task_validation")
+    ]
+)  # fmt: skip
+
+
+def searched(**rows) -> pd.DataFrame:
+    """readings.csv: reading -> (rung, fit, learns)."""
+    parts = dict.fromkeys(readings.TITLES, 0.5)
+    found = [
+        {"plan": "p", "rung": rung, "epochs": 50 * (rung + 1), "run": name, "reading": name, "width": 32, "fit": fit,
+         **parts, "learns": learns, "abrupt": 0.1}
+        for name, steps in rows.items() for rung, fit, learns in steps
+    ]  # fmt: skip
+    return pd.DataFrame(found)
+
+
+FOUND = searched(a=[(0, 0.9, 0.8)], b=[(0, 0.5, 0.2), (1, 0.7, 0.9)], c=[(0, 0.1, None)], d=[(0, 0.3, 0.1)])
+
+
+def test_ways_of_looking_are_told_beside_the_papers_number():
+    said = readings.answer(WAYS, None, None, None)
+    assert "3 ways of looking at the states of 1 run" in said
+    assert "0.70 on the training subset (whitened, 50 components, ward; as the paper looks, 0.50)" in said
+    assert "that is not above the paper's 0.9" in said
+    assert "is above the paper's 0.9" in readings.answer(WAYS.assign(f1=0.95), None, None, None)
+    assert "0.50 by KMeans on raw or t-SNE states, 0.70 at most (whitened, 50 components, ward" in readings.ways(WAYS)
+
+
+def test_changes_and_readings_are_told_where_their_tables_are_there():
+    said = readings.answer(WAYS, None, VARIANTS, FOUND)
+    assert "Of 1 changes" in said
+    assert "training subset 0.40 to 0.50 (`model.dropout=0`)" in said
+    assert "Of 4 readings that were searched, 2 solve less than half" in said
+    assert "(fit 0.70 of 1, epoch 100): `b`" in said
+
+
+def test_a_reading_counts_where_it_was_trained_furthest():
+    assert readings.latest(FOUND)["reading"].tolist() == ["b", "a", "d", "c"]
+    assert set(readings.unlearnt(FOUND)["reading"]) == {"c", "d"}, "one failed, one solves too few"
+    assert list(readings.plain(FOUND))[:4] == ["reading", "width", "epochs", "fit"]
+    assert "met least is 'Then it jumps' (0.10 of 1" in readings.heat(FOUND, 3)
+
+
+@pytest.mark.parametrize(("name", "command"), [("readings", "make readings"), ("multiverse", "make verdict")])
+def test_a_missing_table_is_named_with_the_command_that_makes_it(name, command):
+    assert f"`{name}.csv`" in readings.missing(name)
+    assert f"`{command}`" in readings.missing(name)
+
+
+def test_changes_that_move_a_claim_are_counted_without_the_control():
+    over = VARIANTS.assign(value=VARIANTS["variant"].map({"default": 0.4, "model.dropout=0": 0.95}).fillna(0.99))
+    table = judge.carried(over, VARIANTS[:0])
+    said = readings.moved(table)
+    assert "2 claims have a change" in said
+    assert "`model.dropout=0` (2)" in said
+    assert "some other seed" not in said
+    assert "50%" in readings.moved(table.assign(seeds=[0.5 if c == "task_subset" else 0.0 for c in table["claim"]]))
+    assert readings.moved(table[:0]).startswith("No change alone")
+
+
+CLAIMS = pd.DataFrame(
+    [
+        {"claim": claim, "width": width, "verdict": verdict, "seeds": seeds}
+        for claim, width, verdict, seeds in (
+            ("task_subset", 768, judge.FAILS, 3),
+            ("task_validation", 768, judge.HOLDS, 3),
+            ("hard_nearer", 768, judge.HOLDS, 3),
+            ("task_subset", 32, judge.UNMEASURED, 0),
+            ("task_subset", 256, judge.HOLDS, 5),
+            ("pretrained", None, judge.UNMEASURED, 0),
+        )
+    ]
+)
+
+
+def test_verdicts_are_counted_at_the_papers_widths_and_apart_from_others():
+    said = statements.answer(CLAIMS)
+    assert (
+        "Of the paper's 4 statements, counted once for each of its widths, 1 hold, 1 do not hold and 2 are not" in said
+    )
+    assert "At width 256, which the paper does not have: 1 hold." in said
+
+
+def test_claims_are_named_for_each_width_with_runs():
+    at_768, at_256 = statements.figure(CLAIMS).splitlines()
+    assert at_768.startswith("- Width 768: 2 hold and 1 do not hold")
+    assert judge.EVERY["task_subset"].statement in at_768.partition("do not hold: ")[2]
+    assert judge.EVERY["task_validation"].statement in at_768.partition("do not hold: ")[0]
+    assert at_256.startswith("- Width 256: 1 hold")
+
+
+def test_thresholds_say_how_often_the_number_decides():
+    rows = [("a", 768, 0.5, judge.HOLDS), ("a", 768, 0.9, judge.FAILS), ("b", 768, 0.5, judge.HOLDS),
+            ("b", 768, 0.9, judge.HOLDS), ("b", 32, 0.5, judge.UNMEASURED)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["claim", "width", "number", "verdict"])
+    said = statements.thresholds(table)
+    assert "Of 2 claims and widths with runs, 1 have one verdict whatever 'high' means from 0.5 to 0.9" in said
+    assert statements.thresholds(table[-1:]) == "None of these claims was measured."
