@@ -40,6 +40,7 @@ TABLES = {
     "llm_neighbours": "model revision layer k same_task same_category accuracy",
     "llm_solved": "model revision category task solved",
     "latency": "points plots action milliseconds slowest",
+    "gpu_checks": "check model quantity value tolerance passed card commit",
     "bench": "name ours baseline baseline_name ratio unit cpu instructions commit",
 }
 

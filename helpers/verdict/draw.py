@@ -54,10 +54,11 @@ def drawn(tables: Tables) -> Iterator[tuple[str, Figure]]:
     """File name without suffix, and figure, one after the other.
 
     Raises:
-        store.ArtefactError: a table that every profile has is missing.
+        store.ArtefactError: a table that every profile has is missing (those of pretrained models may be).
     """
     yield from _of_runs(tables)
-    yield from _of_pretrained(tables)
+    if "llm_layers" in tables:
+        yield from _of_pretrained(tables)
     yield from _of_verdict(tables)
 
 
