@@ -136,6 +136,9 @@ def test_overrides_are_applied_and_typed():
         ("tsne.perplexity=400", ["tsne.perplexity=400", "179"]),
         ("probe.template=hello", ["probe.template='hello'", "{instruction}"]),
         ("'seed=1", ["cannot read", "no closing quotation"]),
+        ("seed=true", ["seeds: true and false are neither"]),
+        ("training.learning_rate=true", ["learning_rate: true and false are neither"]),
+        ("probe.models=none", ["probe.models", "at least 1 item"]),
         ("data.metacharacters=group,foo", ["data.metacharacters='foo'", "'group'"]),
     ],
 )
@@ -199,6 +202,12 @@ def test_every_name_can_be_overridden_by_its_own_value():
         if name == "training.number_of_epochs":  # asked for by name, it holds for every width
             again = again.model_copy(update={"epochs_by_width": s.epochs_by_width})
         assert again == s, name
+
+
+def test_the_papers_run_has_the_digest_that_it_always_had():
+    """Names of runs are made from it; a change would leave every trained run behind."""
+    assert digest(resolve("laptop").run(768, 0)) == "6c88d1a311"
+    assert digest(resolve("laptop", "reading=torch").run(768, 0)) == "075b390ff7"
 
 
 def test_digest_sees_values_not_order():
