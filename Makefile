@@ -17,10 +17,10 @@ CHOSEN = $(if $(READING),reading=$(READING) )$$SET
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help reproduce test test-architectures lint lab bench probe sweep verdict readings report clean setup lock
+.PHONY: help reproduce test test-architectures lint lab bench probe sweep verdict readings report figures readme clean setup lock
 
 help: ## list the targets
-	@echo "make <target> [PROFILE=smoke|laptop|paper] [READING=gpt2|torch] [SET=\"name=value ...\"]"
+	@echo "make <target> [PROFILE=smoke|laptop|paper] [READING=gpt2|torch|fitted] [SET=\"name=value ...\"]"
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
 	@echo
 	@echo "PROFILE is now $(PROFILE). Examples:"
@@ -68,6 +68,12 @@ readings: $(READY) ## which reading of what the paper leaves open fits it best (
 
 report: $(READY) ## data/<profile>/report.html from the tables and figures that are there
 	@$(PYTHON) -m helpers.verdict.page --profile "$(PROFILE)" --set "$(CHOSEN)"
+
+figures: $(READY) ## draw figures/<profile> again from the tables that are there
+	@$(PYTHON) -m helpers.verdict.draw --profile "$(PROFILE)" --set "$(CHOSEN)"
+
+readme: $(READY) ## README.md's results, docs/results.md and their figures, from committed tables
+	@$(PYTHON) -m helpers.verdict.readme
 
 bench: $(READY) ## speed and memory against named baselines, and how fast the explorer answers -> data/laptop/tables
 	@$(PYTHON) -m helpers.benchmarks.speed

@@ -44,13 +44,17 @@ def of_notebook(path: Path) -> str:
 def closure(modules: set[str]) -> set[str]:
     """The named modules and all that they import from this package, without those that do not count."""
     found: set[str] = set()
-    waiting = [m for m in modules if m not in NOT_COUNTED]
+    waiting = [m for m in modules if _counts(m)]
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += [m for m in imports(_tree(name), name) if m not in NOT_COUNTED]
+            waiting += [m for m in imports(_tree(name), name) if _counts(m)]
     return found
+
+
+def _counts(module: str) -> bool:
+    return module.partition(".")[0] not in NOT_COUNTED
 
 
 def imports(tree: ast.AST, where: str) -> set[str]:

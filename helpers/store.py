@@ -157,8 +157,33 @@ def write_csv(path: Path, table, digits: int = 6) -> None:
 def write_table(path: Path, table, digits: int = 6) -> None:
     """Write a table as write_csv does, and its SHA-256 into SHA256SUMS beside it, which `sha256sum -c` reads."""
     write_csv(path, table, digits)
-    known = _sums(path.parent) | {path.name: sha256(path)}
-    write_bytes(path.with_name(SUMS), "".join(f"{known[n]}  {n}\n" for n in sorted(known)).encode())
+    _write_sums(path.parent, _sums(path.parent) | {path.name: sha256(path)})
+
+
+def add_rows(path: Path, found: pd.DataFrame, by: list[str], digits: int = 6) -> None:
+    """Add rows to a table, or begin it with them.
+
+    Rows that are there already and have the same values in the columns `by` give way; all others stay, so that a
+    clone that has made a part of a table leaves the rest of it as it was.
+
+    Args:
+        found: rows, with the columns of the table.
+        digits: significant ones of floats.
+
+    Raises:
+        ArtefactError: the table is not as it was written.
+    """
+    parts = [found]
+    if path.exists():
+        before = read_table(path, "restore it, or delete it")
+        again = set(_identities(found, by))
+        parts.insert(0, before[[identity not in again for identity in _identities(before, by)]])
+    kept = [part for part in parts if len(part)]
+    write_table(path, pd.concat(kept, ignore_index=True) if kept else found, digits)
+
+
+def _identities(table: pd.DataFrame, by: list[str]) -> list[tuple]:
+    return list(table[by].astype(str).itertuples(index=False, name=None))  # a column of hashes may read as numbers
 
 
 def read_table(path: Path, remedy: str):
@@ -168,6 +193,30 @@ def read_table(path: Path, remedy: str):
         ArtefactError: it is missing, or not as it was written; the message names the file and `remedy`.
     """
     return pd.read_csv(check_file(path, _sums(path.parent).get(path.name, ""), remedy))
+
+
+def seal_folder(folder: Path) -> None:
+    """Write the SHA-256 of every file of a folder into its SHA256SUMS; hidden files and folders do not count."""
+    _write_sums(folder, {path.name: sha256(path) for path in _files(folder)})
+
+
+def check_folder(folder: Path, remedy: str) -> None:
+    """Refuse a folder that is not as seal_folder left it.
+
+    Raises:
+        ArtefactError: a file is missing, was changed, or came later; the message names it and `remedy`.
+    """
+    known = _sums(folder)
+    for path in sorted({*_files(folder), *(folder / name for name in known)}):
+        check_file(path, known.get(path.name, ""), remedy)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("[!.]*") if path.is_file() and path.name != SUMS]
+
+
+def _write_sums(folder: Path, known: dict[str, str]) -> None:
+    write_bytes(folder / SUMS, "".join(f"{known[name]}  {name}\n" for name in sorted(known)).encode())
 
 
 def _sums(folder: Path) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """Artefacts of tests go to a folder of their own; a tiny data set and a tiny trained run are shared."""
 
 import os
+import shutil
+import subprocess
 import tempfile
 
 os.environ["CLM_ROOT"] = tempfile.mkdtemp(prefix="clm-tests-")  # before helpers.store is imported
@@ -10,6 +12,7 @@ import pytest
 import torch
 from tiny_models import KINDS, make
 
+from helpers import store
 from helpers.device import Device
 from helpers.gpt import train
 from helpers.pretrained import natural
@@ -57,6 +60,20 @@ def saved(tmp_path_factory):
 def instances():
     """A few instances of three natural tasks."""
     return natural.draw(natural.load()[:3], pairs=4, instructions=5)
+
+
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory):
+    """What is committed; a reader's own `make reproduce` writes newer tables over it, which README need not quote."""
+    root = store.REPOSITORY
+    if not (root / ".git").exists():
+        return root  # a download holds what was committed, and there is nothing else to ask
+    folder = tmp_path_factory.mktemp("committed")
+    kept = ("README.md", "docs", "data/laptop", "figures")
+    archive = folder / "committed.zip"
+    subprocess.run(["git", "archive", "--output", archive, "HEAD", *kept], cwd=root, check=True)
+    shutil.unpack_archive(archive, folder)
+    return folder
 
 
 FAILED = pytest.StashKey[bool]()  # for fixtures that keep a picture of what failed

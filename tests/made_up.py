@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers.explorer import sources
+from helpers.explorer.source import NEIGHBOURS, Source
 
 
-class MadeUp(sources.Source):
+class MadeUp(Source):
     """Instances of 16 tasks, whose states move apart over moments and layers.
 
     Args:
@@ -41,7 +41,7 @@ class MadeUp(sources.Source):
     def answers(self, split, moment):
         return pd.DataFrame({"correct": self.task % 2 == moment % 2})
 
-    def neighbours(self, split, moment, layer, row, k=sources.NEIGHBOURS):
+    def neighbours(self, split, moment, layer, row, k=NEIGHBOURS):
         states = self.states(split, moment, layer)
         near = self.table.assign(distance=np.linalg.norm(states - states[row], axis=1)).drop(index=row)
         return near.nsmallest(k, "distance")[["distance", "task", "input", "output", "instruction"]]

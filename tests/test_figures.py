@@ -52,8 +52,9 @@ def test_the_other_figures_draw_their_tables(run, tables, dataset):
     assert tuple(history["accuracy_validation"]) in curves(drawn["training"].axes[2])
     assert tuple(knn.query("layer == 1 and k == 5")["same_task"]) in curves(drawn["neighbours"].axes[0])
     assert tuple(knn.query("layer == 1 and epoch == 4")["accuracy"]) in curves(drawn["sensitivity"].axes[1])
-    factor = tables["variance"].query("split == 'validation' and factor == 'input' and layer == 2")
-    assert tuple(factor["explained"]) in curves(drawn["variance"].axes[0])
+    part = tables["variance"].query("split == 'validation' and part == 'input' and layer == 2 and epoch == 4")
+    lowest = drawn["variance"].axes[2].collections[0].get_paths()[0].vertices  # the first area, of the input
+    assert part["share"].item() == pytest.approx(lowest[lowest[:, 0] == 4, 1].max())
     assert (
         sum(patch.get_height() for patch in drawn["data"].axes[0].patches) == dataset.instances["instruction"].nunique()
     )

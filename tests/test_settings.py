@@ -2,7 +2,7 @@ import shlex
 
 import pytest
 
-from helpers.profiles import ALIASES, PROFILES, READINGS, names, output_name, resolve
+from helpers.profiles import ALIASES, OPEN, PROFILES, READINGS, names, output_name, reading_of, resolve
 from helpers.settings import (
     DataSettings,
     ModelSettings,
@@ -155,8 +155,23 @@ def test_a_reading_is_a_set_of_choices_that_may_be_changed():
         assert getattr(getattr(resolve("laptop"), section), field) != value, "what both choose is no difference"
     assert resolve("laptop", "model.normalisation=pre reading=torch").model.normalisation == "pre"
     assert output_name("laptop", "reading=torch").startswith("laptop--reading-torch-")
-    same = {"profile", "reading", "model"}
+    same = {"profile", "reading", "model", "training", "data"}
     assert torch.model_dump(exclude=same) == resolve("laptop").model_dump(exclude=same)
+    assert set(READINGS["torch"]) <= set(OPEN), "a run's reading is told by these"
+
+
+def test_a_run_says_which_reading_it_follows():
+    for overrides, expected in (
+        ("", "gpt2"),
+        ("reading=torch width=32 seed=3", "torch"),
+        ("training.loss_on=outputs", "gpt2 training.loss_on=outputs"),
+        ("reading=torch training.batch_size=20", "torch training.batch_size=20"),
+        ("reading=torch model.activation=gelu", "torch model.activation=gelu"),
+    ):
+        assert reading_of(resolve("laptop", overrides).runs()[0]) == expected
+        chosen, _, rest = expected.partition(" ")
+        again = resolve("laptop", f"reading={chosen} {rest}").runs()[0]
+        assert reading_of(again) == expected, "what is written there may be given as READING and SET"
 
 
 def test_unknown_reading_names_the_nearest():

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from helpers import store
@@ -66,6 +67,43 @@ def test_a_folder_is_locked_for_one_and_swept_of_what_a_killed_process_left(tmp_
             pass
     with store.locked(tmp_path):
         pass
+
+
+def test_rows_join_a_table_and_only_those_alike_give_way(tmp_path):
+    path = tmp_path / "t.csv"
+    first = pd.DataFrame({"run": ["0123", "0456", "0456"], "seed": [1, 2, 2], "value": [0.5, 0.25, 0.125]})
+    store.add_rows(path, first, ["run", "seed"])
+    again = pd.DataFrame({"run": ["0456"], "seed": [2], "value": [0.75]})
+    for _ in range(2):
+        store.add_rows(path, again.assign(run="456"), ["run", "seed"])  # as a column of numbers is read back
+        found = store.read_table(path, "")
+        assert found.to_numpy().tolist() == [[123, 1, 0.5], [456, 2, 0.75]]
+    store.add_rows(path, again[:0], ["run", "seed"])
+    assert len(store.read_table(path, "")) == 2, "nothing new takes nothing away"
+    path.write_text(path.read_text().replace("0.75", "0.76"))
+    with pytest.raises(store.ArtefactError, match="was changed since"):
+        store.add_rows(path, again, ["run", "seed"])
+
+
+def test_a_sealed_folder_is_refused_with_a_file_more_less_or_other(tmp_path):
+    for name in ("a.json", "b.json", ".lock"):
+        (tmp_path / name).write_text(name)
+    store.seal_folder(tmp_path)
+    store.check_folder(tmp_path, "make it again")
+    (tmp_path / ".lock").write_text("hidden files do not count")
+    store.check_folder(tmp_path, "make it again")
+    for change in (
+        lambda: (tmp_path / "a.json").write_text("other"),
+        (tmp_path / "a.json").unlink,
+        lambda: (tmp_path / "c.json").write_text("more"),
+        lambda: (tmp_path / store.SUMS).write_text((tmp_path / store.SUMS).read_text().replace("  a", " \ta")),
+    ):
+        change()
+        with pytest.raises(store.ArtefactError, match=r"[ac]\.json .*; make it again"):
+            store.check_folder(tmp_path, "make it again")
+        (tmp_path / "c.json").unlink(missing_ok=True)
+        (tmp_path / "a.json").write_text("a.json")
+        store.seal_folder(tmp_path)
 
 
 def test_nothing_large_is_tracked_by_git():

@@ -21,14 +21,13 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 from tqdm import tqdm
 
 from helpers import fingerprint, store, timing
-from helpers.analysis import spaces, tsne
+from helpers.analysis import spaces, tsne, variance
 from helpers.device import cores
 from helpers.gpt.records import EpochRecord
 from helpers.gpt.runs import Run
 from helpers.settings import ClusteringSettings, TsneSettings, digest
 from helpers.tables import SPLITS
 
-FACTORS = ("input", "task", "distribution", "output")
 MOST_DISTANCES = 4000  # points whose distances to one another are kept in memory, 128 MB
 DIGITS = 12  # decimals of a score: equal clusterings tie, in whatever order their sums were taken
 
@@ -125,17 +124,6 @@ def labels_of(frame: pd.DataFrame) -> dict[str, np.ndarray]:
     }
 
 
-def explained(states: np.ndarray, factor: np.ndarray) -> float:
-    """Share of the variance of states (N, D) that lies between the groups of `factor` (N,): eta squared."""
-    centred = states - states.mean(0)
-    total = float((centred**2).sum())
-    if total == 0:
-        return 0.0
-    groups = np.unique(factor, return_inverse=True)[1]
-    sums = (groups == np.arange(groups.max() + 1)[:, None]).astype(centred.dtype) @ centred  # (groups, D)
-    return float(((sums**2).sum(1) / np.bincount(groups)).sum()) / total
-
-
 def within_input_separation(states: np.ndarray, frame: pd.DataFrame) -> float:
     """Share of hard instances nearer to their own task than to the instance they were made from.
 
@@ -187,7 +175,7 @@ def analyse(
     """
     logged = run.logged_epochs
     with_tsne = set(tsne_epochs(logged, tsne_settings.epochs)) if "tsne" in clustering.spaces else set()
-    code = fingerprint.of_code("analysis.clustering", "analysis.spaces", "analysis.tsne")
+    code = fingerprint.of_code("analysis.clustering", "analysis.spaces", "analysis.tsne", "analysis.variance")
     key = digest([clustering.model_dump(mode="json"), tsne_settings.model_dump(mode="json", exclude={"epochs"}), code])
     folder = run.folder / "clustering" / key
     paths = {e: folder / f"{e:04d}{'-tsne' if e in with_tsne else ''}.json" for e in logged}
@@ -213,13 +201,10 @@ def _analyse_epoch(run, epoch: int, clustering, tsne_settings, with_tsne: bool, 
     with threadpool_limits(1):
         for split in SPLITS:
             frame = run.dataset.split(split)
-            labels = labels_of(frame)
+            labels, parts = labels_of(frame), variance.Parts(frame)
             for layer, found in _spaces(run, record, split, frame, clustering, tsne_settings, with_tsne):
                 place = {"epoch": epoch, "layer": layer, "split": split}
-                factors = {**labels, "input": frame["input"].to_numpy(), "output": frame["output"].to_numpy()}
-                tables["variance"] += [
-                    place | {"factor": f, "explained": explained(found["raw"], factors[f])} for f in FACTORS
-                ]
+                tables["variance"] += [place | {"part": n, "share": s} for n, s in parts.of(found["raw"]).items()]
                 for space, points in found.items():
                     if space not in clustering.spaces:
                         continue

@@ -31,20 +31,13 @@ def measure(names: list[str], profile: str = "laptop") -> None:
         profile: whose tables to write to.
     """
     path = store.DATA / profile / "tables" / "bench.csv"
-    columns = TABLES["bench"].split()
-    known = store.read_table(path, "restore it, or delete it") if path.exists() else pd.DataFrame(columns=columns)
     for name in names:
         print(f"measuring {name} ...", flush=True)
-        found = pd.DataFrame(BENCHES[name]()).assign(**processor(), commit=store.commit())[columns]
+        found = pd.DataFrame(BENCHES[name]()).assign(**processor(), commit=store.commit())
         print(found.round(3).to_string(index=False), flush=True)
-        known = pd.concat([f for f in (known[~_measured_again(known, found)], found) if len(f)], ignore_index=True)
-        store.write_table(path, known, digits=4)
+        by = ["name", "baseline_name", "cpu", "instructions"]
+        store.add_rows(path, found[TABLES["bench"].split()], by, digits=4)
     print(f"written to {path}")
-
-
-def _measured_again(known: pd.DataFrame, found: pd.DataFrame) -> pd.Series:
-    by = ["name", "baseline_name", "cpu", "instructions"]
-    return known[by].apply(tuple, axis=1).isin(set(found[by].itertuples(index=False, name=None)))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -26,7 +26,7 @@ from helpers.explorer.events import Events
 from helpers.explorer.panes import NeighboursPane, ScoresPane, SelectionPane
 from helpers.explorer.plot import FOLLOW, Plot
 from helpers.explorer.sender import PATIENCE
-from helpers.explorer.sources import COLOURS, Source
+from helpers.explorer.source import COLOURS, Source, matching
 from helpers.explorer.stage import Stage
 from helpers.explorer.widgets import Legend, box, choose
 from helpers.gpt.runs import Run
@@ -71,7 +71,7 @@ class Explorer(widgets.VBox):
     """Linked plots of one source, with controls, scores, and what is selected.
 
     Args:
-        source: from explorer.sources.
+        source: a run or a probe, from explorer.sources.
         plots: side by side, 1 to 4.
     """
 
@@ -183,7 +183,7 @@ class Explorer(widgets.VBox):
 
     def _find(self) -> None:
         text = self.controls.search.value
-        rows = sources.matching(self.source.frame(self.controls.split.value), text)
+        rows = matching(self.source.frame(self.controls.split.value), text)
         self.select(rows)
         if text:
             self.say(f"{len(rows)} instances have {text!r} in their instruction")

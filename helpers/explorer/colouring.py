@@ -57,7 +57,7 @@ class Colouring:
         """What the points of a plot are coloured by (N,); None while it is being computed.
 
         Args:
-            by: one of sources.COLOURS.
+            by: one of source.COLOURS.
         """
         scene = self._scene(plot)
         return self.clusters(scene) if by == "cluster" else scene.source.values(by, scene.split, scene.moment)
@@ -88,7 +88,7 @@ def shared_codes(values: Sequence[np.ndarray | None], by: str) -> tuple[list[np.
 
     Args:
         values: one (N,) a plot; None where it is still being computed.
-        by: one of sources.COLOURS.
+        by: one of source.COLOURS.
 
     Returns:
         Codes (N,) a plot, None where its values are, and the sorted names of the codes.

@@ -4,7 +4,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from helpers.explorer import projections, sources
-from helpers.explorer.sources import COLOURS, Source
+from helpers.explorer.source import COLOURS, Source
 from helpers.explorer.widgets import offer
 
 MOST_PLOTS = 4

@@ -6,11 +6,10 @@ import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 
-from helpers.explorer import sources
 from helpers.explorer.background import Background
 from helpers.explorer.events import Events
 from helpers.explorer.scene import SPACES, Scene
-from helpers.explorer.sources import COLOURS
+from helpers.explorer.source import COLOURS, selection_scores
 from helpers.explorer.widgets import curve_svg, table_html
 from helpers.tables import LABELS, SCORES
 
@@ -97,7 +96,7 @@ class SelectionPane(widgets.HTML):
         table, scores = scene.frame.assign(**scene.answers), ""
         if clusters is not None:
             table = table.assign(cluster=clusters)
-            found = sources.selection_scores(scene.labels, clusters, rows)
+            found = selection_scores(scene.labels, clusters, rows)
             if len(found):
                 scores = f"{k} clusters against its labels:" + table_html(
                     found.rename(index=COLOURS, columns=str.upper).round(3)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from helpers.explorer.sources import Source
+from helpers.explorer.source import Source
 from helpers.figures.style import SPACE_TITLES
 from helpers.tables import LABELS, SCORES
 

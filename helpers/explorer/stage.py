@@ -19,7 +19,7 @@ from helpers.explorer.palette import groups_of
 from helpers.explorer.plot import FOLLOW, SAME, Plot
 from helpers.explorer.scene import SPACES, Scene
 from helpers.explorer.sender import Sender
-from helpers.explorer.sources import COLOURS, Source
+from helpers.explorer.source import COLOURS, Source
 from helpers.explorer.widgets import plain
 from helpers.figures.style import palette
 from helpers.tables import LABELS

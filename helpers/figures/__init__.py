@@ -17,7 +17,16 @@ from helpers.figures.paper import (
 )
 from helpers.figures.pretrained import llm_layers, llm_map, llm_neighbours, llm_revisions
 from helpers.figures.readings import readings
-from helpers.figures.verdict import alternatives, claims, controls, interventions, multiverse, thresholds
+from helpers.figures.verdict import (
+    alternatives,
+    claims,
+    controls,
+    flips,
+    interventions,
+    multiverse,
+    summary,
+    thresholds,
+)
 
 __all__ = [
     "alternatives",
@@ -25,6 +34,7 @@ __all__ = [
     "clustering",
     "controls",
     "explorer",
+    "flips",
     "hard_examples",
     "interventions",
     "lengths_and_overlap",
@@ -36,6 +46,7 @@ __all__ = [
     "neighbour_sensitivity",
     "neighbours",
     "readings",
+    "summary",
     "thresholds",
     "training",
     "variance",

@@ -14,7 +14,7 @@ def explorer(shown: list[dict], title: str) -> Figure:
         shown: one a plot: title, points (N, 2) in the square from -1 to 1, codes (N,), names and colours of the codes,
             selected (row numbers; the others are dimmed where there are some).
     """
-    figure, grid = grid_of(-(-len(shown) // 2), min(2, len(shown)), height=3.9, panel=4.0)
+    figure, grid = grid_of(-(-len(shown) // 2), min(2, len(shown)), height=3.4)
     axes = [ax for line in grid for ax in line]
     for ax, one in zip(axes, shown, strict=False):
         colours = np.array(one["colours"])[one["codes"]]

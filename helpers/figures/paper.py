@@ -20,8 +20,10 @@ from helpers.figures.style import (
     grid_of,
     layer_legend,
     mark_epochs,
+    palette,
     titled,
 )
+from helpers.tables import runs_in
 
 plt.rcParams.update(STYLE)
 
@@ -40,42 +42,47 @@ def clustering(
     """
     chosen = table[(table["width"] == width) & (table["space"] == space)]
     rows = [(split, metric) for split in SPLIT_TITLES for metric in metrics]
-    figure, axes = grid_of(len(rows), len(LABEL_TITLES), height=2.3 if len(rows) > 2 else 2.8)
+    figure, axes = grid_of(len(rows), len(LABEL_TITLES), height=1.4 if len(rows) > 2 else 2.1)
     for (row, (split, metric)), line in zip(enumerate(rows), axes, strict=True):
         for label, ax in zip(LABEL_TITLES, line, strict=True):
             part = chosen[(chosen["split"] == split) & (chosen["label"] == label)]
             by_layer(ax, part, metric, best)
-            ax.set(ylim=(-0.05, 1.05), xlabel="epoch", ylabel="")
+            ax.set(ylim=(-0.05, 1.05), xlabel="epoch" if row == len(rows) - 1 else "", ylabel="")
             if ax is line[0]:
                 ax.set_ylabel(f"{SPLIT_TITLES[split]}\n{METRIC_TITLES[metric]}")
             if row == 0:
                 ax.set_title(LABEL_TITLES[label])
     layer_legend(figure, chosen["layer"].unique())
-    return titled(figure, f"KMeans against three identities, {SPACE_TITLES[space]}, width {width}")
+    title = f"How well KMeans finds tasks, distributions and mappings in {SPACE_TITLES[space]}"
+    return titled(figure, title, runs_in(chosen))
 
 
 def training(table: pd.DataFrame, width: int, best: dict[int, int]) -> Figure:
     """Training loss and task accuracy on both evaluation sets, every epoch a dot (Figure 2)."""
     chosen = table[table["width"] == width]
-    figure, (axes,) = grid_of(1, 3, height=2.8)
+    figure, (axes,) = grid_of(1, 3, height=1.9)
     panels = (
         ("loss", "Training loss"),
-        ("accuracy_subset", "Training subset accuracy"),
-        ("accuracy_validation", "Validation accuracy"),
+        ("accuracy_subset", "Accuracy, training subset"),
+        ("accuracy_validation", "Accuracy, unseen instances"),
     )
     for (column, title), ax in zip(panels, axes, strict=True):
         for seed, part in chosen.groupby("seed"):
-            label = f"seed {seed}" if column == "loss" else None
+            label = f"all tokens, seed {seed}" if column == "loss" else None
             ax.plot(part["epoch"], part[column], "o-", ms=2.5, lw=0.8, label=label)
         if column == "loss":
             output = chosen.groupby("epoch")["output_loss"].mean()
-            ax.plot(output.index, output, ":", color="0.4", lw=1.2, label="outputs alone")
+            ax.plot(output.index, output, ":", color="0.4", lw=1.2, label="outputs alone (mean)")
             ax.legend()
         else:
             ax.set_ylim(-0.03, 1.03)
         mark_epochs(ax, best)
         ax.set(title=title, xlabel="epoch")
-    return titled(figure, f"Learning curve, width {width}")
+    answers = " and ".join(
+        f"{chosen.groupby('epoch')[column].mean().max():.2f} on {words}"
+        for column, words in (("accuracy_subset", "the training subset"), ("accuracy_validation", "unseen instances"))
+    )
+    return titled(figure, f"Task accuracy reaches {answers}", f"{runs_in(chosen)}; dashed: best validation epoch")
 
 
 def neighbours(table: pd.DataFrame, history: pd.DataFrame, width: int, k: int, best: dict[int, int]) -> Figure:
@@ -89,7 +96,7 @@ def neighbours(table: pd.DataFrame, history: pd.DataFrame, width: int, k: int, b
     """
     chosen = table[(table["width"] == width) & (table["k"] == k)]
     own = history[history["width"] == width].groupby("epoch")["accuracy_validation"].mean()
-    figure, (axes,) = grid_of(1, 2, height=3.2, panel=4.2)
+    figure, (axes,) = grid_of(1, 2, height=2.6)
     for ax, column, title in (
         (axes[0], "same_task", f"Share of {k} nearest with the same task"),
         (axes[1], "accuracy", f"KNN accuracy, K = {k}"),
@@ -99,55 +106,76 @@ def neighbours(table: pd.DataFrame, history: pd.DataFrame, width: int, k: int, b
     axes[1].plot(own.index, own, "--", color="black", lw=1.2, label="the model itself")
     axes[1].legend()
     layer_legend(figure, chosen["layer"].unique())
-    return titled(figure, f"Nearest training states of unseen instances, width {width}")
+    title = "Do the nearest training states of an unseen instance have its task, and its answer?"
+    return titled(figure, title, runs_in(chosen))
 
 
 def neighbour_sensitivity(table: pd.DataFrame, width: int, epoch: int) -> Figure:
     """Same-task share and KNN accuracy by K, one line a layer, at one epoch."""
     chosen = table[(table["width"] == width) & (table["epoch"] == epoch)]
-    figure, (axes,) = grid_of(1, 2, height=3.0, panel=4.2)
+    figure, (axes,) = grid_of(1, 2, height=2.4)
     panels = (("same_task", "Share with the same task"), ("accuracy", "KNN accuracy"))
     for ax, (column, title) in zip(axes, panels, strict=True):
         by_layer(ax, chosen, column, {}, x="k")
         ax.set(xscale="log", ylim=(-0.03, 1.03), xlabel="K", ylabel="", title=title)
         ax.set_xticks(sorted(chosen["k"].unique()), labels=sorted(chosen["k"].unique()))
         ax.minorticks_off()
-    layer_legend(figure, chosen["layer"].unique())
-    return titled(figure, f"How much K matters, width {width}, epoch {epoch}")
+    layer_legend(figure, chosen["layer"].unique(), best=False)
+    title = f"How much the number of neighbours K matters, epoch {epoch}"
+    return titled(figure, title, runs_in(chosen))
+
+
+PART_TITLES = {
+    "input": "input",
+    "task": "task",
+    "output": "output",
+    "mapping": "this input in this task",
+    "distribution": "distribution",
+    "instruction": "instruction",
+    "rest": "this input in this instruction",
+}
 
 
 def variance(table: pd.DataFrame, width: int, split: str, best: dict[int, int]) -> Figure:
-    """Share of the states' variance that each factor explains by itself, by epoch and layer."""
+    """Shares of the states' variance, stacked to one, by epoch: a panel a layer."""
     chosen = table[(table["width"] == width) & (table["split"] == split)]
-    factors = list(chosen["factor"].unique())
-    figure, (axes,) = grid_of(1, len(factors), height=2.8)
-    for factor, ax in zip(factors, axes, strict=True):
-        by_layer(ax, chosen[chosen["factor"] == factor], "explained", best)
-        ax.set(ylim=(-0.03, 1.03), xlabel="epoch", ylabel="", title=factor.capitalize())
-    axes[0].set_ylabel("share of variance explained")
-    layer_legend(figure, chosen["layer"].unique())
-    return titled(figure, f"What the states vary with, {SPLIT_TITLES[split].lower()}, width {width}")
+    layers = sorted(chosen["layer"].unique())
+    figure, (axes,) = grid_of(1, len(layers), height=2.4)
+    for layer, ax in zip(layers, axes, strict=True):
+        mine = chosen[chosen["layer"] == layer].groupby(["epoch", "part"], sort=False)["share"].mean().unstack()
+        ax.stackplot(
+            mine.index, mine.to_numpy().T, colors=palette(len(mine.columns)), labels=mine.columns.map(PART_TITLES)
+        )
+        mark_epochs(ax, best)
+        ax.set(ylim=(0, 1), xlim=(mine.index.min(), mine.index.max()), xlabel="epoch", title=f"layer {layer}")
+        if ax is not axes[0]:
+            ax.set_yticklabels([])
+    axes[0].set_ylabel("share of variance")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
+    title = f"What the states of {'unseen instances' if split == 'validation' else 'the training subset'} vary with"
+    return titled(figure, title, f"{runs_in(chosen)}; dashed: best validation epoch")
 
 
 def hard_examples(table: pd.DataFrame, width: int, best: dict[int, int]) -> Figure:
     """How far hard examples part from the instructions they were made from, by epoch and layer."""
     chosen = table[table["width"] == width]
-    figure, (axes,) = grid_of(1, 3, height=2.9, panel=3.4)
+    figure, (axes,) = grid_of(1, 3, height=2.2)
     raw, centred = (chosen[chosen["space"] == space] for space in ("raw", "centred"))
     by_layer(axes[0], raw, "nearer_own_task", best)
-    axes[0].set(title="Nearer to own task than to original\n(same input)")
+    axes[0].set(title="Share nearer to their own task\nthan to their original")
     by_layer(axes[1], centred, "pairs_separated", best)
-    axes[1].set(title="In another cluster than original\n(input-centred, k = number of tasks)")
+    axes[1].set(title="Share in another cluster than\ntheir original (input-centred)")
     accuracy = chosen[chosen["layer"] == 0].groupby("epoch")[["accuracy_hard", "accuracy_original"]].mean()
     axes[2].plot(accuracy.index, accuracy["accuracy_hard"], "o-", ms=2.5, color="#d55e00", label="hard")
     axes[2].plot(accuracy.index, accuracy["accuracy_original"], "o-", ms=2.5, color="#0072b2", label="original")
     mark_epochs(axes[2], best)
     axes[2].legend()
-    axes[2].set(title="Task accuracy of the model\non the training subset")
+    axes[2].set(title="Task accuracy of the model\non both")
     for ax in axes:
         ax.set(ylim=(-0.03, 1.03), xlabel="epoch", ylabel="")
     layer_legend(figure, chosen["layer"].unique())
-    return titled(figure, f"Hard examples and their originals, width {width}")
+    title = "How far hard examples part from the instructions that they were made from"
+    return titled(figure, title, runs_in(chosen))
 
 
 def lengths_and_overlap(instances: pd.DataFrame, expressions: pd.DataFrame) -> Figure:
@@ -158,7 +186,7 @@ def lengths_and_overlap(instances: pd.DataFrame, expressions: pd.DataFrame) -> F
         expressions: its distributions that are not hard.
     """
     first = instances.drop_duplicates("instruction_id")
-    figure, (axes,) = grid_of(1, 3, height=2.8, panel=3.4)
+    figure, (axes,) = grid_of(1, 3, height=2.0)
     sns.histplot(x=first["instruction"].str.len(), ax=axes[0], binwidth=2, color="#0072b2")
     axes[0].set(title="Length of instructions", xlabel="symbols", ylabel="instructions")
     shared = instances.groupby("input")["task"].nunique()
@@ -168,5 +196,5 @@ def lengths_and_overlap(instances: pd.DataFrame, expressions: pd.DataFrame) -> F
     sets = [symbols[d] for d in expressions["distribution"]]
     jaccard = [len(a & b) / len(a | b) for i, a in enumerate(sets) for b in sets[:i]]
     sns.histplot(x=jaccard, ax=axes[2], binwidth=0.05, color="#0072b2")
-    axes[2].set(title="Symbols shared by two distributions", xlabel="Jaccard overlap", ylabel="pairs")
-    return figure
+    axes[2].set(title="Symbols that two share", xlabel="Jaccard overlap", ylabel="pairs of distributions")
+    return titled(figure, "The data set: instructions differ, inputs say little about the task")

@@ -16,7 +16,7 @@ def llm_layers(table: pd.DataFrame) -> Figure:
         table: llm_layers.csv.
     """
     metrics = tuple(METRIC_TITLES)
-    figure, axes = grid_of(len(metrics), len(LABEL_TITLES), height=2.4)
+    figure, axes = grid_of(len(metrics), len(LABEL_TITLES), height=1.7)
     raw = table[table["space"] == "raw"].assign(name=lambda t: t["model"] + " " + t["revision"])
     for metric, line in zip(metrics, axes, strict=True):
         for label, ax in zip(LABEL_TITLES, line, strict=True):
@@ -29,7 +29,7 @@ def llm_layers(table: pd.DataFrame) -> Figure:
             if metric == metrics[0]:
                 ax.set_title({"task": "Task (category)"}.get(label, LABEL_TITLES[label]))
     axes[-1][-1].get_legend().set_title(None)
-    return titled(figure, "KMeans on pretrained models' states, by layer")
+    return titled(figure, "How well KMeans finds categories, tasks and mappings in pretrained models' states")
 
 
 def llm_revisions(table: pd.DataFrame) -> Figure:
@@ -39,7 +39,7 @@ def llm_revisions(table: pd.DataFrame) -> Figure:
         table: the rows of llm_layers.csv of one model, its revisions in the order to draw them.
     """
     metrics = tuple(METRIC_TITLES)
-    figure, axes = grid_of(len(metrics), len(LABEL_TITLES), height=2.4)
+    figure, axes = grid_of(len(metrics), len(LABEL_TITLES), height=1.7)
     raw = table[table["space"] == "raw"]
     names = list(dict.fromkeys(raw["revision"]))
     raw = raw.assign(place=raw["revision"].map(names.index))
@@ -54,7 +54,7 @@ def llm_revisions(table: pd.DataFrame) -> Figure:
             if metric == metrics[0]:
                 ax.set_title({"task": "Task (category)"}.get(label, LABEL_TITLES[label]))
     layer_legend(figure, raw["layer"].unique(), best=False)
-    return titled(figure, f"KMeans on the states of {table['model'].iloc[0]}, by revision")
+    return titled(figure, f"How clusters in the states of {table['model'].iloc[0]} grow over its revisions")
 
 
 def llm_map(points: np.ndarray, instances: pd.DataFrame, solved: np.ndarray, title: str) -> Figure:
@@ -65,7 +65,7 @@ def llm_map(points: np.ndarray, instances: pd.DataFrame, solved: np.ndarray, tit
         instances: K rows with category and task.
         solved: (K,) bool.
     """
-    figure, (axes,) = grid_of(1, 3, height=4.2, panel=4.6)
+    figure, (axes,) = grid_of(1, 3, height=4.0)
     frame = instances.assign(x=points[:, 0], y=points[:, 1], solved=np.where(solved, "solved", "not solved"))
     for ax, hue, palette in (
         (axes[0], "category", "colorblind"),
@@ -77,13 +77,14 @@ def llm_map(points: np.ndarray, instances: pd.DataFrame, solved: np.ndarray, tit
         )
         ax.set(xticks=[], yticks=[], xlabel="", ylabel="", title=f"by {hue}")
         ax.spines[:].set_visible(False)
-        ax.legend(fontsize=6, markerscale=2, loc="upper left", bbox_to_anchor=(0, -0.02), ncol=2)
+        ax.set_box_aspect(1)
+        ax.legend(fontsize=5.5, markerscale=2, loc="upper left", bbox_to_anchor=(0, -0.02), ncol=1)
     return titled(figure, title)
 
 
 def llm_neighbours(table: pd.DataFrame) -> Figure:
     """Neighbours of held-out instructions by layer: same task, same category, voting accuracy."""
-    figure, (axes,) = grid_of(1, 3, height=2.8, panel=3.4)
+    figure, (axes,) = grid_of(1, 3, height=2.0)
     named = table.assign(name=table["model"] + " " + table["revision"])
     panels = {
         "same_task": "Share with the same task",
@@ -98,4 +99,5 @@ def llm_neighbours(table: pd.DataFrame) -> Figure:
         ax.set(ylim=(-0.03, 1.03), ylabel="", title=title)
         ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     axes[-1].get_legend().set_title(None)
-    return titled(figure, f"Nearest states of held-out instructions, K = {table['k'].iloc[0]}")
+    k = table["k"].iloc[0]
+    return titled(figure, f"Do a held-out instruction's {k} nearest states share its task and answer?")

@@ -1,6 +1,8 @@
 """How figures look: words for what tables call by short names, colours, and the parts that figures share."""
 
 import functools
+import re
+import textwrap
 
 import matplotlib as mpl
 import numpy as np
@@ -9,7 +11,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 LABEL_TITLES = {"task": "Task", "distribution": "Distribution", "distribution_mapping": "Distribution-mapping"}
-SPLIT_TITLES = {"subset": "Training subset", "validation": "Validation set"}
+SPLIT_TITLES = {"subset": "Training subset", "validation": "Unseen instances"}
 METRIC_TITLES = {"f1": "F1", "ari": "ARI", "ami": "AMI"}
 SPACE_TITLES = {
     "raw": "raw states",
@@ -21,6 +23,53 @@ SPACE_TITLES = {
     "whitened": "whitened, 50 components",
     "without_first_2": "without first 2 components",
     "without_first_10": "without first 10 components",
+}
+# What each claim is about, in few words; their statements are in verdict.claims.
+CLAIM_TITLES = {
+    "task_subset": "Task clusters, training subset (F1)",
+    "task_validation": "Task clusters, unseen instances (F1)",
+    "task_rises": "Gain in task clusters, training subset",
+    "task_rises_validation": "Gain in task clusters, unseen instances",
+    "deeper_is_better": "Task clusters grow with depth, training subset",
+    "deeper_is_better_validation": "Task clusters grow with depth, unseen instances",
+    "layer0_flat": "Layer 0 changes little",
+    "persists": "Task clusters last after early stopping",
+    "stops_at_51": "Early-stopping epoch",
+    "stop_near_saturation": "Early stopping near clusters' saturation",
+    "hard_separate": "Hard examples in another cluster than originals",
+    "distribution": "Distribution clusters, training subset (F1)",
+    "distribution_mapping": "Distribution-mapping clusters, training subset (F1)",
+    "distribution_validation": "Distribution clusters, unseen instances (F1)",
+    "distribution_mapping_validation": "Distribution-mapping clusters, unseen instances (F1)",
+    "accuracy_late": "Accuracy near zero while the loss falls",
+    "accuracy_abrupt": "Accuracy rises abruptly",
+    "accuracy_subset": "Final accuracy, training subset",
+    "accuracy_validation": "Final accuracy, unseen instances",
+    "saturate_together": "Accuracy saturates with clusters",
+    "same_task_share": "Gain in same-task neighbours",
+    "knn_rises": "Gain in KNN accuracy",
+    "knn_high": "Final KNN accuracy",
+    "knn_deeper": "KNN accuracy grows with depth",
+    "hard_nearer": "Hard examples nearer to their own task",
+    "interventions": "Moved states answer as the other task",
+    "same_task_high": "Final share of same-task neighbours",
+    "peak": "Task clusters fade after their best epoch",
+}
+VARIANT_TITLES = {
+    "default": "nothing changed",
+    "another seed": "other seeds",
+    "training.loss_on=outputs": "loss on outputs",
+    "training.weight_decay=0": "no weight decay",
+    "model.tied_embeddings=False": "untied embeddings",
+    "model.normalisation=post": "norm after blocks",
+    "model.dropout=0": "no dropout",
+    "data.train_on_hard_examples=False": "no hard examples",
+    "data.shuffled_outputs=True": "outputs shuffled",
+}
+SETTING_TITLES = {
+    "training.instructions_per_step": "{} instructions a step",
+    "training.weight_decay": "weight decay {}",
+    "data.metacharacters": "metacharacters {}",
 }
 OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#4d4d4d")
 PETROFF = (
@@ -49,17 +98,18 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "axes.titlesize": 10,
-    "axes.labelsize": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8,
     "figure.constrained_layout.use": True,
     "grid.alpha": 0.25,
     "legend.frameon": False,
-    "legend.fontsize": 8,
+    "legend.fontsize": 7.5,
     "svg.fonttype": "none",
     "svg.hashsalt": "clm-clustering",
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
 }
+PAGE = (7.0, 9.0)  # inches that a figure may take, so that A4 shows it at the size it was drawn
 MANY = 2_000  # points beyond which an SVG holds them as a picture: as shapes they are megabytes, and slow to show
 
 
@@ -101,22 +151,54 @@ def layer_colours(layers) -> dict[int, tuple]:
 
 
 def layer_legend(figure: Figure, layers, best: bool = True) -> None:
-    """A legend of layers beside the axes; `best` adds the mark of early stopping."""
+    """A legend of layers below the axes; `best` adds the mark of early stopping."""
     palette, some = layer_colours(layers), max(1, len(layers) // 10)  # deep models: some of the layers
-    handles = [mpl.lines.Line2D([], [], color=palette[n], marker="o", ms=4, label=n) for n in sorted(layers)[::some]]
+    shown = sorted(layers)[::some]
+    handles = [mpl.lines.Line2D([], [], color=palette[n], marker="o", ms=4, label=n) for n in shown]
+    handles[0].set_label(f"layer {shown[0]}")
     if best:
-        handles.append(mpl.lines.Line2D([], [], color="0.35", ls="--", lw=0.9, label="best\nvalidation\nepoch"))
-    figure.legend(handles=handles, title="layer", loc="outside right center")
+        label = "best validation epoch"
+        handles.append(mpl.lines.Line2D([], [], color="0.35", ls="--", lw=0.9, label=label))
+    figure.legend(handles=handles, loc="outside lower center", ncol=len(handles), columnspacing=1.2)
 
 
-def grid_of(rows: int, columns: int, height: float, panel: float = 3.0):
-    """A Figure and its axes (rows, columns); height and panel are the inches of one of them."""
+def grid_of(rows: int, columns: int, height: float, widths: tuple[float, ...] | None = None):
+    """A Figure as wide as a page and its axes (rows, columns).
+
+    Args:
+        rows, columns: of axes.
+        height: inches of a row; half an inch for title and legend is added.
+        widths: of the columns, relative to each other; equal by default.
+    """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(panel * columns + 0.9, height * rows))
-        return figure, figure.subplots(rows, columns, squeeze=False)
+        figure = Figure(figsize=(PAGE[0], min(height * rows + 0.5, PAGE[1])))
+        return figure, figure.subplots(rows, columns, squeeze=False, width_ratios=widths)
 
 
-def titled(figure: Figure, title: str) -> Figure:
-    """The figure with a title above all of its axes."""
-    figure.suptitle(title, fontsize=11, fontweight="bold")
+def titled(figure: Figure, title: str, runs: str = "") -> Figure:
+    """The figure with a title above all of its axes, and beneath it which runs it shows.
+
+    Args:
+        title: its lines are kept, and long ones broken.
+        runs: as `tables.runs_in` says it; nothing for figures of pretrained models, which their legend names.
+    """
+    lines = [part for line in title.split("\n") for part in textwrap.wrap(line, 78)]
+    lines += textwrap.wrap(runs[:1].upper() + runs[1:], 84)
+    figure.suptitle("\n".join(lines), fontsize=10)
     return figure
+
+
+def variant_title(variant: str) -> str:
+    """Changed settings in words, as in "loss on outputs, norm after blocks"; those without words as they are.
+
+    Args:
+        variant: as multiverse.csv has it: assignments separated by blanks, or default.
+    """
+    parts = re.split(r" (?=[a-z]+\.[a-z_]+=)", variant)
+    return ", ".join(VARIANT_TITLES.get(part) or _setting_title(part) for part in parts)
+
+
+def _setting_title(assignment: str) -> str:
+    name, _, value = assignment.partition("=")
+    words = SETTING_TITLES.get(name)
+    return words.format(re.sub(r"[\[\]']", "", value)) if words else assignment

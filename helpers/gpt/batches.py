@@ -15,6 +15,7 @@ A batch packs the tokens of its rows into one list, without padding; `slots` say
 that attention needs.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from helpers.task.synthetic import Dataset
 # Packed tokens and padded rows come in few sizes: oneDNN compiles a kernel for each new shape in bfloat16.
 TOKEN_STEP = 32
 LENGTH_STEP = 8
+TOGETHER = 512  # batches that a GPU is given in one copy: an epoch of the paper's data, some 50 MB
 
 
 class Batch(NamedTuple):
@@ -43,12 +45,8 @@ class Batch(NamedTuple):
     weights: Tensor  # (T,) number of instances that the prediction stands for
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on a device; copies do not wait where memory is pinned."""
-        return Batch(*(t.to(device, non_blocking=True) for t in self))
-
-    def pinned(self) -> "Batch":
-        """The same batch in page-locked memory, from which a copy to a GPU does not wait."""
-        return Batch(*(t.pin_memory() for t in self))
+        """The same batch on a device."""
+        return Batch(*(t.to(device) for t in self))
 
 
 class Rows:
@@ -164,6 +162,31 @@ def epoch_order(rows: Rows, size: int, seed: int, epoch: int, whole: bool = True
     order = np.random.default_rng([seed, epoch]).permutation(count * m)
     parts = (order[i : i + size] for i in range(0, count * m, size))
     return [(part // m, (part % m)[:, None]) for part in parts]
+
+
+def ahead(rows: Rows, parts: list[tuple], device: torch.device) -> Iterator[Batch]:
+    """The batches of `parts` (arguments of Rows.batch) on a device, in order.
+
+    A GPU has TOGETHER of them before the first is used, so that no step waits for its batch. On the CPU each is made
+    when its turn comes.
+    """
+    if device.type == "cpu":
+        yield from (rows.batch(*part) for part in parts)
+        return
+    for start in range(0, len(parts), TOGETHER):
+        yield from moved([rows.batch(*part) for part in parts[start : start + TOGETHER]], device)
+
+
+def moved(made: list[Batch], device: torch.device) -> list[Batch]:
+    """Batches on a device, by one copy for each of their fields, which a GPU takes from page-locked memory."""
+    fields = []
+    for tensors in zip(*made, strict=True):
+        flat = torch.cat([t.reshape(-1) for t in tensors])
+        if device.type == "cuda":
+            flat = flat.pin_memory()
+        parts = flat.to(device, non_blocking=device.type == "cuda").split([t.numel() for t in tensors])
+        fields.append([part.view(t.shape) for part, t in zip(parts, tensors, strict=True)])
+    return [Batch(*of_one) for of_one in zip(*fields, strict=True)]
 
 
 def train_and_evaluation_rows(dataset: Dataset) -> dict[str, Rows]:

@@ -235,7 +235,7 @@ def _dropout(x: Tensor, p: float, generator: torch.Generator | None) -> Tensor:
     """Inverted dropout. On a CPU, masks come from 16 random bits an element: ten times faster than bernoulli_."""
     if p == 0:
         return x
-    if x.is_cuda:
+    if not x.is_cpu:
         keep = torch.empty_like(x).bernoulli_(1 - p, generator=generator)
     else:
         words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)

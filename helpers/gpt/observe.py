@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from helpers.device import Device
+from helpers.gpt import batches
 from helpers.gpt import model as gpt
 from helpers.gpt.batches import Rows
 
@@ -39,20 +40,20 @@ def observe(model, rows: Rows, where: Device, half: gpt.HalfWeights | None = Non
     states, answers = [], []
     training = model.training
     model.eval()
+    parts = [(order[by_length[i : i + ROWS_PER_BATCH]],) for i in range(0, len(order), ROWS_PER_BATCH)]
     with torch.no_grad(), autocast(where):
-        for start in range(0, len(order), ROWS_PER_BATCH):
-            batch = rows.batch(order[by_length[start : start + ROWS_PER_BATCH]]).to(where.device)
+        for batch in batches.ahead(rows, parts, where.device):
             output = gpt.forward(model, batch, layers=True, half=half)
-            states.append(torch.stack(output.layers).float().flatten(1, 2).cpu())  # (layers, B x M, D)
-            answers.append(gpt.logits(model, output.hidden[batch.inputs]).argmax(-1).flatten().cpu())  # (B x M,)
+            states.append(torch.stack(output.layers).float().flatten(1, 2))  # (layers, B x M, D)
+            answers.append(gpt.logits(model, output.hidden[batch.inputs]).argmax(-1).flatten())  # (B x M,)
     model.train(training)
     # The instance that each observed state is of: by the frame, or counted through the rows asked for.
     instance = rows.instance if part is None else np.arange(rows.inputs[order].size).reshape(len(order), -1)
     back = np.argsort(instance[by_length], axis=None)
     truth = np.empty(instance.size, dtype=np.int64)
     truth[instance] = rows.outputs[order]
-    predictions = torch.cat(answers).numpy()[back]
-    return Observation(torch.cat(states, 1).numpy()[:, back], predictions, predictions == truth)
+    predictions = torch.cat(answers).cpu().numpy()[back]
+    return Observation(torch.cat(states, 1).cpu().numpy()[:, back], predictions, predictions == truth)
 
 
 def autocast(where: Device):

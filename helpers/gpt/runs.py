@@ -15,6 +15,7 @@ from helpers import fingerprint, store
 from helpers.device import choose
 from helpers.gpt import batches, records
 from helpers.gpt import model as gpt
+from helpers.profiles import reading_of
 from helpers.settings import RunSettings, Settings, digest
 from helpers.task import synthetic
 from helpers.task.synthetic import Dataset
@@ -37,9 +38,10 @@ class Run:
         return f"width {self.settings.model.hidden_dimension}, seed {self.settings.seed} ({self.folder.name})"
 
     @property
-    def point(self) -> dict[str, int]:
-        """The run's place in its grid: width and seed, the first columns of its tables."""
-        return {"width": self.settings.model.hidden_dimension, "seed": self.settings.seed}
+    def point(self) -> dict[str, int | str]:
+        """The run's place in its grid, the first columns of its tables: width, seed and reading."""
+        model = self.settings.model
+        return {"width": model.hidden_dimension, "seed": self.settings.seed, "reading": reading_of(self.settings)}
 
     @property
     def progress(self) -> dict:
@@ -116,10 +118,12 @@ class Run:
 def open_run(settings: RunSettings, dataset: Dataset) -> Run:
     """The run that these settings, this data set and this code fix; it need not have begun.
 
-    The precision counts as it is on this machine: a run made elsewhere is found with training.precision set.
+    The precision counts as it is on this machine: a run made elsewhere is found with training.precision set. The device
+    does not count by itself.
     """
-    fixed = settings.training.model_dump(mode="json", exclude={"stop_epoch"})
-    fixed["precision"] = choose(settings.training.precision, settings.model.hidden_dimension).precision
+    asked = settings.training
+    fixed = asked.model_dump(mode="json", exclude={"stop_epoch", "device"})
+    fixed["precision"] = choose(asked.precision, settings.model.hidden_dimension, asked.device).precision
     identity = digest(
         {
             "model": settings.model.model_dump(mode="json"),

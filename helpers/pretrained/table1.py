@@ -30,8 +30,8 @@ from helpers.tables import LABELS, SCORES
 STARTS = 64  # shared out: few clusters get many restarts, since they are cheap and depend on them most
 
 
-def labels_of(instances: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Label numbers (K,) of the instances under the paper's three identities."""
+def natural_labels(instances: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Label numbers (K,) of instances of natural tasks: the paper's task is the category, its distribution the task."""
     return {
         "task": instances["category"].astype("category").cat.codes.to_numpy(),
         "distribution": instances["task"].astype("category").cat.codes.to_numpy(),
@@ -49,7 +49,7 @@ def can_be_told(truth: np.ndarray) -> bool:
 
 def remarks(instances: pd.DataFrame) -> list[str]:
     """What must be said beside Table 1 of these instances, a sentence each: what cannot be told or compared."""
-    labels = labels_of(instances)
+    labels = natural_labels(instances)
     counts = {name: len(np.unique(truth)) for name, truth in labels.items()}
     found = []
     for name, truth in labels.items():
@@ -94,7 +94,7 @@ def score_layers(
 
 
 def _score_layer(probe: Probe, layer: int, n_init: int, seed: int) -> list[dict]:
-    states, labels = probe.states(layer), labels_of(probe.instances)
+    states, labels = probe.states(layer), natural_labels(probe.instances)
     problems = [("raw", name, states, labels[name]) for name in LABELS]
     twins = natural.with_twins(probe.instances)
     if twins.any():
@@ -134,7 +134,7 @@ def restarts(probe: Probe, layer: int, starts: int = 12, jobs: int | None = None
     Returns:
         label, start, inertia (relative to the lowest), f1; nothing of labels that cannot be told.
     """
-    states, labels = probe.states(layer), labels_of(probe.instances)
+    states, labels = probe.states(layer), natural_labels(probe.instances)
     names = [name for name in ("task", "distribution") if can_be_told(labels[name])]
     problems = [(name, start) for name in names for start in range(starts)]
     work = (delayed(_one_start)(states, labels[name], start) for name, start in problems)
@@ -210,7 +210,7 @@ def intervals(
     Returns:
         label, metric, low, high; empty bounds where a label cannot be told or a task has one instruction alone.
     """
-    states, labels = probe.states(layer), labels_of(probe.instances)
+    states, labels = probe.states(layer), natural_labels(probe.instances)
     rng = np.random.default_rng(seed)
     few = probe.instances.groupby("task")["instruction_id"].nunique().min() < 2
     names = [] if few else [name for name in LABELS if can_be_told(labels[name])]

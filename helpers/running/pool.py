@@ -5,6 +5,7 @@ inside: report how far it is, notice that it was cancelled, and leave files with
 the task over when its worker dies. Who runs what, and again after a failure, is Dask's business.
 """
 
+import argparse
 import contextlib
 import logging
 import os
@@ -19,6 +20,8 @@ import psutil
 import torch
 import yaml
 from distributed import Client, KilledWorker, LocalCluster, Variable, as_completed, get_worker
+from distributed.client import FutureCancelledError
+from distributed.scheduler import NoValidWorkerError, NoWorkerError
 from tqdm import tqdm
 
 from helpers.device import cores
@@ -28,14 +31,46 @@ TOPIC = "clm-progress"
 PREFIX = "run-"  # of the keys that Dask knows
 JOBQUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
 LONGEST_VALUE = 64 * 2**20  # bytes of a file that travel as one message
+LONGEST_START = 180  # seconds that a worker of a local pool may take to start, at first and after it ended
+REMEDY = "see that it has memory and space in its temporary folder, or give fewer workers"
 
 
 class EngineError(Refused):
-    """The engine cannot start, or the scheduler went away; the message says what to do."""
+    """The engine cannot start, or its scheduler or all its workers went away; the message says what to do."""
+
+
+class Lost(RuntimeError):
+    """The scheduler, or every worker, went away."""
 
 
 class Cancelled(RuntimeError):
     """Raised inside a task that nobody waits for any more."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give a command the options that say where its tasks run."""
+    parser.add_argument(
+        "--scheduler", default="", help="tcp://host:port, or slurm, pbs, lsf, sge; default: this machine"
+    )
+    parser.add_argument("--workers", type=_count, help="processes here, or jobs on a cluster (default: as many as fit)")
+    parser.add_argument("--per-gpu", type=_count, default=1, help="runs at once on a GPU (default: %(default)s)")
+    parser.add_argument(
+        "--cluster-file",
+        type=Path,
+        default=Path("cluster.yaml"),
+        help="settings for dask-jobqueue (default: %(default)s)",
+    )
+
+
+def options(given: argparse.Namespace) -> dict:
+    """What a command was given by `add_options`, as arguments of `connect`."""
+    return {name: getattr(given, name) for name in ("scheduler", "workers", "per_gpu", "cluster_file")}
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 @dataclass(frozen=True)
@@ -81,7 +116,8 @@ def connect(
         per_gpu: tasks at once on a GPU.
 
     Raises:
-        EngineError: the scheduler does not answer, or the batch system's settings are missing or wrong.
+        EngineError: the scheduler does not answer, the batch system's settings are missing or wrong, or no worker
+            can be started on this machine.
     """
     for name in ("distributed", *logging.root.manager.loggerDict):
         if name.startswith("distributed"):  # each has a level of its own; what goes wrong is said here, once
@@ -92,6 +128,7 @@ def connect(
         elif scheduler:
             target = scheduler
         else:
+            stack.enter_context(dask.config.set(_local_config()))
             target = stack.enter_context(_local(workers, gigabytes, per_gpu))
         try:
             client = stack.enter_context(Client(target, timeout="15s"))
@@ -103,16 +140,46 @@ def connect(
         yield client
 
 
-def _local(workers: int | None, gigabytes: float, per_gpu: int) -> LocalCluster:
+def _local_config() -> dict:
+    """What Dask does otherwise in a pool on this machine.
+
+    By default Dask gives a worker up that is not back 15 seconds after its process ended, and starts no other; tasks
+    then wait for ever. Importing torch alone can take as long on a busy machine.
+    """
+    return {
+        "distributed.scheduler.worker-saturation": 1.0,  # no worker holds a task that it has not begun
+        "distributed.deploy.lost-worker-timeout": f"{LONGEST_START}s",
+        "distributed.scheduler.no-workers-timeout": f"{LONGEST_START}s",  # then every waiting task fails
+        # A worker has one task. If it took none while short of memory, it might never take one again; above its limit
+        # it is ended, and started afresh.
+        "distributed.worker.memory.pause": False,
+    }
+
+
+@contextlib.contextmanager
+def _local(workers: int | None, gigabytes: float, per_gpu: int) -> Iterator[LocalCluster]:
     count = workers or pool_size(gigabytes, per_gpu)
-    memory = int(0.85 * psutil.virtual_memory().total / count)
+    try:
+        cluster = _start(count)
+    except (RuntimeError, OSError, AssertionError) as error:  # the last where a worker hangs while it starts
+        raise EngineError(
+            f"{count} workers cannot start on this machine within {LONGEST_START} s ({error}); {REMEDY}"
+        ) from None
+    try:
+        yield cluster
+    finally:
+        with contextlib.suppress(AssertionError):  # as above
+            cluster.close()
+
+
+def _start(count: int) -> LocalCluster:
     threads = str(max(1, cores() // count))
-    begun_only = {"distributed.scheduler.worker-saturation": 1.0}  # no worker holds a task that it has not begun
-    with _interrupts_ignored(), dask.config.set(begun_only):
+    with _interrupts_ignored():
         return LocalCluster(
             n_workers=count,
             threads_per_worker=1,
-            memory_limit=memory,
+            memory_limit=int(0.85 * psutil.virtual_memory().total / count),
+            death_timeout=LONGEST_START,
             dashboard_address="127.0.0.1:0",
             silence_logs="CRITICAL",
             env=dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
@@ -165,7 +232,8 @@ def run(client: Client, tasks: list[Task], label: str) -> Iterator[Outcome]:
     others. Leaving the loop early cancels what has not ended.
 
     Raises:
-        EngineError: the scheduler went away; what had ended was yielded before.
+        EngineError: the scheduler went away, or the pool has no worker left and none came back within LONGEST_START
+            seconds; what had ended was yielded before.
     """
     # In the order of the list, which takes a priority for each, and a common prefix: tasks of one group wait with the
     # scheduler, where others are dealt out to workers at once.
@@ -177,13 +245,13 @@ def run(client: Client, tasks: list[Task], label: str) -> Iterator[Outcome]:
     client.subscribe_topic(TOPIC, line.event)
     try:
         for future in as_completed(futures):
-            task = futures[future]
-            if future.status == "cancelled":
+            try:
+                outcome = _outcome(futures[future], future)
+            except Lost as lost:
                 raise EngineError(
-                    f"the scheduler went away with {len(tasks) - line.ended} of {len(tasks)} tasks left; "
+                    f"{lost} with {len(tasks) - line.ended} of {len(tasks)} tasks left; "
                     "what ended is kept, and the same command goes on from there"
-                )
-            outcome = _outcome(task, future)
+                ) from None
             line.end(outcome)
             yield outcome
     finally:
@@ -194,12 +262,17 @@ def run(client: Client, tasks: list[Task], label: str) -> Iterator[Outcome]:
 
 
 def _outcome(task: Task, future) -> Outcome:
-    error = future.exception()
-    if error is None:
+    """Raises Lost where what all tasks need is gone."""
+    try:
         return Outcome(task, future.result())
-    if isinstance(error, KilledWorker):
+    except FutureCancelledError:
+        raise Lost("the scheduler went away") from None
+    except (NoWorkerError, NoValidWorkerError):
+        raise Lost(f"every worker ended, and none came back in {LONGEST_START} s ({REMEDY})") from None
+    except KilledWorker:
         return Outcome(task, error="its worker died each time (killed, or out of memory)")
-    return Outcome(task, error=f"{type(error).__name__}: {error}")
+    except Exception as error:
+        return Outcome(task, error=f"{type(error).__name__}: {error}")
 
 
 class _Line:

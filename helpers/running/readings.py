@@ -19,7 +19,7 @@ import pandas as pd
 
 from helpers import store
 from helpers.errors import exit_status
-from helpers.running import sweep
+from helpers.running import pool, sweep
 from helpers.tables import TABLES
 from helpers.verdict import fit
 
@@ -113,11 +113,7 @@ def in_words(values: dict) -> str:
 
 def save(found: pd.DataFrame, folder: Path) -> None:
     """Write a plan's rows into readings.csv; those of other plans stay."""
-    path = folder / "readings.csv"
-    if path.exists():
-        before = store.read_table(path, "restore it, or delete it")
-        found = pd.concat([before[~before["plan"].isin(found["plan"])], found], ignore_index=True)
-    store.write_table(path, found)
+    store.add_rows(folder / "readings.csv", found, ["plan"])  # its rungs belong together
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -130,17 +126,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("plans", nargs="*", type=Path, help="plan files (default: data/grids/readings_*.yaml)")
     parser.add_argument("--profile", default="laptop", help="whose tables to write to (default: %(default)s)")
-    parser.add_argument("--scheduler", default="", help="as for make sweep")
-    parser.add_argument("--workers", type=int, help="as for make sweep")
+    pool.add_options(parser)
     given = parser.parse_args(arguments)
     return exit_status(lambda: _bring(given), "stopped; the same command goes on from the last finished epochs")
 
 
 def _bring(given: argparse.Namespace) -> None:
     plans = [read_plan(path) for path in given.plans or sorted(PLANS.glob("readings_*.yaml"))]
-    connection = {"scheduler": given.scheduler, "workers": given.workers}
     for plan in plans:
-        found = search(plan, lambda points, label: sweep.run(points, label, **connection))
+        found = search(plan, lambda points, label: sweep.run(points, label, **pool.options(given)))
         save(found, store.DATA / given.profile / "tables")
         last = found[found["rung"] == found["rung"].max()]
         print(f"{plan.name}: of {found['reading'].nunique()} readings these fit best:")

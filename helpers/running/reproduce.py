@@ -156,19 +156,17 @@ def _wanted(only: str | None) -> list[str]:
     return [s for s in STAGES if s in wanted]
 
 
-def lost(manifest: Path) -> list[Path]:
-    """What a notebook wrote and is missing now, or was changed since; its own manifest first of all."""
-    known = store.known_json(manifest)
-    if known is None:
-        return [manifest]
+def lost(known: dict) -> list[Path]:
+    """What a notebook wrote, by its manifest, and is missing now or was changed since."""
     paths = {store.ROOT / path: expected for path, expected in known["outputs"].items()}
     return [path for path, expected in paths.items() if not path.exists() or store.sha256(path) != expected]
 
 
 def _up_to_date(stage: str, manifest: Path, key: str) -> bool:
-    if not manifest.exists() or (store.known_json(manifest) or {}).get("key") != key:
+    known = store.known_json(manifest)
+    if known is None or known["key"] != key:
         return False
-    if gone := lost(manifest):
+    if gone := lost(known):
         print(f"{stage}: {gone[0]} is missing or was changed, so it runs again")
     return not gone
 

@@ -37,7 +37,7 @@ from helpers.device import choose
 from helpers.errors import Refused, exit_status
 from helpers.gpt import model as gpt
 from helpers.gpt import runs, train
-from helpers.profiles import resolve
+from helpers.profiles import reading_of, resolve
 from helpers.running import pool
 from helpers.settings import RunSettings, Settings, SettingsError, digest
 from helpers.tables import TABLES as COLUMNS
@@ -67,7 +67,8 @@ class Point:
     def key(self) -> str:
         """Hash of what fixes the run's tables: settings and code."""
         analysis = {name: getattr(self.settings, name).model_dump(mode="json") for name in ANALYSIS}
-        return digest([self.run.model_dump(mode="json"), analysis, _code()], 16)
+        run = self.run.model_dump(mode="json", exclude={"training": {"device"}})
+        return digest([run, analysis, _code()], 16)
 
     @property
     def name(self) -> str:
@@ -196,14 +197,14 @@ def run(wanted: list[Point], label: str = "sweep", **connection) -> dict[str, pd
     Args:
         wanted: from `points` or `read_grid`.
         label: for the line of progress.
-        connection: for engine.connect; unused where nothing is left to run.
+        connection: for pool.connect; unused where nothing is left to run.
 
     Returns:
         runs: one row a run (columns in data/README.md). training, clustering, variance, hard, neighbours: the tables of
         the finished runs, with the column run in front.
 
     Raises:
-        engine.EngineError: no scheduler, or it went away; finished runs are kept.
+        pool.EngineError: no scheduler, or it or every worker went away; finished runs are kept.
     """
     errors: dict[str, str] = {}
     missing = [p for p in wanted if _result(p) is None]
@@ -313,9 +314,9 @@ def _dataset(settings: RunSettings) -> synthetic.Dataset:
 
 
 def _where(settings: RunSettings):
-    """Device and precision; with several GPUs, that of this worker."""
-    device = "auto"
-    if torch.cuda.is_available():
+    """Device and precision; with several GPUs, that of this worker, unless another device is asked for."""
+    device = settings.training.device
+    if device == "auto" and torch.cuda.is_available():
         device = f"cuda:{pool.worker_number() % torch.cuda.device_count()}"
     return choose(settings.training.precision, settings.model.hidden_dimension, device)
 
@@ -360,10 +361,11 @@ def tables(wanted: list[Point], errors: dict[str, str] | None = None) -> dict[st
         where = {k: (facts or {}).get(k) for k in ("folder", "computed", "commit")}
         error = errors.get(point.key, "")
         place = {"run": point.key, **_place(point.run), "variant": point.variant, **point.values}
+        place |= {"reading": reading_of(point.run)}
         rows.append(place | {"status": status, **measured, **where, "error": error})
         for name in (facts or {}).get("tables", ()):
             table = store.read_table(point.folder / f"{name}.csv", f"delete {point.folder}")
-            frames[name].append(table.assign(run=point.key))
+            frames[name].append(table.assign(run=point.key, reading=place["reading"]))
     stacked = {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items() if parts}
     return {"runs": pd.DataFrame(rows)} | {n: t[["run", *COLUMNS[n].split()]] for n, t in stacked.items()}
 
@@ -372,12 +374,6 @@ def save(tables: dict[str, pd.DataFrame], folder: Path) -> None:
     """Write the tables of a sweep as CSV."""
     for name, table in tables.items():
         store.write_table(folder / f"{name}.csv", table)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
-    return int(text)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -389,19 +385,7 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("grid", type=Path, help="YAML file (its form is below)")
-    parser.add_argument(
-        "--scheduler",
-        default="",
-        help="tcp://host:port, or slurm, pbs, lsf, sge; default: this machine",
-    )
-    parser.add_argument("--workers", type=_count, help="processes here, or jobs on a cluster (default: as many as fit)")
-    parser.add_argument("--per-gpu", type=_count, default=1, help="runs at once on a GPU (default: %(default)s)")
-    parser.add_argument(
-        "--cluster-file",
-        type=Path,
-        default=Path("cluster.yaml"),
-        help="settings for dask-jobqueue (default: %(default)s)",
-    )
+    pool.add_options(parser)
     given = parser.parse_args(arguments)
     return exit_status(lambda: _bring(given), "stopped; the same command goes on from the last finished epochs")
 
@@ -411,8 +395,7 @@ def _bring(given: argparse.Namespace) -> int:
     wanted = read_grid(given.grid)
     before = sum(_result(p) is not None for p in wanted)
     print(f"{given.grid}: {len(wanted)} runs, {before} of them done before", flush=True)
-    connection = {name: getattr(given, name) for name in ("scheduler", "workers", "per_gpu", "cluster_file")}
-    tables = run(wanted, given.grid.stem, **connection)
+    tables = run(wanted, given.grid.stem, **pool.options(given))
     folder = store.DATA / "sweeps" / given.grid.stem
     save(tables, folder)
     counts = ", ".join(f"{n} {status}" for status, n in tables["runs"]["status"].value_counts().items())

@@ -8,13 +8,14 @@ import pandas as pd
 
 from helpers import store
 from helpers.errors import exit_status
-from helpers.running import sweep
+from helpers.running import pool, sweep
 from helpers.tables import TABLES
 from helpers.verdict.claims import Tables
 from helpers.verdict.judge import quantities
 
 # Table -> grid file in data/grids.
 GRIDS = {"quantities": "seeds", "outputs": "outputs", "multiverse": "multiverse", "parts": "parts"}
+RUN = ("variant", "width", "seed")  # what tells apart the runs of a grid, whatever code made them
 
 
 def collect(tables: Tables) -> pd.DataFrame:
@@ -35,33 +36,44 @@ def _variants(tables: Tables) -> pd.Series:
 def save_grid(name: str, made: Tables, folder: Path) -> None:
     """Write what the finished runs of one grid give: its table, its part of alternatives_grids.csv and of verdict.json.
 
+    Rows of a run give way to those of the same variant, width and seed. Those of runs that are not finished here stay,
+    and what other grids gave.
+
     Args:
         name: of GRIDS.
         made: of `sweep.run` or `sweep.tables`.
-        folder: data/<profile>/tables; what other grids gave stays there.
+        folder: data/<profile>/tables.
     """
-    store.write_table(folder / f"{name}.csv", collect(made)[TABLES[name].split()])
+    found = collect(made)[TABLES[name].split()]
+    store.add_rows(folder / f"{name}.csv", found, [column for column in RUN if column in found])
+    ways = made["alternatives"].assign(grid=GRIDS[name], variant=made["alternatives"]["run"].map(_variants(made)))
     path = folder / "alternatives_grids.csv"
-    before = pd.DataFrame(columns=TABLES["alternatives_grids"].split())
-    if path.exists():
-        before = store.read_table(path, "restore it, or delete it")
-    found = made["alternatives"].assign(grid=GRIDS[name], variant=made["alternatives"]["run"].map(_variants(made)))
-    both = [t for t in (before[before["grid"] != GRIDS[name]], found[list(before)]) if len(t)]
-    store.write_table(path, pd.concat(both, ignore_index=True))
-    facts = (store.known_json(folder / "verdict.json") or {}) | {GRIDS[name]: _facts(made)}
-    store.write_json(folder / "verdict.json", facts)
+    store.add_rows(path, ways[TABLES["alternatives_grids"].split()], ["grid", *RUN])
+    table = store.read_table(path, "restore it, or delete it")
+    facts = store.known_json(folder / "verdict.json") or {}
+    mine = _facts(made, facts.get(GRIDS[name], {}), set(table.loc[table["grid"] == GRIDS[name], "run"].astype(str)))
+    store.write_json(folder / "verdict.json", facts | {GRIDS[name]: mine})
 
 
-def _facts(made: Tables) -> dict:
-    """What made a grid's results: runs, commits, hours of training (by the median epoch: pauses do not count)."""
+def _facts(made: Tables, before: dict, runs_in_table: set[str]) -> dict:
+    """What made a grid's results: runs, commits, hours of training (by the median epoch: pauses do not count).
+
+    Args:
+        made: the grid's tables.
+        before: the facts that stand there; they hold for those of `runs_in_table` that `made` has not.
+    """
     runs, epochs = made["runs"], made["training"].groupby("run")["seconds"]
-    hours = epochs.median() * (epochs.size() - 1) / 3600
+    found = {run: round(float(h), 3) for run, h in (epochs.median() * (epochs.size() - 1) / 3600).items()}
+    others = {run: h for run, h in before.get("hours", {}).items() if run in runs_in_table - set(found)}
+    facts = {name: set(runs[column].dropna()) for name, column in (("commits", "commit"), ("computed", "computed"))}
+    if others:
+        facts = {name: values | set(before[name]) for name, values in facts.items()}
+    longest = {str(w): int(e) for w, e in runs.groupby("width")["epochs"].max().dropna().items()}
     return {
         "runs": len(runs),
-        "hours": {run: round(float(h), 3) for run, h in hours.items()},
-        "epochs": {str(w): int(e) for w, e in runs.groupby("width")["epochs"].max().dropna().items()},
-        "commits": sorted(runs["commit"].dropna().unique()),
-        "computed": sorted(runs["computed"].dropna().unique()),
+        "hours": others | found,
+        "epochs": (before["epochs"] if others else {}) | longest,
+        **{name: sorted(values) for name, values in facts.items()},
     }
 
 
@@ -76,8 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", default="laptop", help="whose tables to write to (default: %(default)s)")
     parser.add_argument("--only", choices=list(GRIDS), action="append", help="this grid alone (repeatable)")
     parser.add_argument("--finished", action="store_true", help="run nothing: write what the finished runs give")
-    parser.add_argument("--scheduler", default="", help="as for make sweep")
-    parser.add_argument("--workers", type=int, help="as for make sweep")
+    pool.add_options(parser)
     given = parser.parse_args(arguments)
     stopped = "stopped; the same command goes on from the last finished epochs"
     return exit_status(lambda: _bring(given), stopped)
@@ -86,8 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _bring(given: argparse.Namespace) -> None:
     for name in given.only or GRIDS:
         wanted = sweep.read_grid(store.DATA / "grids" / f"{GRIDS[name]}.yaml")
-        connection = {"scheduler": given.scheduler, "workers": given.workers}
-        made = sweep.tables(wanted) if given.finished else sweep.run(wanted, GRIDS[name], **connection)
+        made = sweep.tables(wanted) if given.finished else sweep.run(wanted, GRIDS[name], **pool.options(given))
         if "training" in made:
             save_grid(name, made, store.DATA / given.profile / "tables")
         counts = made["runs"]["status"].value_counts()

@@ -1,12 +1,14 @@
 """Numbers that README and report say in sentences, looked up in the committed tables; the sentences are templates."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
 from helpers import store
 from helpers.analysis import alternatives
-from helpers.tables import LABELS, SCORES
+from helpers.figures.verdict import FLIPPED, NO_CHOICE
+from helpers.tables import LABELS, SCORES, of_reading, readings_in
 from helpers.verdict import judge
 from helpers.verdict.judge import WIDTHS
 
@@ -30,29 +32,50 @@ def counts_by_width(claims: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def course(scores: pd.DataFrame, space: str, label: str = "task", split: str = "validation") -> dict[str, float]:
-    """F1 of the best layer above 0 of one run: untrained, at its highest and at the end.
+    """F1 of the best layer above 0, mean over seeds: untrained, at its highest and at the end.
 
     Args:
-        scores: clustering.csv of one run.
+        scores: rows of clustering.csv of one width.
 
     Returns:
         start, highest, epoch (of the highest), end.
     """
     at = (scores["space"] == space) & (scores["label"] == label) & (scores["split"] == split)
-    best = scores[at & (scores["layer"] > 0)].groupby("epoch")["f1"].max()
+    best = _best_layer(scores[at & (scores["layer"] > 0)], ["f1"])["f1"]
     return {"start": best.iloc[0], "highest": best.max(), "epoch": int(best.idxmax()), "end": best.iloc[-1]}
 
 
+def _best_layer(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """By epoch, the best layer's values of some columns, mean over seeds."""
+    return rows.groupby(["seed", "epoch"])[columns].max().groupby("epoch").mean()
+
+
 def neighbours(table: pd.DataFrame, k: int = 10) -> dict[str, float]:
-    """Share of the k nearest with the same task, best layer: untrained and at the end, from neighbours.csv."""
-    share = table[table["k"] == k].groupby("epoch")["same_task"].max()
-    return {"start": share.iloc[0], "end": share.iloc[-1]}
+    """Of the k nearest, best layer: share with the same task, untrained (start) and at the end, and KNN accuracy.
+
+    Args:
+        table: neighbours.csv.
+
+    Returns:
+        start, end, accuracy_start, accuracy_end.
+    """
+    best = _best_layer(table[table["k"] == k], ["same_task", "accuracy"])
+    (start, accuracy_start), (end, accuracy_end) = best.iloc[0], best.iloc[-1]
+    return {"start": start, "end": end, "accuracy_start": accuracy_start, "accuracy_end": accuracy_end}
+
+
+def surface(table: pd.DataFrame, controls: pd.DataFrame, split: str = "validation") -> dict[str, float]:
+    """F1 by task without a model: of symbol counts, from surface.csv, and of permuted labels, from controls.csv."""
+    rows = table[(table["split"] == split) & (table["label"] == "task") & (table["control"] == "bag_of_symbols")]
+    chance = controls[(controls["split"] == split) & (controls["control"] == "permuted_f1")]["value"]
+    return {"symbols": rows["f1"].mean(), "chance": chance.max()}
 
 
 def hard_examples(table: pd.DataFrame) -> dict[str, float]:
     """Hard examples at the last epoch in raw states, best layer each, from hard.csv."""
     end = table["epoch"].max()
     raw = table[(table["epoch"] == end) & (table["layer"] > 0) & (table["space"] == "raw")]
+    raw = raw.groupby("layer").mean(numeric_only=True)
     return {"accuracy": raw["accuracy_hard"].iloc[0], "epoch": int(end)} | {
         name: raw[name].max() for name in ("pairs_separated", "nearer_own_task")
     }
@@ -64,12 +87,12 @@ def interventions(table: pd.DataFrame) -> dict[str, float]:
     At the last layer the answer is read off the state itself.
 
     Args:
-        table: interventions.csv of one run.
+        table: rows of interventions.csv of one width.
 
     Returns:
         task, task_layer, mean, mean_layer (moved to the other task's mean for this input), random (as far, there).
     """
-    wide = table.pivot(index="layer", columns="direction", values="became_other").iloc[:-1]
+    wide = table.pivot_table(index="layer", columns="direction", values="became_other").iloc[:-1]
     layer = int(wide["task_and_input"].idxmax())
     return {
         "task": wide["task"].max(),
@@ -116,25 +139,38 @@ def searched(profile: pd.DataFrame, grids: pd.DataFrame | None) -> dict:
     return result
 
 
-def varied(multiverse: pd.DataFrame, claims: tuple[str, ...]) -> dict:
+def varied(multiverse: pd.DataFrame, parts: pd.DataFrame | None, claims: tuple[str, ...]) -> dict:
     """What one change to what the paper leaves open can do at most to a claim's quantity, raw states, last epoch.
 
     Args:
         multiverse: multiverse.csv.
-        claims: keys of the claims.
+        parts: parts.csv, the default with other seeds, if there.
+        claims: keys of the claims; those without a quantity there are left out.
 
     Returns:
-        variants (how many), width, and of each claim: default, highest, variant. Shuffled outputs, a control, are left
+        variants (how many), width, and quantities: of each claim that a change raises default, highest, variant, and
+        seeds (the least and the greatest over other seeds; none without parts). Shuffled outputs, a control, are left
         out.
     """
-    runs = multiverse[(multiverse["space"] == "raw") & (multiverse["at"] == "end") & (multiverse["model"] == "trained")]
-    runs = runs[~runs["variant"].str.contains("shuffled_outputs")]
+
+    def at_end(table: pd.DataFrame) -> pd.DataFrame:
+        chosen = table["space"].isin(("raw", "all")) & (table["at"] == "end") & (table["model"] == "trained")
+        return table[chosen & ~table["variant"].str.contains(NO_CHOICE)]
+
+    runs = at_end(multiverse)
+    others = at_end(multiverse[:0] if parts is None else parts).groupby("claim")["value"].agg(["min", "max"])
     values = runs.pivot(index="variant", columns="claim", values="value")
-    found = {"variants": len(values) - 1, "width": int(runs["width"].iloc[0])}
-    for key in claims:
-        column = values[key]
-        found[key] = {"default": column["default"], "highest": column.max(), "variant": column.idxmax()}
-    return found
+    quantities = {
+        key: {
+            "default": values.loc["default", key],
+            "highest": values[key].max(),
+            "variant": values[key].idxmax(),
+            "seeds": others.loc[key].tolist() if key in others.index else [],
+        }
+        for key in claims
+        if key in values and values[key].max() > values.loc["default", key]
+    }
+    return {"variants": len(values) - 1, "width": int(runs["width"].iloc[0]), "quantities": quantities}
 
 
 def runs_behind(claims: pd.DataFrame, grids: dict) -> dict:
@@ -169,46 +205,130 @@ def table1(table: pd.DataFrame, models: tuple[str, ...]) -> list[dict]:
     return rows
 
 
-def of_profile(tables: Path) -> dict:
-    """All of the above, and what made the tables.
+def best_readings(table: pd.DataFrame | None, count: int = 5) -> list[dict]:
+    """The rows of readings.csv that fit best at the last rung of each plan; none without that table."""
+    if table is None:
+        return []
+    last = table[table["rung"] == table.groupby("plan")["rung"].transform("max")]
+    best = last.sort_values("fit", ascending=False).groupby("plan", sort=False).head(count)
+    return best.sort_values(["plan", "fit"], ascending=[True, False]).to_dict("records")
+
+
+REMEDY = "run make reproduce, and make verdict for the other runs"
+
+
+def of_story(tables: Path) -> dict:
+    """What `story` needs.
 
     Args:
         tables: data/<profile>/tables.
 
+    Returns:
+        reading (the profile's own); of that reading claims, claims_outputs and quantities (None without them); rows of
+        claims.csv by other_readings; training, clustering.
+
+    Raises:
+        store.ArtefactError: a table is missing that every profile has.
+    """
+    training, every = _read(tables, "training"), _read(tables, "claims")
+    every["width"] = every["width"].astype("Int64")
+    reading = readings_in(training)[0]
+    others = [name for name in readings_in(every) if name != reading]
+    return {
+        "reading": reading,
+        "claims": of_reading(every, reading),
+        "claims_outputs": _maybe(tables, "claims_outputs", reading),
+        "other_readings": {name: every[every["reading"] == name] for name in others},
+        "quantities": _maybe(tables, "quantities", reading),
+        "training": training,
+        "clustering": _read(tables, "clustering"),
+    }
+
+
+def _read(tables: Path, name: str) -> pd.DataFrame:
+    return store.read_table(tables / f"{name}.csv", REMEDY)
+
+
+def _maybe(tables: Path, name: str, reading: str | None = None) -> pd.DataFrame | None:
+    """A table that not every profile has, or its rows of a reading; None without it."""
+    if not (tables / f"{name}.csv").exists():
+        return None
+    table = _read(tables, name)
+    return table if reading is None else of_reading(table, reading)
+
+
+def of_profile(tables: Path, width: int) -> dict:
+    """All of the above, and what made the tables.
+
+    Args:
+        tables: data/<profile>/tables.
+        width: hidden dimension of the runs whose numbers are told; the profile must have trained it.
+
     Raises:
         store.ArtefactError: a table is missing.
     """
-
-    def read(name: str) -> pd.DataFrame:
-        return store.read_table(tables / f"{name}.csv", "run make reproduce, and make verdict for the other runs")
-
-    def maybe(name: str) -> pd.DataFrame | None:
-        return read(name) if (tables / f"{name}.csv").exists() else None
-
+    known = of_story(tables)
     made = store.read_json(tables / "provenance.json", "run make reproduce")
-    training, scores, claims = read("training").set_index("epoch"), read("clustering"), read("claims")
-    claims["width"] = claims["width"].astype("Int64")
-    starts = read("table1_restarts").query("label == 'task'")["f1"]
-    words = read("llm_layers").query("label == 'task' and space == 'raw' and layer == 0")["f1"]
-    accuracy, variants = training["accuracy_validation"], maybe("multiverse")
-    return {
+
+    def of_width(name: str) -> pd.DataFrame:
+        table = _read(tables, name)
+        return table[table["width"] == width]
+
+    scores, models = of_width("clustering"), _read(tables, "table1")
+    ours = models.loc[models["source"] == "ours", "model"].iloc[0]
+    return known | _of_runs(tables, scores, of_width) | {
         "commits": sorted({facts["commit"] for facts in made.values()}),
         "minutes": sum(facts["longest_seconds"] for facts in made.values()) / 60,
-        "seeds": next(iter(made.values()))["seeds"],
-        "claims": claims,
-        "claims_outputs": maybe("claims_outputs"),
-        "counts": counts_by_width(claims),
-        "behind": runs_behind(claims, store.known_json(tables / "verdict.json") or {}),
+        "counts": counts_by_width(known["claims"]),
+        "behind": runs_behind(known["claims"], store.known_json(tables / "verdict.json") or {}),
+        "searched": searched(of_width("alternatives"), _maybe(tables, "alternatives_grids", known["reading"])),
+        "grids": (tables / "alternatives_grids.csv").exists(),
+        "varied": _varied(tables, known["reading"]),
+        "readings": best_readings(_maybe(tables, "readings")),
+        "grammar": _read(tables, "grammar").iloc[0].to_dict(),
+        "table1": table1(models, (ours, "LLaMa-7B")),
+        "starts": _starts(_read(tables, "table1_restarts"), ours),
+        "words_alone": _words_alone(_read(tables, "llm_layers"), ours),
+        **_measured_speed(tables),
+    }  # fmt: skip
+
+
+def _of_runs(tables: Path, scores: pd.DataFrame, of_width: Callable[[str], pd.DataFrame]) -> dict:
+    """What the profile's own runs show."""
+    accuracy = of_width("training").groupby("epoch")["accuracy_validation"].mean()
+    return {
         "accuracy": {"highest": accuracy.max(), "epoch": int(accuracy.idxmax()), "epochs": int(scores["epoch"].max())},
         "task": {space: course(scores, space) for space in ("raw", "tsne", "centred")},
         "mapping": course(scores, "raw", "distribution_mapping"),
-        "neighbours": neighbours(read("neighbours")),
-        "hard": hard_examples(read("hard")),
-        "interventions": interventions(read("interventions")),
-        "searched": searched(read("alternatives"), maybe("alternatives_grids")),
-        "starts": {"lowest": starts.min(), "highest": starts.max(), "median": starts.median()},
-        "words_alone": words.max(),
-        "varied": None if variants is None else varied(variants, ("task_subset", "task_validation", "hard_separate")),
-        "table1": table1(read("table1"), ("gemma-3-270m", "LLaMa-7B")),
-        "bench": read("bench").dropna(subset="ratio").to_dict("records"),
+        "neighbours": neighbours(of_width("neighbours")),
+        "hard": hard_examples(of_width("hard")),
+        "interventions": interventions(of_width("interventions")),
+        "surface": surface(of_width("surface"), of_width("controls")),
+    }
+
+
+def _varied(tables: Path, reading: str) -> dict | None:
+    variants = _maybe(tables, "multiverse", reading)
+    return None if variants is None else varied(variants, _maybe(tables, "parts", reading), FLIPPED)
+
+
+def _starts(table: pd.DataFrame, model: str) -> dict[str, float]:
+    """F1 by task of single starts of KMeans, at one model's best layer."""
+    f1 = table[(table["model"] == model) & (table["label"] == "task")]["f1"]
+    return {"lowest": f1.min(), "highest": f1.max(), "median": f1.median()}
+
+
+def _words_alone(table: pd.DataFrame, model: str) -> float:
+    """F1 by task at layer 0, which sees the input word alone."""
+    at = (table["model"] == model) & (table["label"] == "task") & (table["space"] == "raw") & (table["layer"] == 0)
+    return float(table.loc[at, "f1"].max())
+
+
+def _measured_speed(tables: Path) -> dict[str, list[dict]]:
+    """Rows of bench.csv, with what measured them as `machine`, and of latency.csv for two plots; none without them."""
+    bench, latency = _maybe(tables, "bench"), _maybe(tables, "latency")
+    rows = [] if bench is None else bench.dropna(subset="ratio").to_dict("records")
+    return {
+        "bench": [row | {"machine": f"{row['cpu']}, {row['instructions']}, {row['commit']}"} for row in rows],
+        "latency": [] if latency is None else latency[latency["plots"] == 2].to_dict("records"),
     }

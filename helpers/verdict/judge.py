@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from helpers import profiles
 from helpers.pretrained.loading import PAPER_MODELS, is_instruction_tuned
 from helpers.tables import TABLES
 from helpers.verdict.claims import ANY, CLAIMS, END, OURS, PEAK, SHARE, Claim, Condition, Rule, Tables, late
@@ -34,15 +35,15 @@ def quantities(tables: Tables, claims: tuple[Claim, ...] = (*CLAIMS, *OURS), ear
     """Every claim's quantity on every run of some tables.
 
     Args:
-        tables: of notebooks 02 to 04, of controls and of interventions, with columns width and seed.
+        tables: of notebooks 02 to 04, of controls and of interventions, with columns width, seed and reading.
         claims: whose quantities to measure.
         early: measure what is said of late training on shorter runs as well: for a look, not for a verdict.
 
     Returns:
-        run (of a sweep), width, seed, claim, space, at (end or peak), model (trained or untrained), value; without
-        values that a run cannot tell.
+        run (of a sweep), width, seed, reading, claim, space, at (end or peak), model (trained or untrained), value;
+        without values that a run cannot tell.
     """
-    by = [c for c in ("run", "width", "seed") if c in tables["training"]]
+    by = [c for c in ("run", "width", "seed", "reading") if c in tables["training"]]
     rows = []
     for place, _ in tables["training"].groupby(by, sort=False):
         one = {n: t[(t[by] == pd.Series(place, by)).all(axis=1)] for n, t in tables.items() if set(by) <= set(t)}
@@ -134,7 +135,7 @@ class Decision:
 
 
 def judge(measured: pd.DataFrame, widths: tuple[int, ...] = WIDTHS) -> pd.DataFrame:
-    """The verdict on every claim at every width.
+    """The verdict on every claim at every width, for each reading that was measured.
 
     A claim holds if its rule does for the whole interval in one of the paper's own spaces, and no more than untrained
     if the paired difference from the untrained models is not above 0 as well; it holds under a condition if both are so
@@ -145,14 +146,23 @@ def judge(measured: pd.DataFrame, widths: tuple[int, ...] = WIDTHS) -> pd.DataFr
         measured: from `quantities`.
 
     Returns:
-        The columns of claims.csv; one row a claim and width.
+        The columns of claims.csv; one row a claim, reading and width.
     """
     rows = []
-    for width in widths:
-        mine = measured[measured["width"] == width]
-        asked = (claim for claim in EVERY.values() if width in (claim.widths or widths))
-        rows += [_row(claim, decide(claim, mine)) | {"width": width} for claim in asked]
+    for place, mine in _places(measured, widths):
+        asked = (claim for claim in EVERY.values() if place["width"] in (claim.widths or widths))
+        rows += [_row(claim, decide(claim, mine)) | place for claim in asked]
     return _claims_table(rows)
+
+
+def _places(measured: pd.DataFrame, widths: tuple[int, ...]) -> list[tuple[dict, pd.DataFrame]]:
+    """Each reading and width, with what was measured there: seeds are compared within one reading alone."""
+    readings = measured["reading"].unique() if len(measured) else [profiles.DEFAULT]
+    found = []
+    for reading, width in itertools.product(readings, widths):
+        mine = measured[(measured["reading"] == reading) & (measured["width"] == width)]
+        found.append(({"reading": reading, "width": width}, mine))
+    return found
 
 
 def decide(claim: Claim, measured: pd.DataFrame) -> Decision:
@@ -206,7 +216,7 @@ def _gain(after: pd.Series, before: pd.Series, bounds: tuple[float, float] | Non
 
 
 def _row(claim: Claim, decided: Decision) -> dict:
-    """A row of claims.csv, without its width."""
+    """A row of claims.csv, without its reading and width."""
     row = {"claim": claim.key, "where": claim.where, "paper": claim.paper, "verdict": decided.verdict,
            "condition": decided.condition, "seeds": 0}  # fmt: skip
     quantity = claim.quantity
@@ -234,15 +244,14 @@ def at_thresholds(measured: pd.DataFrame, widths: tuple[int, ...] = WIDTHS) -> p
         measured: from `quantities`.
 
     Returns:
-        thresholds.csv: claim, width, number, verdict.
+        thresholds.csv: claim, reading, width, number, verdict.
     """
     high = [c for c in EVERY.values() if c.bounds == SHARE and c.rule.above >= 0.5 and np.isinf(c.rule.below)]
     rows = []
-    for width in widths:
-        mine = measured[measured["width"] == width]
+    for place, mine in _places(measured, widths):
         for claim, number in itertools.product(high, HIGH):
-            asked = replace(claim, rule=Rule(above=number))
-            rows.append({"claim": claim.key, "width": width, "number": number, "verdict": decide(asked, mine).verdict})
+            verdict = decide(replace(claim, rule=Rule(above=number)), mine).verdict
+            rows.append(place | {"claim": claim.key, "number": number, "verdict": verdict})
     return pd.DataFrame(rows, columns=TABLES["thresholds"].split())
 
 

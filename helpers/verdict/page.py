@@ -1,23 +1,27 @@
-"""The report: one self-contained HTML page, the verdict first, then every figure and table beside the paper's.
+"""The report: one self-contained HTML page, what was found first, then every figure and table beside the paper's.
 
-`make report`, or at the end of `make reproduce`: `data/<profile>/report.html`. It shows committed or generated tables
-and figures and computes nothing; each of them links to the notebook that made it.
+`make report`, or at the end of `make reproduce`: `data/<profile>/report.html`. It shows tables and figures that are
+there; each of them links to the notebook that made it. On paper, the folds of statements are open and the others as
+they are on the screen.
 """
 
 import argparse
 import base64
+import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+import pandas as pd
+from matplotlib.figure import Figure
 
-from helpers import profiles, settings, store
+from helpers import figures, profiles, settings, store
 from helpers.errors import exit_status
 from helpers.figures.style import SPACE_TITLES
 from helpers.pretrained import loading, natural
-from helpers.tables import FIGURES, stem
-from helpers.verdict import judge
+from helpers.tables import FIGURES, readings_in, stem
+from helpers.verdict import draw, facts, judge, readme, story
 from helpers.verdict.claims import CLAIMS, OURS
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED
 
@@ -39,6 +43,7 @@ class Shown:
         stems: file names without suffix, in the order to show them.
         notebook: that made them.
         shows: where in the paper the claims stand that it bears on, and the width; "" for none.
+        folded: how many of the files, from the end, are shown on a click.
     """
 
     number: str
@@ -46,6 +51,7 @@ class Shown:
     stems: tuple[str, ...]
     notebook: str
     shows: tuple[str, int] = ("", 0)
+    folded: int = 0
 
 
 def _spaces(stem: str) -> tuple[str, ...]:
@@ -66,7 +72,9 @@ def _of_paper(shows: str, width: int) -> Shown:
     name = stem(shows, width)
     stems = _spaces(name) if shows in ("f1", "scores") else (name,)
     title = f"{TITLES[shows]}, width {width:,}"
-    return Shown(f"Figure {FIGURES[shows, width]}", title, stems, NOTEBOOKS[shows], (BEARS_ON[shows], width))
+    folded = {"f1": 1, "scores": 3}.get(shows, 0)  # Figure 4 repeats Figure 1; the third space is not the paper's
+    bears_on = (BEARS_ON[shows] if shows != "scores" else "", width)  # asked once, beside Figure 1
+    return Shown(f"Figure {FIGURES[shows, width]}", title, stems, NOTEBOOKS[shows], bears_on, folded)
 
 
 OF_PAPER = tuple(_of_paper(*place) for place in FIGURES)
@@ -111,20 +119,66 @@ def write(profile: str, overrides: str = "") -> Path:
     if not (tables / "claims.csv").exists():
         raise store.ArtefactError(f"{tables / 'claims.csv'} is missing; run make reproduce PROFILE={profile} first")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["shown"] = _shown
-    claims = _claims(tables)
+    environment.filters |= {"shown": _shown, "number": readme.number, "between": readme.between}
+    claims, known = _claims(tables), facts.of_story(tables)
+    folder = store.FIGURES / name
     page = environment.from_string(TEMPLATE.read_text()).render(
         profile=name,
-        claims=claims,
-        counts=_counts(tables),
-        figures=[_figure(f, store.FIGURES / name, claims) for f in OF_PAPER],
-        beyond=[b for f in BEYOND if (b := _figure(f, store.FIGURES / name, claims))["images"]],
+        found=_found(known),
+        folds=_folds(claims),
+        counts=_counts(known["claims"]),
+        figures=[_figure(f, folder, claims) for f in OF_PAPER],
+        beyond=[*_flips(tables), *(b for f in BEYOND if (b := _figure(f, folder, claims))["images"])],
         tables=_tables(tables, chosen),
         provenance=_provenance(tables),
+        plural=readme.PLURAL,
+        several=bool(known["other_readings"]),
     )
     path = store.DATA / name / "report.html"
     store.write_bytes(path, page.encode())
     return path
+
+
+def _found(known: dict) -> dict:
+    """What README begins with: sentences, figure and the five statements that matter most."""
+    rows = story.five(known).astype(object)
+    five = rows.where(rows.notna(), None).to_dict("index")
+    return {
+        "sentences": story.sentences(known),
+        "figure": {"data": _inline(story.figure(known)), "alt": story.title(known).replace("\n", ". "), "id": "found"},
+        "five": [
+            row | {"said": story.FIVE[key], "measured": story.measured(key), "css": CLASSES[row["verdict"]]}
+            for key, row in five.items()
+        ],
+    }
+
+
+def _inline(figure: Figure) -> str:
+    """A figure as SVG in base64."""
+    with io.BytesIO() as file:
+        figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
+        return base64.b64encode(file.getvalue()).decode()
+
+
+def _flips(folder: Path) -> list[dict]:
+    """What flips what, which no notebook draws; nothing without the runs of make verdict."""
+    tables = draw.Tables(folder)
+    if "multiverse" not in tables:
+        return []
+    title = "Which change to an open choice raises, and which lowers, each quantity most"
+    figure = figures.flips(tables["multiverse"], draw.other_seeds(tables), draw.RULES)
+    image = {"data": _inline(figure), "alt": title, "id": "flips"}
+    return [{"number": "Choices", "title": title, "images": [image], "folded": [], "notebook": "",
+             "claims": []}]  # fmt: skip
+
+
+def _folds(claims: list[dict]) -> list[dict]:
+    """Every statement, by verdict: the verdict, its class, and its rows."""
+    return [
+        {"verdict": verdict, "css": css, "rows": rows}
+        for verdict, css in CLASSES.items()
+        if (rows := [c for c in claims if c["verdict"] == verdict])
+    ]
 
 
 def _shown(value: object) -> str:
@@ -135,18 +189,22 @@ def _shown(value: object) -> str:
 
 
 def _claims(tables: Path) -> list[dict]:
+    """Rows of claims.csv, with statements (said), places (width, and reading where there are several) and classes."""
     rows = store.read_table(tables / "claims.csv", AGAIN).astype(object)
+    several = len(readings_in(rows)) > 1
     rows = rows.where(rows.notna(), None).to_dict("records")
     said = {claim.key: claim.statement for claim in (*CLAIMS, *OURS)}
     of_models = {"table1": "{} clusters by task as Table 1 says", "pretrained": "States of models {} cluster by task"}
     for row in rows:
         statement = said.get(row["claim"]) or of_models[row["claim"]].format(row["about"])
-        row |= {"css": CLASSES[row["verdict"]], "said": statement}
+        width = f"{int(row['width']):,}" if row["width"] else ""
+        place = ", ".join(filter(None, (width, row["reading"] if several else "")))
+        row |= {"css": CLASSES[row["verdict"]], "said": statement, "place": place}
     return rows
 
 
-def _counts(tables: Path) -> dict[str, int]:
-    counts = judge.of_paper(store.read_table(tables / "claims.csv", AGAIN))["verdict"].value_counts()
+def _counts(claims: pd.DataFrame) -> dict[str, int]:
+    counts = judge.of_paper(claims)["verdict"].value_counts()
     return {verdict: int(counts.get(verdict, 0)) for verdict in CLASSES}
 
 
@@ -160,10 +218,12 @@ def _figure(shown: Shown, folder: Path, claims: list[dict]) -> dict:
             content = base64.b64encode(path.read_bytes()).decode()
             space = SPACE_TITLES.get(name.rpartition("_")[2])
             images.append({"data": content, "alt": f"{shown.title}, {space}" if space else shown.title, "id": name})
+    first = max(0, len(images) - shown.folded)
     return {
         "number": shown.number,
         "title": shown.title,
-        "images": images,
+        "images": images[:first],
+        "folded": images[first:],
         "notebook": shown.notebook,
         "claims": beside,
     }

@@ -1,71 +1,158 @@
-"""The results in README.md, made from committed tables: `python -m helpers.verdict.readme`.
+"""What README.md and docs/results.md say of results, made from committed tables: `make readme`.
 
-Numbers come from `facts`, sentences from readme.md.j2.
+Numbers come from `facts`, the first sentences from `story`, the rest from readme.md.j2 and results.md.j2. The two
+figures of these pages are written to figures/readme.
 """
 
 import argparse
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import jinja2
 import pandas as pd
+from matplotlib.figure import Figure
 
-from helpers import store
+from helpers import figures, store
 from helpers.errors import exit_status
-from helpers.verdict import facts
+from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, variant_title
+from helpers.figures.verdict import METHOD_TITLES
+from helpers.tables import runs_in
+from helpers.verdict import draw, facts, story
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, OURS
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED
 
-MARKS = ("<!-- made from committed tables by `python -m helpers.verdict.readme` -->", "<!-- end of results -->")
-TEMPLATE = Path(__file__).with_name("readme.md.j2")
+HERE = Path(__file__).parent
 PLURAL = {
     HOLDS: "hold", NO_MORE: "hold, but no more than untrained", CONDITION: "hold under a condition",
     FAILS: "do not hold", UNDECIDED: "are undecided", UNMEASURED: "are not measured",
 }  # fmt: skip
 SHORT = {CENTRED: "input-centred", AT_PEAK: "at its best epoch", BY_DISTANCE: "by distance"}  # conditions in few words
+MARKS = "<!-- {0}: `make readme` writes this from committed tables -->\n", "<!-- end of {0} -->"
 
 
-def readme(text: str, tables: Path) -> str:
-    """The README with its results taken from the committed tables: what stands between MARKS is replaced.
+def readme(text: str, known: dict, executed: set[str]) -> str:
+    """The README with what stands between the marks of each block of readme.md.j2 renewed.
 
     Args:
         text: of README.md.
-        tables: data/laptop/tables.
+        known: of `facts.of_profile`.
+        executed: names of the notebooks whose executed copies are committed.
 
     Raises:
-        ValueError: the marks are not there.
+        ValueError: the marks of a block are not there.
     """
-    start, end = (text.index(mark) for mark in MARKS)
-    return text[: start + len(MARKS[0])] + "\n" + results(tables) + text[end:]
+    template = _environment().get_template("readme.md.j2")
+    context = template.new_context(_of_readme(known) | {"notebooks": _notebooks(known, executed)})
+    for name, block in template.blocks.items():
+        start, end = (mark.format(name) for mark in MARKS)
+        before, after = text.index(start) + len(start), text.index(end)
+        written = "".join(block(context))
+        text = text[:before] + written.strip("\n") + "\n" + text[after:]
+    return text
 
 
-def results(tables: Path) -> str:
-    """The results as Markdown.
+def results(known: dict) -> str:
+    """docs/results.md.
 
     Args:
-        tables: data/laptop/tables.
+        known: of `facts.of_profile`.
     """
-    known = facts.of_profile(tables)
-    columns = _columns(known["claims"], known["claims_outputs"])
+    columns = story.kinds_of_run(known)
     rows = [(c, [_cell(table, c.key) for table in columns.values()]) for c in (*CLAIMS, *OURS)]
-    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    titled = {_column_title(name): table for name, table in columns.items()}
+    text = (
+        _environment()
+        .get_template("results.md.j2")
+        .render(
+            known,
+            columns=titled,
+            rows=rows,
+            plural=PLURAL,
+            sentences=story.sentences(known),
+            titles=CLAIM_TITLES,
+            of_profile=runs_in(known["training"]),
+            spaces=SPACE_TITLES,
+            methods={name: words.replace("\n", " ") for name, words in METHOD_TITLES.items()},
+            machines=sorted({row["machine"] for row in known["bench"]}),
+        )
+    )
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     environment.filters |= {
         "two": "{:.2f}".format,
         "three": "{:.3f}".format,
         "percent": "{:.0%}".format,
         "words": lambda name: name.replace("_", " "),
+        "variant": variant_title,
+        "number": number,
+        "between": between,
     }
-    return environment.from_string(TEMPLATE.read_text()).render(known, columns=columns, rows=rows, plural=PLURAL)
+    return environment
 
 
-def _columns(claims: pd.DataFrame, outputs: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
-    """Title of a column -> its rows of claims.csv, by claim: the widths with runs, then those of the other loss."""
-    seeds = claims.groupby("width", sort=False)["seeds"].max()
-    columns = {f"width {w}": claims[claims["width"] == w].set_index("claim") for w in seeds[seeds > 0].index}
-    if outputs is not None:
-        for width, part in outputs.groupby("width", sort=False):
-            columns[f"width {width}, loss on outputs alone"] = part.set_index("claim")
-    return columns
+def number(value: float | None) -> str:
+    """Two digits; nothing for what is missing."""
+    return "" if pd.isna(value) else f"{value:.2f}"
+
+
+def between(row: dict) -> str:
+    """The interval of a row of claims.csv, in brackets behind its mean; nothing where nothing was measured."""
+    if pd.notna(row["low"]):
+        return f" ({row['low']:.2f} to {row['high']:.2f})"
+    return " (one seed)" if row["seeds"] else ""
+
+
+def _of_readme(known: dict) -> dict:
+    """What readme.md.j2 shows."""
+    width = story.main_width(known["claims"])
+    mine = story.five(known)
+    others = {
+        f"with reading {name}": theirs
+        for name, rows in known["other_readings"].items()
+        if len(theirs := story.of_width(rows, width)) and (theirs["seeds"] > 0).any()
+    }
+    five = [
+        row
+        | {
+            "said": story.FIVE[key][0].upper() + story.FIVE[key][1:],
+            "measured": story.measured(key),
+            "others": [_cell(theirs, key) for theirs in others.values()],
+        }
+        for key, row in mine.to_dict("index").items()
+    ]
+    return {
+        "sentences": story.sentences(known), "alt": story.title(known).replace("\n", ". "),
+        "minutes": known["minutes"], "five": five, "others": others,
+        "of_main": runs_in(mine.reset_index()),
+    }  # fmt: skip
+
+
+def _notebooks(known: dict, executed: set[str]) -> list[dict]:
+    """Each notebook that there is: its question, the answer, and its executed copy, or its source without one."""
+    return [
+        {"name": name, "question": question, "answer": answer,
+         "path": f"{'data/laptop/notebooks' if name in executed else 'notebooks'}/{name}.ipynb"}
+        for name, (question, answer) in story.answers(known).items()
+        if (store.REPOSITORY / "notebooks" / f"{name}.ipynb").exists()
+    ]  # fmt: skip
+
+
+def committed_copies() -> set[str]:
+    """Names of the notebooks whose executed copies git holds."""
+    command = ["git", "ls-files", "data/laptop/notebooks/*.ipynb"]
+    listed = subprocess.run(command, cwd=store.REPOSITORY, capture_output=True, text=True, check=True).stdout
+    return {Path(line).stem for line in listed.splitlines()}
+
+
+def _column_title(name: str) -> str:
+    return f"width {name}".replace(story.OUTPUTS, "loss on outputs alone")
 
 
 def _cell(decided: pd.DataFrame, claim: str) -> str:
@@ -77,19 +164,31 @@ def _cell(decided: pd.DataFrame, claim: str) -> str:
         return UNMEASURED
     met = " or ".join(words for text, words in SHORT.items() if text in str(row["condition"]))
     verdict = f"{HOLDS} {met}" if row["verdict"] == CONDITION else row["verdict"]
-    between = "one seed" if row["seeds"] == 1 else f"{row['low']:.2f} to {row['high']:.2f}"
+    interval = between(row).strip(" ()")
     untrained = "" if pd.isna(row["untrained"]) else f"; untrained {row['untrained']:.2f}"
-    return f"**{verdict}**: {row['ours']:.2f} ({between}{untrained})"
+    return f"**{verdict}**: {row['ours']:.2f} ({interval}{untrained})"
+
+
+def pictures(known: dict, tables: draw.Tables) -> dict[str, Figure]:
+    """The figures that README and docs/results.md show and no notebook draws, by file name without suffix."""
+    found = {"found": story.figure(known)}
+    if "multiverse" in tables:
+        found["flips"] = figures.flips(tables["multiverse"], draw.other_seeds(tables), draw.RULES)
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line: put the committed results into README.md; returns the exit status."""
+    """Command line: put the committed results into README.md and docs/results.md; returns the exit status."""
     argparse.ArgumentParser(prog="python -m helpers.verdict.readme", description=__doc__).parse_args(arguments)
-    path = store.REPOSITORY / "README.md"
+    root, folder = store.REPOSITORY, store.REPOSITORY / "data" / "laptop" / "tables"
 
     def write() -> None:
-        text = readme(path.read_text(), store.REPOSITORY / "data" / "laptop" / "tables")
-        store.write_bytes(path, text.encode())
+        known = facts.of_profile(folder, story.WIDTH)
+        text = readme((root / "README.md").read_text(), known, committed_copies())
+        for name, figure in pictures(known, draw.Tables(folder)).items():
+            store.write_figure(root / "figures" / "readme" / f"{name}.png", figure, dpi=160)
+        store.write_bytes(root / "README.md", text.encode())
+        store.write_bytes(root / "docs" / "results.md", results(known).encode())
 
     return exit_status(write)
 

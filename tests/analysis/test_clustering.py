@@ -70,16 +70,6 @@ def test_kmeans_survives_identical_points():
     assert set(clustering.kmeans(points, 4, ClusteringSettings())) == {0}
 
 
-def test_explained_variance_by_hand():
-    states = np.array([[0.0], [2.0], [10.0], [12.0]])
-    factor = np.array(["a", "a", "b", "b"])
-    between, total = 4 * 25.0, 36.0 + 16 + 16 + 36
-    assert clustering.explained(states, factor) == pytest.approx(between / total)
-    assert clustering.explained(states, np.zeros(4)) == pytest.approx(0)
-    assert clustering.explained(states, np.arange(4)) == pytest.approx(1)
-    assert clustering.explained(np.ones((4, 1)), factor) == 0
-
-
 def pairs():
     """Two inputs; a hard task with two instructions made from one original instruction each."""
     return pd.DataFrame(
@@ -136,8 +126,8 @@ def test_analysis_has_a_row_for_every_combination_and_is_cached(run, settings, m
         "tsne": settings.tsne.epochs * layers * splits * labels,
     }
     assert scores[["f1", "ari", "ami"]].notna().all(axis=None)
-    assert len(tables["variance"]) == epochs * layers * splits * 4
-    assert tables["variance"]["explained"].between(0, 1).all()
+    assert len(tables["variance"]) == epochs * layers * splits * 7
+    assert tables["variance"].groupby(["epoch", "layer", "split"])["share"].sum().to_numpy() == pytest.approx(1)
     broken = next(run.folder.glob("clustering/*/0002.json"), None) or next(run.folder.glob("clustering/*/0002-*.json"))
     broken.write_text("{")
     with pytest.warns(UserWarning, match=rf"{broken.name} is not readable JSON.*made again"):

@@ -6,7 +6,7 @@ from browser import IDLE, Notebook, browsing, jupyterlab
 from conftest import FAILED
 
 from helpers.explorer import app, sources
-from helpers.explorer.sources import COLOURS
+from helpers.explorer.source import COLOURS
 
 OPEN = "from helpers.explorer import explore\nexplorer = explore({!r})\nexplorer"
 

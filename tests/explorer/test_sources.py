@@ -7,11 +7,12 @@ from conftest import CPU32
 from helpers import store
 from helpers.analysis import clustering, neighbours
 from helpers.explorer import app, sources
+from helpers.explorer.source import COLOURS, Source, matching, same_numbers, selection_scores
 from helpers.gpt import records
 from helpers.pretrained import table1
 from helpers.pretrained.probe import observe
 from helpers.settings import ClusteringSettings, TsneSettings
-from helpers.tables import LABELS
+from helpers.tables import LABELS, SCORES
 
 
 @pytest.fixture
@@ -47,11 +48,11 @@ def test_instances_say_where_they_come_from(source, run):
 
 def test_a_source_that_lacks_a_method_is_not_made():
     with pytest.raises(TypeError, match="abstract"):
-        sources.Source()
+        Source()
 
 
 def test_instances_have_a_value_for_every_colour(source):
-    for by in set(sources.COLOURS) - {"cluster"}:
+    for by in set(COLOURS) - {"cluster"}:
         assert len(source.values(by, "validation", 4)) == len(source.frame("validation"))
     assert set(source.values("correct", "validation", 4)) <= {"right", "wrong"}
     assert not source.values("expression of another kind", "validation", 4).any()
@@ -82,7 +83,7 @@ def test_scores_are_those_of_the_analysis_and_of_scikit_learn(run, tmp_path):
     for label in LABELS:
         row = tables.query("epoch == 4 and layer == 2 and split == 'subset' and space == 'centred' and label == @label")
         found = analysed.scores("subset", 4, 2, "centred", label)
-        assert found == {s: pytest.approx(row[s].item()) for s in sources.SCORES}
+        assert found == {s: pytest.approx(row[s].item()) for s in SCORES}
         assert alone.scores("subset", 4, 2, "centred", label) == {s: pytest.approx(found[s], abs=0.08) for s in found}
     assert analysed.knows_scores("subset", 2, "centred", "task")
     curve = analysed.curve("subset", 2, "centred", "task", "ari")
@@ -103,18 +104,18 @@ def test_scores_of_a_selection(source):
     labels = source.labels("validation")
     clusters = labels["task"] + 5
     rows = np.arange(40)
-    found = sources.selection_scores(labels, clusters, rows)
+    found = selection_scores(labels, clusters, rows)
     assert found.loc["task"].tolist() == [1, 1, 1]
     assert found.loc["distribution_mapping", "f1"] < 1
-    assert not len(sources.selection_scores(labels, clusters, rows[:1]))
+    assert not len(selection_scores(labels, clusters, rows[:1]))
 
 
 def test_search_takes_the_text_as_it_is(source):
     frame = source.frame("validation")
     part = frame["instruction"].iloc[0][:3]
-    assert sources.matching(frame, part).tolist() == np.flatnonzero([part in i for i in frame["instruction"]]).tolist()
-    assert not len(sources.matching(frame, ""))
-    assert not len(sources.matching(frame, ".*"))
+    assert matching(frame, part).tolist() == np.flatnonzero([part in i for i in frame["instruction"]]).tolist()
+    assert not len(matching(frame, ""))
+    assert not len(matching(frame, ".*"))
 
 
 def test_a_run_in_training_shows_its_epochs_so_far(run, tmp_path):
@@ -198,13 +199,13 @@ def test_scores_of_a_probe_are_kept_and_found_again(probe):
     source = sources.ProbeSource([probe])
     found = source.scores("instances", source.moments[0], 1, "raw", "distribution")
     row = table.query("layer == 1 and space == 'raw' and label == 'distribution'")
-    assert found == {s: pytest.approx(row[s].item()) for s in sources.SCORES}
+    assert found == {s: pytest.approx(row[s].item()) for s in SCORES}
     assert source.curve("instances", 1, "raw", "distribution", "f1").notna().all()  # over layers
 
 
 def test_clusters_keep_their_numbers():
     reference = np.array([0, 0, 1, 1, 2, 2])
-    assert sources.same_numbers(np.array([2, 2, 0, 0, 1, 1]), reference).tolist() == reference.tolist()
-    more = sources.same_numbers(np.array([5, 5, 3, 3, 1, 9]), reference)
+    assert same_numbers(np.array([2, 2, 0, 0, 1, 1]), reference).tolist() == reference.tolist()
+    more = same_numbers(np.array([5, 5, 3, 3, 1, 9]), reference)
     assert more[:4].tolist() == [0, 0, 1, 1]
     assert len(np.unique(more)) == 4

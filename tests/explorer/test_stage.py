@@ -12,7 +12,7 @@ from PIL import Image
 from helpers.explorer import app
 from helpers.explorer.palette import UNKNOWN, rgba
 from helpers.explorer.plot import SAME
-from helpers.explorer.sources import COLOURS
+from helpers.explorer.source import COLOURS
 from helpers.workspace import HEADLESS
 
 

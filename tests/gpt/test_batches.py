@@ -115,3 +115,20 @@ def test_the_batch_of_the_docstring():
     assert seen == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 0, 1]]
     found = zip(batch.predictors.tolist(), batch.targets.tolist(), batch.weights.tolist(), strict=True)
     assert sorted(found) == [(0, 1, 2.0), (1, 2, 1.0), (1, 3, 1.0), (2, 4, 1.0), (3, 5, 1.0)]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_batches_moved_together_are_the_same_batches(run, whole, monkeypatch):
+    """What a GPU is given; here by way of another device's name, in copies of five batches."""
+    monkeypatch.setattr(batches, "TOGETHER", 5)
+    rows = run.rows["train"]
+    parts = batches.epoch_order(rows, 16 * rows.inputs.shape[1], 1, 3, whole)
+    assert len(parts) > 5
+    assert len(parts) % 5
+    one_by_one = list(batches.ahead(rows, parts, torch.device("cpu")))
+    for start in range(0, len(parts), 5):
+        together = batches.moved(one_by_one[start : start + 5], torch.device("cpu"))
+        for ours, theirs in zip(together, one_by_one[start : start + 5], strict=True):
+            assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(ours, theirs, strict=True))
+    shapes = [[t.shape for t in batch] for batch in batches.ahead(rows, parts, torch.device("meta"))]
+    assert shapes == [[t.shape for t in batch] for batch in one_by_one]

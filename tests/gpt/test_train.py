@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from helpers import store
 from helpers.device import Device
+from helpers.errors import Refused
 from helpers.gpt import runs, train
 from helpers.profiles import resolve
 
@@ -123,6 +124,47 @@ def test_killed_at_any_moment_and_restarted_is_the_same_to_the_bit(run, dataset,
     assert leftovers == {os.path.basename(progress[w]["file"]) for w in ("last", "best")}
 
 
+def test_fewer_checkpoints_give_the_same_bits_whenever_training_stops(run, dataset, tmp_path, monkeypatch):
+    """Where checkpoints are slow they are spared; the best epoch's weights are kept all the same."""
+    one, data = fresh(monkeypatch, tmp_path, dataset)
+    monkeypatch.setattr(train, "QUICK", -1.0)
+    monkeypatch.setattr(train, "SHARE", 1e-9)  # after the first, none but the last
+    real, seen = train._Trainer.epoch, []
+
+    def epoch(trainer, number):
+        if number == 3 and not seen:
+            seen.append(trainer.saved)
+            raise KeyboardInterrupt
+        return real(trainer, number)
+
+    monkeypatch.setattr(train._Trainer, "epoch", epoch)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(one, data, CPU32, progress=quiet)
+    stopped = runs.open_run(one, data)
+    assert (stopped.epoch, seen[0]["epoch"]) == (0, 2)
+    assert stopped.history["epoch"].tolist() == [0]
+    done = train.train(one, data, CPU32, progress=quiet)
+    assert same_bits(last_tensors(done), last_tensors(run))
+    assert done.best_epoch == run.best_epoch
+    assert 0 < run.best_epoch < 4, "between the checkpoints"
+    best = [load_file(r.folder / r.progress["best"]["file"]) for r in (done, run)]
+    assert same_bits(*best)
+    assert done.logged_epochs == run.logged_epochs
+    assert (done.record_path(2).read_bytes()) == run.record_path(2).read_bytes()
+    assert len(list((done.folder / "checkpoints").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("cost", "passed", "due"), [(0.4, 0.0, True), (0.6, 5.9, False), (0.6, 6.1, True), (5.0, 49.0, False)]
+)
+def test_slow_checkpoints_take_a_tenth_of_the_time(run, monkeypatch, cost, passed, due):
+    trainer = train._Trainer(run, CPU32)
+    trainer.saved_at, trainer.cost = 100.0, cost
+    monkeypatch.setattr(train.time, "perf_counter", lambda: 100.0 + passed)
+    assert trainer._checkpoint_is_due(2) == due
+    assert trainer._checkpoint_is_due(4), "the last epoch always has one"
+
+
 def test_a_finished_run_is_not_trained_again(run, dataset, monkeypatch):
     monkeypatch.setattr(train, "_Trainer", None)
     assert train.train(run.settings, dataset, CPU32, progress=quiet).complete
@@ -153,6 +195,35 @@ def test_precision_is_part_of_a_runs_name_as_it_is_on_this_machine(run, dataset,
     assert half != run.folder
     monkeypatch.setattr(runs, "choose", lambda *_: Device(torch.device("cpu"), "bfloat16", "another machine"))
     assert folder("") == half
+
+
+def test_the_device_asked_for_is_trained_on_and_is_no_part_of_a_runs_name(run, dataset, tmp_path, monkeypatch):
+    """An Apple GPU, which this machine only says it has: nothing chooses it, and training.device=mps does."""
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    asked = []
+
+    def begun(opened, where, progress):
+        asked.append((where.device.type, where.precision))
+
+    monkeypatch.setattr(train, "_train", begun)
+    for device in ("auto", "mps", "cpu"):
+        one, data = fresh(monkeypatch, tmp_path, dataset, f"training.device={device} training.precision=float32")
+        assert train.train(one, data, progress=quiet).folder.name == run.folder.name
+    assert asked == [
+        ("cuda" if torch.cuda.is_available() else "cpu", "float32"),
+        ("mps", "float32"),
+        ("cpu", "float32"),
+    ]
+    one, data = fresh(monkeypatch, tmp_path, dataset, "training.device=mps training.precision=bfloat16")
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(store, "DATA", tmp_path)
+    with pytest.raises(train.TrainingError, match=r"bfloat16 is not written for mps: set training\.precision=float32"):
+        train.train(one, data, progress=quiet)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    one, data = fresh(monkeypatch, tmp_path, dataset, "training.device=mps")
+    with pytest.raises(Refused, match="no device 'mps'"):
+        train.train(one, data, progress=quiet)
 
 
 def test_resuming_in_bfloat16_is_the_same_to_the_bit(dataset, tmp_path, monkeypatch):

@@ -40,7 +40,7 @@ def clustered(tmp_path_factory):
 
 
 def test_labels_are_the_papers(clustered):
-    counts = {name: len(set(values)) for name, values in table1.labels_of(clustered.instances).items()}
+    counts = {name: len(set(values)) for name, values in table1.natural_labels(clustered.instances).items()}
     assert counts == {"task": 3, "distribution": 16, "distribution_mapping": 64}
 
 
@@ -50,7 +50,7 @@ def test_scores_find_the_structure_and_the_best_layer(clustered):
     at_best = scores.query("layer == 1 and space == 'raw'").set_index("label")["f1"]
     assert at_best["task"] == pytest.approx(1)
     assert at_best["distribution"] > 0.9
-    points, truth = clustered.states(1), table1.labels_of(clustered.instances)["distribution"]
+    points, truth = clustered.states(1), table1.natural_labels(clustered.instances)["distribution"]
     plain = KMeans(16, n_init=table1.STARTS // 16, random_state=0).fit_predict(points)
     assert at_best["distribution"] == pytest.approx(clustering.matched_f1(truth, plain))
 

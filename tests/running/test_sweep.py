@@ -6,14 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pandas as pd
+import pool_tasks
 import pytest
 
 from helpers import store
-from helpers.running import pool, sweep
+from helpers.running import pool, readings, sweep, verdict_grids
 
 # Epochs of half a second: long enough to be killed in.
 COMMON = (
@@ -259,10 +261,11 @@ def test_a_key_that_is_merged_may_be_given_again(tmp_path):
     assert [(p.run.model.hidden_dimension, p.run.seed) for p in sweep.read_grid(path)] == [(16, 0), (16, 1)]
 
 
+@pytest.mark.parametrize("command", [sweep.main, readings.main, verdict_grids.main])
 @pytest.mark.parametrize("arguments", [["--workers", "-2"], ["--workers", "0"], ["--per-gpu", "-1"]])
-def test_numbers_of_workers_start_at_one(arguments, capsys):
+def test_numbers_of_workers_start_at_one(command, arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
-        sweep.main(["grid.yaml", *arguments])
+        command([*(["grid.yaml"] if command == sweep.main else []), *arguments])
     assert stopped.value.code == 2
     assert "not a number from 1 on" in capsys.readouterr().err
 
@@ -305,20 +308,76 @@ def test_a_batch_systems_settings_are_passed_on(tmp_path):
         pool._jobqueue("slurm", 2, path)
 
 
-def _note(path: str, number: int) -> int:
-    with open(path, "a") as file:
-        file.write(f"{number}\n")
-    return number
-
-
 def test_tasks_begin_in_the_order_of_the_list(tmp_path):
     """One worker, so that the order in which tasks begin is the order in which they end."""
     path = tmp_path / "order.txt"
-    tasks = [pool.Task(f"{hash(str(n)):016x}", str(n), _note, (str(path), n)) for n in range(14)]
+    tasks = [pool.Task(f"{hash(str(n)):016x}", str(n), pool_tasks.note, (str(path), n)) for n in range(14)]
     with pool.connect(workers=1) as client:
         ended = [outcome.value for outcome in pool.run(client, tasks, "order")]
     assert sorted(ended) == list(range(14))
     assert path.read_text().split() == [str(n) for n in range(14)]
+
+
+def _kill_the_first(path: Path) -> threading.Thread:
+    """Kill the worker that a first call of `wait_at_first` ran on, in the middle of that call."""
+
+    def kill():
+        os.kill(int(wait_for(lambda: path.exists() and path.read_text().split(), "a task to begin")[0]), signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    return thread
+
+
+def _tasks(path: Path, count: int) -> list[pool.Task]:
+    return [pool.Task(f"{n:016x}", str(n), pool_tasks.wait_at_first, (str(path), 600.0)) for n in range(count)]
+
+
+def test_a_pool_whose_only_worker_is_killed_in_a_task_starts_another_that_runs_it_again(tmp_path):
+    path = tmp_path / "workers.txt"
+    with pool.connect(workers=1) as client:
+        killer = _kill_the_first(path)
+        outcomes = list(pool.run(client, _tasks(path, 3), "killed"))
+    killer.join()
+    first, second = dict.fromkeys(map(int, path.read_text().split()))
+    assert [(o.task.name, o.value, o.error) for o in outcomes] == [(str(n), second, "") for n in range(3)]
+    assert first != second
+
+
+def break_python(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """From now on no worker process starts: each ends at once with status 1."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\nif any('spawn_main' in word for word in sys.orig_argv):\n    os._exit(1)\n"
+    )
+    patch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+
+
+def test_a_pool_whose_workers_end_and_cannot_start_again_stops_with_an_error_and_keeps_what_ended(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "workers.txt"
+    monkeypatch.setattr(pool, "_local_config", lambda before=pool._local_config: before() | {
+        "distributed.scheduler.no-workers-timeout": "3s", "distributed.deploy.lost-worker-timeout": "3s"
+    })  # fmt: skip
+    with pool.connect(workers=1) as client:
+        path.write_text("0\n")  # so that no call waits
+        ended = [o.error for o in pool.run(client, _tasks(path, 1), "before")]
+        path.unlink()
+        break_python(tmp_path / "broken", monkeypatch)
+        killer = _kill_the_first(path)
+        start = time.monotonic()
+        with pytest.raises(pool.EngineError, match=r"every worker ended, and none came back in .* 3 of 3 tasks left"):
+            list(pool.run(client, _tasks(path, 4)[1:], "none left"))
+        assert time.monotonic() - start < 30
+    killer.join()
+    assert ended == [""]
+
+
+def test_a_pool_that_cannot_start_a_worker_says_so(tmp_path, monkeypatch):
+    break_python(tmp_path / "broken", monkeypatch)
+    with pytest.raises(pool.EngineError, match="1 workers cannot start on this machine"), pool.connect(workers=1):
+        pass
 
 
 def test_the_pool_is_bounded_by_memory():

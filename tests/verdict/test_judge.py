@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from made_up_tables import made_up
 
+from helpers.figures.style import CLAIM_TITLES
 from helpers.figures.verdict import VERDICT_COLOURS
 from helpers.pretrained.loading import PAPER_MODELS
 from helpers.running import verdict_grids
@@ -157,36 +158,69 @@ def test_runs_of_a_sweep_are_measured_one_by_one():
         pd.testing.assert_frame_equal(mine, alone)
 
 
+def swept(finished, code: str = "c1", f1: float = 0.5) -> dict[str, pd.DataFrame]:
+    """What a sweep of three seeds gives where only some are finished; `code` goes into the runs' names."""
+    rows, parts = [], {}
+    for seed in range(3):
+        run, place = f"{code}-{seed}", {"variant": "", "width": 768}
+        if seed not in finished:
+            rows.append({"run": run, **place, "status": "not run", "commit": None, "computed": None})
+            continue
+        rows.append({"run": run, **place, "status": "done", "commit": code, "computed": f"cpu {code}", "epochs": 100})
+        tables = made_up(True)
+        tables["training"] = tables["training"].assign(seconds=36.0)
+        tables["training"].loc[7, "seconds"] = 10_000  # a machine that slept
+        searched = dict.fromkeys(("split", "space", "method", "definition"), "x")
+        searched |= {"clusters": 1, "epoch": 9, "layer": 6, "f1": f1, "chance": 0.2}
+        tables["alternatives"] = pd.DataFrame([{"width": 768, "seed": seed, "reading": "gpt2", **searched}])
+        for name, table in tables.items():
+            seeds = {"seed": seed} if "seed" in table else {}
+            parts.setdefault(name, []).append(table.assign(run=run, **seeds))
+    return {"runs": pd.DataFrame(rows)} | {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
+
+
 def test_a_grids_results_join_those_of_other_grids(tmp_path):
-    run = pd.DataFrame(
-        [
-            {
-                "run": "a",
-                "variant": "",
-                "status": "done",
-                "commit": "c1",
-                "computed": "cpu",
-                "width": 768,
-                "epochs": 100,
-            },
-            {"run": "b", "variant": "", "status": "not run", "commit": None, "computed": None, "width": 768},
-        ]
-    )
-    tables = {name: table.assign(run="a") for name, table in made_up(True).items()}
-    tables["training"] = tables["training"].assign(seconds=36.0)
-    tables["training"].loc[7, "seconds"] = 10_000  # a machine that slept
-    searched = dict.fromkeys(("split", "space", "method", "definition"), "x") | {"clusters": 1, "epoch": 9, "layer": 6}
-    tables["alternatives"] = pd.DataFrame([{"run": "a", "width": 768, "seed": 0, **searched, "f1": 0.5, "chance": 0.2}])
     for name in ("quantities", "parts", "quantities"):
-        verdict_grids.save_grid(name, {"runs": run, **tables}, tmp_path)
+        verdict_grids.save_grid(name, swept([0]), tmp_path)
     found = pd.read_csv(tmp_path / "alternatives_grids.csv")
     assert sorted(found["grid"]) == ["parts", "seeds"]
     assert list(pd.read_csv(tmp_path / "quantities.csv")) == TABLES["quantities"].split()
     assert set(pd.read_csv(tmp_path / "parts.csv")["variant"]) == {"default"}
     facts = json.loads((tmp_path / "verdict.json").read_text())
     assert facts["seeds"] == facts["parts"]
-    assert facts["seeds"]["runs"] == 2
-    assert facts["seeds"]["hours"] == {"a": 1.0}, "100 epochs of 36 seconds; the other has not run"
+    assert facts["seeds"]["runs"] == 3
+    assert facts["seeds"]["hours"] == {"c1-0": 1.0}, "100 epochs of 36 seconds; the others have not run"
+
+
+def test_a_clone_with_one_run_of_three_keeps_the_rows_of_the_others(tmp_path):
+    verdict_grids.save_grid("quantities", swept([0, 1, 2]), tmp_path)
+    before = {name: pd.read_csv(tmp_path / f"{name}.csv") for name in ("quantities", "alternatives_grids")}
+    verdict_grids.save_grid("quantities", swept([1], "c2", f1=0.9), tmp_path)
+    for name, was in before.items():
+        now = pd.read_csv(tmp_path / f"{name}.csv")
+        assert now.groupby("seed").size().to_dict() == was.groupby("seed").size().to_dict()
+        others = [t[t["seed"] != 1].reset_index(drop=True) for t in (was, now)]
+        pd.testing.assert_frame_equal(*others)
+    now = pd.read_csv(tmp_path / "alternatives_grids.csv").set_index("seed")
+    assert now["run"].to_dict() == {0: "c1-0", 1: "c2-1", 2: "c1-2"}
+    assert now["f1"].to_dict() == {0: 0.5, 1: 0.9, 2: 0.5}
+    facts = json.loads((tmp_path / "verdict.json").read_text())["seeds"]
+    assert facts["hours"] == {"c1-0": 1.0, "c2-1": 1.0, "c1-2": 1.0}
+    assert (facts["commits"], facts["computed"]) == (["c1", "c2"], ["cpu c1", "cpu c2"])
+    verdict_grids.save_grid("quantities", swept([0, 1, 2], "c3"), tmp_path)
+    facts = json.loads((tmp_path / "verdict.json").read_text())["seeds"]
+    assert facts["commits"] == ["c3"], "nothing is left of the others"
+    assert facts["hours"] == {f"c3-{seed}": 1.0 for seed in range(3)}
+
+
+def test_each_reading_is_judged_by_itself():
+    """Seeds of two readings make no interval together."""
+    both = pd.concat([measured(True), measured(False).assign(reading="torch")])
+    table = judge.judge(both, (768,)).set_index(["claim", "reading"])["verdict"]
+    assert table.xs("gpt2", level="reading").eq(HOLDS).sum() > 10
+    assert table["task_subset", "torch"] == FAILS
+    numbers = judge.at_thresholds(both, (768,)).groupby("reading")["number"].count()
+    assert numbers["gpt2"] == numbers["torch"]
 
 
 def test_table_1_is_decided_by_our_probe_of_the_same_model():
@@ -282,9 +316,10 @@ def test_the_untrained_model_stands_beside_each_score():
 
 def one_place(claim: str, trained: list[float], untrained: list[float]) -> pd.DataFrame:
     """Quantities of one claim on raw states at the end, a seed each."""
+    place = {"width": 768, "reading": "gpt2", "claim": claim, "space": "raw", "at": "end"}
     return pd.DataFrame(
         [
-            {"width": 768, "seed": seed, "claim": claim, "space": "raw", "at": "end", "model": model, "value": value}
+            place | {"seed": seed, "model": model, "value": value}
             for model, values in (("trained", trained), ("untrained", untrained))
             for seed, value in enumerate(values)
         ]
@@ -340,6 +375,10 @@ def test_every_verdict_has_its_word_in_page_readme_and_figure():
     assert set(VERDICTS) == set(page.CLASSES) == set(readme.PLURAL) == set(VERDICT_COLOURS)
     text = (page.TEMPLATE).read_text()
     assert all(f".{name} .verdict" in text for name in page.CLASSES.values())
+
+
+def test_every_claim_has_its_words_in_figures():
+    assert set(CLAIM_TITLES) == {claim.key for claim in EVERY}
 
 
 def test_the_highest_of_tsne_states_is_also_looked_for_where_the_search_fitted_it():

@@ -1,0 +1,59 @@
+"""What hidden states vary with: shares of their variance that add up to one.
+
+Input, task and output are main effects; an instance's task and input together fix its output. What the three share is
+shared out evenly: the share of each is the mean of what it adds over all orders in which they can be entered
+(Lindeman, Merenda and Gold 1980). What is left to the pair of task and input, to distributions, and to instructions is
+orthogonal to all that comes before it.
+"""
+
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+
+MAIN = ("input", "task", "output")
+PARTS = (*MAIN, "mapping", "distribution", "instruction", "rest")  # in the order in which they are entered
+
+
+class Parts:
+    """Shares of variance for one set of instances, whatever their states are."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        """Args: frame: the N instances, with task, input, output, distribution and instruction_id."""
+        self._mapping = frame.groupby(["task", "input"]).ngroup()
+        self._columns = {name: _indicators(frame[name]) for name in (*MAIN, "distribution")}
+        self._columns |= {"mapping": _indicators(self._mapping), "instruction": _indicators(frame["instruction_id"])}
+        self._bases: dict[frozenset, np.ndarray] = {}
+
+    def of(self, states: np.ndarray) -> dict[str, float]:
+        """Share of each of PARTS for states (N, D); all are 0 where the states do not vary."""
+        centred = states - states.mean(0)
+        total = float((centred**2).sum())
+        if total <= np.finfo(float).eps * float((states**2).sum()):
+            return dict.fromkeys(PARTS, 0.0)
+
+        def explained(*names: str) -> float:
+            return float(((self._basis(names).T @ centred) ** 2).sum()) / total
+
+        orders = list(permutations(MAIN))
+        found = {
+            name: float(np.mean([explained(*o[: o.index(name) + 1]) - explained(*o[: o.index(name)]) for o in orders]))
+            for name in MAIN
+        }
+        steps = [explained(*MAIN), explained("mapping"), explained("mapping", "distribution")]
+        steps += [explained("mapping", "instruction"), 1.0]
+        return found | dict(zip(PARTS[len(MAIN) :], map(float, np.diff(steps)), strict=True))
+
+    def _basis(self, names: tuple[str, ...]) -> np.ndarray:
+        """Orthonormal columns (N, rank) that span what is constant within groups of the factors, means left out."""
+        key = frozenset(names)
+        if key not in self._bases:
+            columns = np.concatenate([np.zeros((len(self._mapping), 1)), *(self._columns[n] for n in names)], axis=1)
+            left, size, _ = np.linalg.svd(columns - columns.mean(0), full_matrices=False)
+            self._bases[key] = left[:, size > 1e-9 * max(size[0], 1)]
+        return self._bases[key]
+
+
+def _indicators(labels: pd.Series) -> np.ndarray:
+    """(N, groups): 1 where an instance is of the group."""
+    return pd.get_dummies(labels).to_numpy(float)

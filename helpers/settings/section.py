@@ -1,0 +1,41 @@
+"""What every section of the settings is made of, and a hash of settings."""
+
+import hashlib
+import json
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from helpers.errors import Refused
+
+
+class SettingsError(Refused):
+    """A setting that does not exist or cannot hold; the message names it and the remedy."""
+
+
+def as_tuple(value: object) -> object:
+    """A value alone as a tuple of one."""
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
+Ints = Annotated[tuple[int, ...], BeforeValidator(as_tuple)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+
+
+class Section(BaseModel):
+    """Settings that belong together: frozen, and none but those that are named."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def paper_names(section: type[BaseModel]) -> dict[str, str]:
+    """The settings of a section that Tables 3 to 5 list: our name -> the paper's."""
+    return {name: field.title for name, field in section.model_fields.items() if field.title}
+
+
+def digest(value: object, length: int = 10) -> str:
+    """A short hash of anything JSON can hold, or of settings, the same on every machine."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -1,0 +1,160 @@
+"""Every figure that the tables hold all of, drawn anew: `make figures`, or `python -m helpers.verdict.draw`.
+
+Notebooks draw them when they run. This takes seconds and needs no run, so that figures whose look has changed can be
+renewed beside committed tables. Left out are those that need more than tables: of the data set itself, maps of hidden
+states, and the explorer's.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from helpers import figures, profiles, store
+from helpers.errors import exit_status
+from helpers.figures.style import SPLIT_TITLES
+from helpers.tables import TABLES, stem
+from helpers.verdict.claims import CLAIMS, OURS
+
+REMEDY = "run make reproduce (make verdict for grids)"
+RULES = {c.key: (c.rule.above, c.rule.below) for c in (*CLAIMS, *OURS)}
+STATEMENTS = {c.key: c.statement for c in (*CLAIMS, *OURS)}
+K = 10  # of the paper's Figure 3, where a table has several
+
+
+class Tables:
+    """The tables of a folder, read when asked for.
+
+    Args:
+        folder: data/<profile>/tables.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        return store.read_table(self.folder / f"{name}.csv", REMEDY)
+
+    def __contains__(self, name: str) -> bool:
+        return (self.folder / f"{name}.csv").exists()
+
+
+def best_epochs(training: pd.DataFrame, width: int) -> dict[int, int]:
+    """Seed -> first epoch with the highest validation accuracy, from training.csv."""
+    rows = training[training["width"] == width]
+    return {
+        int(seed): int(part.set_index("epoch")["accuracy_validation"].idxmax()) for seed, part in rows.groupby("seed")
+    }
+
+
+def drawn(tables: Tables) -> Iterator[tuple[str, Figure]]:
+    """File name without suffix, and figure, one after the other.
+
+    Raises:
+        store.ArtefactError: a table that every profile has is missing.
+    """
+    yield from _of_runs(tables)
+    yield from _of_pretrained(tables)
+    yield from _of_verdict(tables)
+
+
+def _of_runs(tables: Tables) -> Iterator[tuple[str, Figure]]:
+    training, scores, near = (tables[name] for name in ("training", "clustering", "neighbours"))
+    for width in training["width"].unique():
+        best = best_epochs(training, width)
+        yield stem("training", width), figures.training(training, width, best)
+        for space in scores["space"].unique():
+            yield f"{stem('f1', width)}_{space}", figures.clustering(scores, width, space, best)
+            every = figures.clustering(scores, width, space, best, metrics=("f1", "ari", "ami"))
+            yield f"{stem('scores', width)}_{space}", every
+        ks, epochs = near["k"].unique(), near.loc[near["width"] == width, "epoch"]
+        k = K if K in ks else int(pd.Series(ks).median())
+        yield stem("neighbours", width), figures.neighbours(near, training, width, k, best)
+        yield f"neighbours_k_w{width}", figures.neighbour_sensitivity(near, width, epochs.max())
+        yield f"hard_examples_w{width}", figures.hard_examples(tables["hard"], width, best)
+        for split in SPLIT_TITLES if _as_now(tables, "variance") else ():
+            yield f"variance_w{width}_{split}", figures.variance(tables["variance"], width, split, best)
+        yield f"controls_w{width}", figures.controls(tables["controls"], scores, tables["surface"], width)
+        yield f"interventions_w{width}", figures.interventions(tables["interventions"], width)
+
+
+def _as_now(tables: Tables, name: str) -> bool:
+    """Whether a table has the columns that this version draws; says so where it is older."""
+    lacks = sorted(set(TABLES[name].split()) - set(tables[name]))
+    if lacks:
+        print(
+            f"{name}.csv is of an older version (no {', '.join(lacks)}): its figures stay; make reproduce renews both"
+        )
+    return not lacks
+
+
+def _of_pretrained(tables: Tables) -> Iterator[tuple[str, Figure]]:
+    layers = tables["llm_layers"]
+    yield "llm_layers", figures.llm_layers(layers)
+    for model, part in layers.groupby("model", sort=False):
+        if part["revision"].nunique() > 1:
+            yield f"llm_revisions_{Path(model).name}", figures.llm_revisions(part)
+    yield "llm_neighbours", figures.llm_neighbours(tables["llm_neighbours"])
+
+
+def _of_verdict(tables: Tables) -> Iterator[tuple[str, Figure]]:
+    title = "Every claim: quantity, 95% interval, and where it holds"
+    yield "claims", figures.claims(tables["claims"], RULES, STATEMENTS, title)
+    if "claims_outputs" in tables:
+        title = "Every claim with the loss on outputs alone: quantity, 95% interval, and where it holds"
+        yield "claims_outputs", figures.claims(tables["claims_outputs"], RULES, STATEMENTS, title)
+    yield "thresholds", figures.thresholds(tables["thresholds"], STATEMENTS)
+    title = "Highest task F1 at any layer of up to three epochs (in brackets: labels permuted)"
+    yield "alternatives", figures.alternatives(tables["alternatives"], title)
+    if "alternatives_grids" in tables:
+        every = tables["alternatives_grids"]
+        title = f"Highest task F1 of any of {every['run'].nunique()} runs, at any layer (in brackets: labels permuted)"
+        yield "alternatives_grids", figures.alternatives(every, title)
+    if "multiverse" in tables:
+        variants, seeds = tables["multiverse"], other_seeds(tables)
+        shown = pd.concat([variants, seeds.assign(variant="another seed")]) if len(seeds) else variants
+        yield "multiverse", figures.multiverse(shown, RULES)
+
+
+def other_seeds(tables: Tables) -> pd.DataFrame:
+    """The rows of parts.csv that differ from the default in a seed; none without that table."""
+    if "parts" not in tables:
+        return tables["multiverse"][:0]
+    return tables["parts"].query("variant != 'default'")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.verdict.draw", description="Draw figures/<profile> anew from data/<profile>/tables."
+    )
+    parser.add_argument("--profile", default="laptop")
+    parser.add_argument("--set", default="", metavar="'NAME=VALUE ...'", help="the settings that were overridden")
+    given = parser.parse_args(arguments)
+
+    def draw() -> None:
+        name = profiles.output_name(given.profile, given.set)
+        for file, figure in drawn(Tables(store.DATA / name / "tables")):
+            write(store.FIGURES / name / file, figure)
+            print(f"figures/{name}/{file}")
+
+    return exit_status(draw)
+
+
+def write(path: Path, figure: Figure) -> None:
+    """Write a figure as SVG and PNG, as notebooks do.
+
+    Args:
+        path: without suffix.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once, not again for each of the files
+    for suffix in ("svg", "png"):
+        store.write_figure(path.with_name(f"{path.name}.{suffix}"), figure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

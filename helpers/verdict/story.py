@@ -1,0 +1,266 @@
+"""What was found, in three sentences, five statements and one figure: README begins with them, and so does the report.
+
+All of it is computed from tables: which statements are named as reproduced follows from their verdicts.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from helpers import figures
+from helpers.figures.style import variant_title
+from helpers.tables import runs_in
+from helpers.verdict import judge
+from helpers.verdict.claims import CENTRED, CLAIMS, END, PEAK
+from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, TRAINED, UNMEASURED
+
+WIDTH = 768  # the paper's main model
+OUTPUTS = "loss on outputs"
+# The five statements that matter most, as clauses. The first says that there is anything to explain: the model learns
+# the task. The next two are the paper's title, on instances it was trained on and on others. The fourth is its evidence
+# that clusters follow the task and not the words of the instruction. The fifth is what it says clusters are good for.
+FIVE = {
+    "accuracy_validation": "the model comes to solve unseen instances",
+    "task_subset": "hidden states of training instances come to cluster by task",
+    "task_validation": "hidden states of unseen instances come to cluster by task",
+    "hard_separate": "hard examples part from the examples that they were made from",
+    "same_task_share": "training makes neighbours with the same task much more frequent",
+}
+MEASURED = {"accuracy_validation": "accuracy", "hard_separate": "share", "same_task_share": "gain"}  # else F1
+
+
+def main_width(claims: pd.DataFrame) -> int:
+    """The paper's main model, or the first width that was measured where that was not."""
+    measured = claims.loc[claims["width"].notna() & (claims["seeds"] > 0), "width"].astype(int).tolist()
+    return measured[0] if measured and WIDTH not in measured else WIDTH
+
+
+def of_width(claims: pd.DataFrame, width: int) -> pd.DataFrame:
+    """The paper's statements at one width, by claim."""
+    return judge.of_paper(claims[(claims["width"] == width).fillna(False)]).set_index("claim")
+
+
+def sentences(known: dict) -> dict[str, str]:
+    """What reproduces, what does not, and what changes it, a sentence each.
+
+    Args:
+        known: of `facts.of_profile`.
+    """
+    width = main_width(known["claims"])
+    mine = of_width(known["claims"], width)
+    return {
+        "What reproduces": _listed(mine, (HOLDS, NO_MORE), "none of the five statements that matter most")
+        + f"; in all, {_count(mine, HOLDS)} of the paper's {len(mine)} statements about its main model ({_of(mine)}) "
+        f"hold, and {_count(mine, NO_MORE)} more hold, but no more than for the untrained model.",
+        "What does not": _listed(mine, (FAILS,), "none of the five statements that matter most fails")
+        + f"; in all, {_count(mine, FAILS)} do not hold{_unsure(mine)}.",
+        "What changes it": _changes(known, width),
+    }
+
+
+def _listed(mine: pd.DataFrame, verdicts: tuple[str, ...], none: str) -> str:
+    said = [_clause(mine.loc[key], key) for key in FIVE if key in mine.index and mine.loc[key, "verdict"] in verdicts]
+    return "; ".join(said) or none
+
+
+def measured(key: str) -> str:
+    """What is measured of one of the five, in a word."""
+    return MEASURED.get(key, "F1")
+
+
+def _of(mine: pd.DataFrame) -> str:
+    """Which runs decide, leaving out statements that fewer seeds can tell of."""
+    return runs_in(mine[mine["seeds"] == mine["seeds"].max()])
+
+
+def _clause(row: pd.Series, key: str) -> str:
+    """That a statement is so, with our number and the paper's."""
+    paper = row["paper"].partition(" (")[0]
+    return f"that {FIVE[key]} ({measured(key)} {row['ours']:.2f}; the paper: {paper})"
+
+
+def _count(mine: pd.DataFrame, *verdicts: str) -> int:
+    return int(mine["verdict"].isin(verdicts).sum())
+
+
+def _unsure(mine: pd.DataFrame) -> str:
+    conditions, open_ = _count(mine, CONDITION), _count(mine, judge.UNDECIDED, UNMEASURED)
+    parts = [f"{conditions} hold under a condition"] * bool(conditions)
+    return "".join(f", {part}" for part in [*parts, f"and {open_} are undecided or not measured"])
+
+
+def _changes(known: dict, width: int) -> str:
+    """How clusters of unseen instances fare at another epoch or in another space, and verdicts with other choices."""
+    parts = [part for part in (_places(known, width), _with_outputs(known), *_with_readings(known, width)) if part]
+    return "; ".join(parts) + "." if parts else "nothing else has been measured yet (`make verdict`)."
+
+
+def _places(known: dict, width: int) -> str:
+    if known["quantities"] is None:
+        return ""
+    rows = known["quantities"]
+    rows = rows[(rows["claim"] == "task_validation") & (rows["model"] == TRAINED) & (rows["width"] == width)]
+    means = rows.groupby(["space", "at"])["value"].mean()
+    own = {at: means[[i for i in means.index if i[0] in ("raw", "tsne") and i[1] == at]] for at in (END, PEAK)}
+    if own[END].empty:
+        return ""
+    others = [f"{own[PEAK].max():.2f} at the epoch where it is highest"] if len(own[PEAK]) else []
+    if ("centred", END) in means.index:
+        others.append(f"{means['centred', END]:.2f} at the end {CENTRED}")
+    but = f" and {', and '.join(others)}" if others else ""
+    return f"the F1 by task of unseen instances is {own[END].max():.2f} at the end of training{but}"
+
+
+def _with_outputs(known: dict) -> str:
+    outputs = known["claims_outputs"]
+    if outputs is None:
+        return ""
+    width = int(outputs["width"].iloc[0])
+    theirs, mine = of_width(outputs, width), of_width(known["claims"], width)
+    count = f"{_count(theirs, HOLDS)} of {len(theirs)} statements hold at width {width:,}"
+    instead = f" instead of {_count(mine, HOLDS)}" if len(mine) else ""
+    return f"with the loss on the output token alone, {count}{instead}"
+
+
+def _with_readings(known: dict, width: int) -> list[str]:
+    said = []
+    for reading, rows in known["other_readings"].items():
+        mine = of_width(rows, width)
+        if len(mine) and (mine["seeds"] > 0).any():
+            said.append(f"with the choices of reading {reading}, {_count(mine, HOLDS)} of {len(mine)} hold")
+    return said
+
+
+def kinds_of_run(known: dict) -> dict[str, pd.DataFrame]:
+    """Kind of run in words -> its rows of claims.csv by claim: the main model first, other widths, losses, readings."""
+    first, claims = main_width(known["claims"]), known["claims"]
+    found = {}
+    for reading, rows in ({"": claims} | known["other_readings"]).items():
+        measured = rows[rows["width"].notna() & (rows["seeds"] > 0)]
+        for width in sorted(set(measured["width"].astype(int)), key=lambda w: w != first):
+            found[f"{width:,}" + (f", {reading}" if reading else "")] = rows[rows["width"] == width].set_index("claim")
+    if known["claims_outputs"] is not None:
+        for width, rows in known["claims_outputs"].groupby("width", sort=False):
+            found[f"{width:,}, {OUTPUTS}"] = rows.set_index("claim")
+    return found
+
+
+def five(known: dict) -> pd.DataFrame:
+    """Rows of claims.csv of the five statements that matter most, of the main model, by claim."""
+    mine = of_width(known["claims"], main_width(known["claims"]))
+    return mine.loc[[key for key in FIVE if key in mine.index]]
+
+
+def figure(known: dict) -> Figure:
+    """Clusters and accuracy over training beside the verdict on every statement.
+
+    Args:
+        known: of `facts.of_profile`.
+    """
+    courses = _courses(known)
+    verdicts = pd.DataFrame({name: rows["verdict"] for name, rows in kinds_of_run(known).items()})
+    verdicts = verdicts.reindex([claim.key for claim in CLAIMS if claim.key in verdicts.index])
+    level = next(claim.rule.above for claim in CLAIMS if claim.key == "task_subset")
+    return figures.summary(courses, level, verdicts, title(known), _runs(known))
+
+
+def width_of_profile(known: dict) -> int:
+    """The main width, if the profile trains it; else the profile's first."""
+    widths, first = known["training"]["width"], main_width(known["claims"])
+    return first if first in set(widths) else int(widths.iloc[0])
+
+
+def _courses(known: dict) -> pd.DataFrame:
+    """Unseen instances by epoch, means over seeds: accuracy and, in each space, F1 by task of the best layer."""
+    width = width_of_profile(known)
+    training, scores = (t[t["width"] == width] for t in (known["training"], known["clustering"]))
+    task = scores[(scores["label"] == "task") & (scores["split"] == "validation") & (scores["layer"] > 0)]
+    best = task.groupby(["space", "seed", "epoch"])["f1"].max().groupby(["space", "epoch"]).mean().unstack("space")
+    accuracy = training.groupby("epoch")["accuracy_validation"].mean().rename("accuracy")
+    return pd.concat([accuracy, best.reindex(columns=["raw", "tsne"])], axis=1).sort_index().reset_index()
+
+
+FADED = 0.1  # so much below its highest, a score has fallen
+LEARNED = 0.8  # the accuracy that the rule for 'high' asks for
+
+
+def title(known: dict) -> str:
+    """The figure's message in two lines, from the numbers in it."""
+    courses = _courses(known)
+    space = courses[["raw", "tsne"]].max().idxmax()
+    f1 = courses.set_index("epoch")[space].dropna()
+    accuracy = courses["accuracy"].max()
+    learned = "Unseen instances are solved" if accuracy >= LEARNED else "Not all unseen instances are solved"
+    fade = f" at epoch {f1.idxmax()}, then fade to {f1.iloc[-1]:.2f}" if f1.max() - f1.iloc[-1] > FADED else ""
+    return f"{learned} (accuracy {accuracy:.2f})\nTheir clusters by task reach F1 {f1.max():.2f}{fade}"
+
+
+def _runs(known: dict) -> str:
+    """Which runs either panel shows."""
+    claims, training = known["claims"], known["training"]
+    decided = claims[claims["width"].notna() & (claims["seeds"] > 0)]
+    most = decided.groupby("width")["seeds"].max()
+    right = " to ".join(str(n) for n in sorted({most.min(), most.max()})) if len(most) else "no"
+    left = runs_in(training, width_of_profile(known))
+    return f"left: {left}; right: {right} {'seed' if right == '1' else 'seeds'} a width"
+
+
+def answers(known: dict) -> dict[str, tuple[str, str]]:
+    """Name of a notebook -> the question that it asks and the answer in a line, of the profile's own run.
+
+    Args:
+        known: of `facts.of_profile`.
+    """
+    near, moved, accuracy = known["neighbours"], known["interventions"], known["accuracy"]
+    tsne, surface = known["task"]["tsne"], known["surface"]
+    ours, paper = known["table1"]
+    main = of_width(known["claims"], main_width(known["claims"]))
+    return {
+        "01_generate_data": (
+            "Do instructions give their task away?",
+            f"{known['grammar']['nearest_has_task']:.0%} have the task of the most similar training instruction",
+        ),
+        "02_train": (
+            "Does the model learn the task?",
+            f"Accuracy on unseen instances reaches {accuracy['highest']:.2f} at epoch {accuracy['epoch']}",
+        ),
+        "03_clustering": (
+            "Do hidden states cluster by task?",
+            f"F1 of unseen instances, t-SNE: {tsne['start']:.2f} untrained, {tsne['highest']:.2f} at best (epoch "
+            f"{tsne['epoch']}), {tsne['end']:.2f} in the end",
+        ),
+        "04_knn": (
+            "Do nearest neighbours solve unseen instances?",
+            f"Their vote is right for {near['accuracy_end']:.0%}; untrained, for {near['accuracy_start']:.0%}",
+        ),
+        "05_probe_llms": (
+            "Do pretrained models cluster by task?",
+            f"{ours['model']}: F1 {ours['scores']['task'][0]:.2f}; {paper['model']} in the paper: "
+            f"{paper['scores']['task'][0]:.2f}",
+        ),
+        "06_explore": ("What do the clusters look like?", "Linked scatter plots through layers and training"),
+        "07_controls": (
+            "What would F1 be without a model?",
+            f"{surface['symbols']:.2f} from counts of symbols, {surface['chance']:.2f} by chance (unseen instances)",
+        ),
+        "08_interventions": (
+            "Does the answer follow a moved state?",
+            f"{moved['task']:.0%} follow a move by the difference of two tasks' means; {moved['random']:.0%} follow a "
+            "random one",
+        ),
+        "09_readings": ("What do the paper's open choices change?", _most(known["varied"])),
+        "10_verdict": (
+            "Which of the paper's statements hold?",
+            f"{_count(main, HOLDS)} of {len(main)} about its main model",
+        ),
+    }
+
+
+def _most(varied: dict | None) -> str:
+    """The change that raises F1 by task of unseen instances most."""
+    if varied is None or "task_validation" not in varied["quantities"]:
+        return "Nothing raises F1 by task of unseen instances" if varied else "Not measured yet (`make verdict`)"
+    one = varied["quantities"]["task_validation"]
+    return (
+        f"F1 of unseen instances rises most, {one['default']:.2f} to {one['highest']:.2f}, with "
+        f"{variant_title(one['variant'])} (width {varied['width']})"
+    )

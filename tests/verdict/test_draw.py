@@ -1,0 +1,45 @@
+import re
+
+import pytest
+from matplotlib.text import Text
+
+from helpers import figures, store
+from helpers.figures.style import PAGE
+from helpers.verdict import draw, facts, story
+
+CODE = re.compile(r"[a-z0-9]_[a-z0-9]|=[a-zA-Z0-9]|\bw\d{2,}\b")  # names from code
+
+
+@pytest.fixture(scope="module")
+def drawn(committed):
+    tables = draw.Tables(committed / "data/laptop/tables")
+    found = dict(draw.drawn(tables))
+    if "multiverse" in tables:
+        found["flips"] = figures.flips(tables["multiverse"], draw.other_seeds(tables), draw.RULES)
+    return found | {"found": story.figure(facts.of_story(tables.folder))}
+
+
+def test_every_figure_of_tables_alone_is_drawn_again(committed, drawn):
+    there = {path.stem for path in (committed / "figures/laptop").glob("*.svg")}
+    more = ("explorer_", "llm_map_", "data")  # states and data sets
+    older = "variance_"  # where the table is of an older version, draw says so
+    assert {s for s in there if not s.startswith(more)} - set(drawn) <= {s for s in there if s.startswith(older)}
+
+
+def test_every_figure_fits_a_page_and_says_in_words_what_it_shows(drawn):
+    for name, figure in drawn.items():
+        width, height = figure.get_size_inches()
+        assert (width, height) <= PAGE and height <= PAGE[1], name  # noqa: PT018
+        title = figure.get_suptitle()
+        assert len(title) > 20, name
+        if not name.startswith("llm_"):
+            assert "reading " in title.lower(), f"{name} does not name its reading"
+        for text in figure.findobj(Text):
+            assert not CODE.search(text.get_text()), f"{name}: {text.get_text()}"
+
+
+def test_a_missing_table_is_named_with_the_remedy(tmp_path):
+    tables = draw.Tables(tmp_path)
+    assert "multiverse" not in tables
+    with pytest.raises(store.ArtefactError, match=r"training\.csv.*make reproduce"):
+        next(draw.drawn(tables))

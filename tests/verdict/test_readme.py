@@ -1,0 +1,213 @@
+"""README.md and docs/results.md, read back and compared with the committed tables, independently of what wrote them."""
+
+import itertools
+import re
+from functools import cache
+
+import pandas as pd
+import pytest
+from made_up_tables import made_up
+
+from helpers import store
+from helpers.tables import of_reading, readings_in, runs_in
+from helpers.verdict import claims, facts, judge, readme, story
+
+LINES = 150
+NUMBER = r"-?\d+\.\d\d"
+
+
+def rows_after(text: str, head: str) -> list[list[str]]:
+    """Cells of the Markdown table whose first line begins so, the heading first."""
+    lines = text.splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith(head))
+    table = itertools.takewhile(lambda line: line.startswith("|"), lines[start:])
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table]
+    return [rows[0], *rows[2:]]
+
+
+@pytest.fixture(scope="module")
+def texts(committed):
+    return (committed / "README.md").read_text(), (committed / "docs/results.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def table(committed):
+    return cache(lambda name: pd.read_csv(committed / f"data/laptop/tables/{name}.csv"))
+
+
+def own(table, name: str) -> pd.DataFrame:
+    """The rows of a table that belong to the profile's own reading."""
+    return of_reading(table(name), readings_in(table("training"))[0])
+
+
+def test_the_readme_is_short(committed):
+    assert len((committed / "README.md").read_text().splitlines()) <= LINES
+
+
+def test_the_readmes_numbers_are_those_of_the_committed_tables(texts, table):
+    """Every number and verdict of the five statements, in the table and in the sentences."""
+    text, claimed = texts[0], own(table, "claims")
+    mine = claimed[claimed["width"] == 768].set_index("claim")
+    head, *rows = rows_after(text, "| the paper says |")
+    assert len(rows) == 5
+    keys = {clause.lower(): key for key, clause in story.FIVE.items()}
+    for row in rows:
+        cells = dict(zip(head, row, strict=True))
+        decided = mine.loc[keys[cells["the paper says"].lower()]]
+        assert cells["verdict"] == f"**{decided['verdict']}**"
+        assert cells["where"] == decided["where"]
+        found = [float(n) for n in re.findall(NUMBER, cells["ours (95% interval)"])]
+        assert found == pytest.approx(decided[["ours", "low", "high"][: len(found)]].tolist(), abs=0.0051)
+        if cells["untrained"]:
+            assert float(cells["untrained"]) == pytest.approx(decided["untrained"], abs=0.0051)
+        clause = re.search(rf"that {re.escape(story.FIVE[decided.name])} \(\w+ ({NUMBER})", text)
+        if decided["verdict"] in (judge.HOLDS, judge.NO_MORE, judge.FAILS):
+            assert float(clause[1]) == pytest.approx(decided["ours"], abs=0.0051)
+    of_paper = mine[~mine.index.isin([claim.key for claim in claims.OURS])]
+    said = re.search(r"in all, (\d+) of the paper's (\d+) statements about its main model", text)
+    assert [int(n) for n in said.groups()] == [(of_paper["verdict"] == judge.HOLDS).sum(), len(of_paper)]
+    fails = re.search(r"in all, (\d+) do not hold", text)
+    assert int(fails[1]) == (of_paper["verdict"] == judge.FAILS).sum()
+
+
+def test_what_changes_it_is_what_the_committed_tables_say(texts, table):
+    sentence = next(line for line in texts[0].splitlines() if line.startswith("- **What changes it:**"))
+    found = own(table, "quantities").query("claim == 'task_validation' and model == 'trained' and width == 768")
+    means = found.groupby(["space", "at"])["value"].mean()
+    numbers = [float(n) for n in re.findall(NUMBER, sentence)]
+    best = [max(means["raw", at], means["tsne", at]) for at in ("end", "peak")]
+    assert numbers == pytest.approx([*best, means["centred", "end"]], abs=0.0051)
+    outputs = own(table, "claims_outputs")
+    said = re.search(r"(\d+) of (\d+) statements hold at width ([\d,]+) instead of (\d+)", sentence)
+    ours = {claim.key for claim in claims.OURS}
+    width = int(said[3].replace(",", ""))
+    theirs, before = (t[(t["width"] == width) & ~t["claim"].isin(ours)] for t in (outputs, own(table, "claims")))
+    counted = [(theirs["verdict"] == judge.HOLDS).sum(), len(theirs), (before["verdict"] == judge.HOLDS).sum()]
+    assert [int(said[n]) for n in (1, 2, 4)] == counted
+
+
+def test_every_statement_of_the_results_is_that_of_the_committed_tables(texts, table):
+    """Every verdict, mean and interval of the large table."""
+    head, *rows = rows_after(texts[1], "| the paper says |")
+    cell_form = re.compile(
+        r"\*\*(?P<verdict>[^*]+)\*\*: (?P<ours>-?[\d.]+) \((?:(?P<low>-?[\d.]+) to (?P<high>-?[\d.]+)|one seed)"
+    )
+    statements = {claim.statement: claim.key for claim in (*claims.CLAIMS, *claims.OURS)}
+    seen = 0
+    for said, _, _, *cells in rows:
+        for title, cell in zip(head[3:], cells, strict=True):
+            if not (found := cell_form.search(cell)):
+                continue
+            width = int(re.search(r"width ([\d,]+)", title)[1].replace(",", ""))
+            reading = re.search(r", (\w+)$", title)
+            named = "claims_outputs" if "outputs" in title else "claims"
+            rows_of = of_reading(table(named), reading[1]) if reading else own(table, named)
+            row = rows_of[(rows_of["claim"] == statements[said]) & (rows_of["width"] == width)].iloc[0]
+            under = row["verdict"] == judge.CONDITION  # the page names the condition
+            assert found["verdict"].startswith("holds ") if under else found["verdict"] == row["verdict"], cell
+            for name in ("ours", "low", "high"):
+                if found[name]:
+                    assert float(found[name]) == pytest.approx(row[name], abs=0.0051), cell
+            seen += 1
+    assert seen > 80
+
+
+def test_other_numbers_of_the_results_are_those_of_the_committed_tables(texts, table):
+    text, scores = texts[1], table("clustering").query("width == 768 and split == 'validation' and layer > 0")
+    spaces = {"raw": "raw", "t-SNE": "tsne", "less each input's mean state": "centred"}
+    for label, states, *cells in rows_after(text, "| clusters by |")[1:]:
+        label = {"task": "task", "distribution and mapping": "distribution_mapping"}[label]
+        mine = scores[(scores["space"] == spaces[states]) & (scores["label"] == label)]
+        best = mine.groupby(["seed", "epoch"])["f1"].max().groupby("epoch").mean()
+        numbers = [float(re.search(NUMBER, cell)[0]) for cell in cells]
+        assert numbers == pytest.approx([best.iloc[0], best.max(), best.iloc[-1]], abs=0.0051)
+    ours, paper = rows_after(text, "| model | at |")[1:]
+    models = table("table1").set_index(["model", "label"])
+    for row, model in ((ours, ours[0]), (paper, paper[0].removesuffix(" (paper)"))):
+        for cell, label in zip(row[2:], ("task", "distribution", "distribution_mapping"), strict=True):
+            expected = models.loc[(model, label), ["f1", "ari", "ami"]].tolist()
+            assert [float(n) for n in cell.split(" / ")] == pytest.approx(expected, abs=0.00051)
+    speed = table("bench").dropna(subset="ratio")
+    for row, expected in zip(rows_after(text, "| measured |")[1:], speed.itertuples(), strict=True):
+        assert row[0] == expected.name
+        assert float(row[2]) == pytest.approx(expected.ratio, rel=0.006)
+
+
+def test_both_pages_are_what_their_templates_make_of_the_committed_tables(committed, texts):
+    """Whoever renews the tables, or a template, also gives `make readme`."""
+    known = facts.of_profile(committed / "data/laptop/tables", story.WIDTH)
+    executed = {path.stem for path in (committed / "data/laptop/notebooks").glob("*.ipynb")}
+    assert readme.readme(texts[0], known, executed) == texts[0]
+    assert readme.results(known) == texts[1]
+
+
+def test_every_link_of_the_pages_leads_somewhere():
+    pages = [store.REPOSITORY / "README.md", *(store.REPOSITORY / "docs").glob("*.md")]
+    for page in pages:
+        text = page.read_text()
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            if "://" in link:
+                continue
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            assert target.exists(), f"{page.name}: {link}"
+            if anchor:
+                headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+                assert anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}, link
+
+
+def known_of(tables: dict[str, pd.DataFrame], judged: pd.DataFrame, **more) -> dict:
+    """What the story needs, of made-up runs."""
+    nothing = {"claims_outputs": None, "other_readings": {}, "quantities": None}
+    scores = tables["clustering"].assign(space=tables["clustering"]["space"].replace("centred", "tsne"))
+    return nothing | {"claims": judged, "training": tables["training"], "clustering": scores} | more
+
+
+@cache
+def judged(good: bool) -> pd.DataFrame:
+    found = pd.concat([judge.quantities(made_up(good, seed)) for seed in range(3)])
+    return judge.judge(found, (768,))
+
+
+def test_other_numbers_make_other_sentences():
+    for good in (True, False):
+        said = story.sentences(known_of(made_up(good), judged(good)))
+        here, elsewhere = said["What reproduces"], said["What does not"]
+        for clause in story.FIVE.values():
+            assert clause in (here if good else elsewhere)
+            assert clause not in (elsewhere if good else here)
+        assert "make verdict" in said["What changes it"]
+    assert "fade" not in story.title(known_of(made_up(True), judged(True)))
+    assert "fade" in story.title(known_of(made_up(False), judged(False)))
+
+
+def test_a_second_reading_is_told_beside_the_first():
+    first, second = judged(False).assign(reading="gpt2"), judged(True).assign(reading="torch")
+    known = known_of(made_up(False), first, other_readings={"torch": second})
+    assert "with the choices of reading torch" in story.sentences(known)["What changes it"]
+    assert list(story.kinds_of_run(known)) == ["768", "768, torch"]
+    verdicts = story.figure(known).axes[1].collections[0].get_array()
+    assert verdicts.shape == (len(claims.CLAIMS), 2)
+
+
+def test_readings_are_told_apart_where_a_table_names_them():
+    runs = pd.DataFrame({"width": [768, 768, 32], "seed": [0, 1, 0]})
+    assert runs_in(runs) == "widths 32, 768, reading gpt2, 2 seeds"
+    assert runs_in(runs, 32) == "width 32, reading gpt2, seed 0"
+    named = runs.assign(reading=["gpt2", "torch", None])
+    assert readings_in(named) == ["gpt2", "torch"]
+    assert of_reading(named, "torch")["seed"].tolist() == [1, 0], "what names no reading belongs to any"
+    assert len(of_reading(runs, "torch")) == 3
+    assert runs_in(pd.DataFrame({"width": [768, 32], "seeds": [3, 5]})) == "widths 32, 768, reading gpt2, 3 to 5 seeds"
+
+
+def test_tables_of_one_folder_make_both_pages_without_optional_ones(committed, tmp_path):
+    """No make verdict, no make bench: the pages say so."""
+    for path in (committed / "data/laptop/tables").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    for name in ("claims_outputs", "quantities", "multiverse", "parts", "alternatives_grids", "bench", "latency"):
+        (tmp_path / f"{name}.csv").unlink(missing_ok=True)
+    known = facts.of_profile(tmp_path, story.WIDTH)
+    text = readme.results(known)
+    assert "Not measured yet" in text
+    assert "Not measured yet" in readme.readme((committed / "README.md").read_text(), known, set())
