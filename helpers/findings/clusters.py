@@ -21,9 +21,9 @@ def answer(scores: pd.DataFrame) -> str:
 
 
 def _clustered(scores: pd.DataFrame, width: int) -> str:
-    mean = of_width(scores.drop(columns="k"), width)
-    spaces = [s for s in SPACE_TITLES if s in set(mean["space"])]
-    found = {split: {s: facts.course(mean, s, split=split) for s in spaces} for split in SPLIT_TITLES}
+    mine = scores[scores["width"] == width]
+    spaces = [s for s in SPACE_TITLES if s in set(mine["space"])]
+    found = {split: {s: facts.course(mine, s, split=split) for s in spaces} for split in SPLIT_TITLES}
     own = [s for s in spaces if s in IN_PAPER] or spaces
     subset, unseen = (max(found[split][s]["end"] for s in own) for split in SPLIT_TITLES)
     number = judge.EVERY["task_subset"].rule.above
@@ -50,7 +50,7 @@ def f1(scores: pd.DataFrame, width: int, space: str) -> str:
         for label in LABELS:
             chosen = (mean["space"] == space) & (mean["split"] == split) & (mean["label"] == label)
             layer = highest(at_end(mean[chosen]), "f1")["layer"]
-            course = _course(facts.course(mean, space, label, split))
+            course = _course(facts.course(scores[scores["width"] == width], space, label, split))
             rows.append((title, LABEL_TITLES[label].lower(), *course, int(layer)))
     return f"Best layer above the embeddings, {SPACE_TITLES[space]}:\n\n" + table(
         ("F1", "by", *COURSE, "best layer at the end"), rows
@@ -99,8 +99,7 @@ def in_the_plane(scores: pd.DataFrame | None, hard: pd.DataFrame | None) -> str:
             "The tables of this profile are not there yet: `make reproduce` makes them. The pictures need a run alone."
         )
     width = widths(scores)[-1]
-    mean = of_width(scores.drop(columns="k"), width)
-    raw, centred = (facts.course(mean, space) for space in ("raw", "centred"))
+    raw, centred = (facts.course(scores[scores["width"] == width], space) for space in ("raw", "centred"))
     end = at_end(of_width(hard, width))
     apart = end.loc[(end["space"] == "centred") & (end["layer"] > 0), "pairs_separated"].max()
     return (
