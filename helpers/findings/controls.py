@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from helpers.figures.paper import PART_TITLES
 from helpers.figures.style import SPLIT_TITLES
 from helpers.findings.words import at_end, listed, named, of_width, paragraphs, two, widths
 
@@ -85,15 +86,12 @@ def variance(table: pd.DataFrame, width: int, split: str) -> str:
         table: variance.csv.
     """
     end = at_end(of_width(table, width))
-    shares = end[(end["split"] == split) & (end["layer"] > 0)].pivot(
-        index="factor", columns="layer", values="explained"
-    )
+    shares = end[(end["split"] == split) & (end["layer"] > 0)].pivot(index="part", columns="layer", values="share")
+    shares = shares.loc[list(dict.fromkeys(end["part"]))]
     first, last = shares.columns.min(), shares.columns.max()
-    words = listed(
-        f"{factor} {two(shares.loc[factor, first])} and {two(shares.loc[factor, last])}" for factor in shares.index
-    )
+    words = listed(f"{PART_TITLES[n]} {two(shares.loc[n, first])} and {two(shares.loc[n, last])}" for n in shares.index)
     return (
-        f"{SPLIT_TITLES[split]}, last epoch: at layer {first} and at layer {last} the share of variance between "
-        f"groups is, by {words}. At layer {first} {shares[first].idxmax()} explains most, at layer {last} "
-        f"{shares[last].idxmax()}."
+        f"{SPLIT_TITLES[split]}, last epoch, shares of the variance at layers {first} and {last}: {words}. "
+        f"Most is by {PART_TITLES[shares[first].idxmax()]} at layer {first}, "
+        f"by {PART_TITLES[shares[last].idxmax()]} at layer {last}."
     )

@@ -169,14 +169,14 @@ def test_one_set_alone_is_named():
     assert "does, only on the unseen instances" in controls.answer(of_states, table, surface)
 
 
-def test_variance_names_the_factor_that_explains_most():
+def test_variance_names_the_largest_part():
     shares = {"input": (0.7, 0.3), "task": (0.2, 0.6)}
     place = {**PLACE, "epoch": 3, "split": "subset"}
-    table = pd.DataFrame([{**place, "layer": layer, "factor": name, "explained": pair[layer - 1]}
+    table = pd.DataFrame([{**place, "layer": layer, "part": name, "share": pair[layer - 1]}
                           for name, pair in shares.items() for layer in (1, 2)])  # fmt: skip
     said = controls.variance(table, 32, "subset")
     assert "input 0.70 and 0.30 and task 0.20 and 0.60" in said
-    assert "At layer 1 input explains most, at layer 2 task." in said
+    assert "Most is by input at layer 1, by task at layer 2." in said
 
 
 FOLLOWED = {"task_and_input": (0.1, 0.4, 0.5), "task": (0.3, 0.2, 0.45), "random": (0, 0.01, 0.02)}
