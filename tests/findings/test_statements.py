@@ -83,7 +83,7 @@ def test_changes_that_move_a_claim_are_counted_without_the_control():
 
 CLAIMS = pd.DataFrame(
     [
-        {"claim": claim, "width": width, "verdict": verdict, "seeds": seeds}
+        {"claim": claim, "reading": "gpt2", "width": width, "verdict": verdict, "seeds": seeds}
         for claim, width, verdict, seeds in (
             ("task_subset", 768, judge.FAILS, 3),
             ("task_validation", 768, judge.HOLDS, 3),
@@ -106,16 +106,16 @@ def test_verdicts_are_counted_at_the_papers_widths_and_apart_from_others():
 
 def test_claims_are_named_for_each_width_with_runs():
     at_768, at_256 = statements.figure(CLAIMS).splitlines()
-    assert at_768.startswith("- Width 768: 2 hold and 1 do not hold")
+    assert at_768.startswith("- Width 768, reading gpt2: 2 hold and 1 do not hold")
     assert judge.EVERY["task_subset"].statement in at_768.partition("do not hold: ")[2]
     assert judge.EVERY["task_validation"].statement in at_768.partition("do not hold: ")[0]
-    assert at_256.startswith("- Width 256: 1 hold")
+    assert at_256.startswith("- Width 256, reading gpt2: 1 hold")
 
 
 def test_thresholds_say_how_often_the_number_decides():
     rows = [("a", 768, 0.5, judge.HOLDS), ("a", 768, 0.9, judge.FAILS), ("b", 768, 0.5, judge.HOLDS),
             ("b", 768, 0.9, judge.HOLDS), ("b", 32, 0.5, judge.UNMEASURED)]  # fmt: skip
-    table = pd.DataFrame(rows, columns=["claim", "width", "number", "verdict"])
+    table = pd.DataFrame(rows, columns=["claim", "width", "number", "verdict"]).assign(reading="gpt2")
     said = statements.thresholds(table)
     assert "Of 2 claims and widths with runs, 1 have one verdict whatever 'high' means from 0.5 to 0.9" in said
     assert statements.thresholds(table[-1:]) == "None of these claims was measured."
