@@ -240,24 +240,40 @@ def probed(kind: str, folder: Path, drawn) -> Row:
         name = build(kind, folder)
     except Exception as error:
         return Row(kind, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[kind], "not built", _line(error))
-    kept: list[torch.Tensor] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "DATA", folder / "data")
-        write = probe._write
-        patch.setattr(probe, "_write", lambda path, states, solved: (kept.append(states), write(path, states, solved)))
-        try:
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store, "DATA", folder / "data")
             model = loading.load(str(folder), device="cpu", dtype="float32")
             probe.observe(model, drawn, progress=quiet)  # refused here, before the plain passes, if at all
-            made, plain, right = with_answers(folder, drawn)
-            result = probe.observe(model, made, progress=quiet)
-        except ModelError as refused:
-            why = str(refused).replace(str(folder), "it")
-            return Row(kind, name, "not one sentence" if "\n" in why else "refused", why)
-    way, widths = result.manifest["way"], result.manifest["widths"]
-    error = difference(kept[-1], widths, plain)
-    assert error < 1e-3, f"{kind} ({name}): states differ by {error:.2g} of their spread; {way}"
-    assert result.solved().tolist() == right, f"{kind} ({name}): solved {result.solved().tolist()}, plainly {right}"
+    except ModelError as refused:
+        why = str(refused).replace(str(folder), "it")
+        return Row(kind, name, "not one sentence" if "\n" in why else "refused", why)
+    result, error = compared(model, folder, drawn, folder / "data")
+    way = result.manifest["way"]
     return Row(kind, name, "shared prefixes" if way["row_tokens"] else "one prompt a row", _how(way, result), error)
+
+
+def compared(model: loading.Loaded, folder: Path, drawn, data: Path) -> tuple[probe.Probe, float]:
+    """Probe a model and compare it with plain passes: (the probe, the largest error of a state).
+
+    Args:
+        folder: what the model was loaded from.
+        data: where the probe is written.
+
+    Raises:
+        AssertionError: a state is off by a thousandth of the spread of its layer, or a solved answer differs.
+    """
+    kept: list[torch.Tensor] = []
+    made, plain, right = with_answers(folder, drawn)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "DATA", data)
+        write = probe._write
+        patch.setattr(probe, "_write", lambda path, states, solved: (kept.append(states), write(path, states, solved)))
+        result = probe.observe(model, made, progress=quiet)
+    way, error = result.manifest["way"], difference(torch.cat(kept, 1), result.manifest["widths"], plain)
+    assert error < 1e-3, f"{model.name}: states differ by {error:.2g} of their spread; {way}"
+    assert result.solved().tolist() == right, f"{model.name}: solved {result.solved().tolist()}, plainly {right}"
+    return result, error
 
 
 def difference(ours: torch.Tensor, widths: list[int], plain: list[list[torch.Tensor]]) -> float:

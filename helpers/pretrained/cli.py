@@ -209,7 +209,7 @@ def _print(results: Results, instances: pd.DataFrame, solved: str) -> None:
     for label in LABELS:
         part = rows[rows["label"] == label].drop(columns="label")
         print(f"\nTable 1, {label.replace('_', '-')}\n{part.round(3).astype(object).fillna('').to_string(index=False)}")
-    print("\n".join(["", *table1.remarks(instances)]))
+    print("\n".join(["", *table1.remarks(instances, results.probes.values())]))
     for (model, revision), probe in results.probes.items():
         share, (best, by) = table1.solved(probe)["solved"].mean(), table1.best(results.scores[model, revision])
         print(f"{model} {revision}: solves {share:.0%} of the instances; best layer {best} (by {by} F1)")

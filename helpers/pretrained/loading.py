@@ -165,6 +165,9 @@ def load(
 def _source(name: str, revision: str | None) -> tuple[str, dict, str]:
     """(what transformers loads, options for it, name for people)."""
     path = Path(name).expanduser()
+    here = name == DEFAULT or name.endswith(".gguf") or path.is_dir()
+    if here and revision not in (None, "main"):
+        raise ModelError(f"{name} is no model of the hub and has no revision {revision!r}: probe a folder a checkpoint")
     if name == DEFAULT:
         return str(default_folder()), {}, name
     if name.endswith(".gguf"):

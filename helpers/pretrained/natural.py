@@ -42,7 +42,7 @@ def load(folder: Path = FOLDER, instructions: Path | None = None, drop_multiword
     """Read every task of a folder, sorted by category and name.
 
     Args:
-        folder: holds one folder a category.
+        folder: holds one folder a category; files and folders whose names begin with a point are not looked at.
         instructions: another folder of the same shape to take instructions from, for word pairs that come without.
         drop_multiword: leave out pairs with more than one word, as the paper does, and say how many; otherwise
             they are refused.
@@ -52,7 +52,9 @@ def load(folder: Path = FOLDER, instructions: Path | None = None, drop_multiword
             of words, a duplicate input, a pair of several words, a task without instructions or with one twice.
     """
     folder = Path(folder).expanduser()
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() == ".json" and p.is_file())
+    found = sorted(
+        p for p in folder.rglob("*") if p.suffix.lower() == ".json" and p.is_file() and not _hidden(p, folder)
+    )
     files = [p for p in found if len(p.relative_to(folder).parts) == 2]
     if elsewhere := [p for p in found if p not in files]:
         raise NaturalDataError(
@@ -65,6 +67,11 @@ def load(folder: Path = FOLDER, instructions: Path | None = None, drop_multiword
     if twice := next((p for p, name in zip(files, names, strict=True) if names.count(name) > 1), None):
         raise NaturalDataError(f"{twice} is there twice, with its ending in small and in capital letters; remove one")
     return [_read_task(file, Path(instructions or folder).expanduser(), drop_multiword) for file in files]
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    """Whether a file below a folder is one that editors and systems leave: ._t.json, or in .ipynb_checkpoints."""
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def draw(tasks: list[NaturalTask], pairs: int = 10, instructions: int = 55, seed: int = 0) -> pd.DataFrame:

@@ -54,7 +54,7 @@ class Probe:
 
     @property
     def layers(self) -> int:
-        """Number of layers, the embedding output (0) included."""
+        """Number of layers, 0 included: the embedding output, or the first block's where manifest has no embedding."""
         return self.manifest["layers"]
 
     def states(self, layer: int) -> np.ndarray:
@@ -157,6 +157,7 @@ def _begin(
         "way": asdict(found.way),
         "sharing_error": found.sharing if np.isfinite(found.sharing) else None,
         "rounding_error": found.rounding,
+        "embedding": found.embedding,
     }
     store.write_json(manifest, facts | store.provenance())
 

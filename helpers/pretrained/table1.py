@@ -8,6 +8,7 @@ distribution (16), and a distribution with a word pair is a distribution-mapping
 """
 
 import contextlib
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from helpers.errors import Refused
 from helpers.pretrained import natural
 from helpers.pretrained.loading import PAPER_MODELS
 from helpers.pretrained.probe import Probe
+from helpers.pretrained.trial import NO_EMBEDDING
 from helpers.settings import ClusteringSettings, digest
 from helpers.tables import LABELS, SCORES
 
@@ -47,8 +49,13 @@ def can_be_told(truth: np.ndarray) -> bool:
     return 1 < len(np.unique(truth)) < len(truth)
 
 
-def remarks(instances: pd.DataFrame) -> list[str]:
-    """What must be said beside Table 1 of these instances, a sentence each: what cannot be told or compared."""
+def remarks(instances: pd.DataFrame, probes: Iterable[Probe] = ()) -> list[str]:
+    """What must be said beside Table 1, a sentence each: what cannot be told or compared, and what layer 0 is.
+
+    Args:
+        instances: of the table.
+        probes: its models.
+    """
     labels = natural_labels(instances)
     counts = {name: len(np.unique(truth)) for name, truth in labels.items()}
     found = []
@@ -62,7 +69,10 @@ def remarks(instances: pd.DataFrame) -> list[str]:
         found.append(f"other numbers of labels than in the paper's rows, so no comparison: {said}; fewer are easier")
     if not natural.with_twins(instances).any():
         found.append("no input occurs under two tasks, so clusters by task may be clusters by input words")
-    return found
+    same = instances.groupby(["instruction", "input"])["task"].transform("nunique").gt(1)
+    if same.any():
+        found.append(f"{same.mean():.0%} of the prompts stand under several tasks: no state can tell those tasks apart")
+    return found + [f"{p.manifest['model']}: {NO_EMBEDDING}" for p in probes if not p.manifest["embedding"]]
 
 
 def score_layers(

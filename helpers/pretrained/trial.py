@@ -20,6 +20,7 @@ from helpers.pretrained.prompts import Prompts, Row, shared_rows
 TOLERANCE = 4
 MOST_ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.05}
 ROW_TOKENS = 2048  # a row's attention mask takes the square of it
+NO_EMBEDDING = "layer 0 is not the embedding output: it knows the words before, so it is the first block's"
 LEAST_ROW = 32  # tokens; below it, shared rows are given up
 
 
@@ -32,12 +33,14 @@ class Found:
         widths: of the states of each layer.
         sharing: what sharing prefixes changes in states, relative to how far they lie apart; inf where it is refused.
         rounding: what embeddings changed in their last digit do, likewise.
+        embedding: whether layer 0 is the embedding output; models without one hand out the first block's instead.
     """
 
     way: Way
     widths: tuple[int, ...]
     sharing: float
     rounding: float
+    embedding: bool
 
     def __str__(self) -> str:
         rows = f"rows of up to {self.way.row_tokens} tokens share prefixes" if self.way.row_tokens else (
@@ -46,7 +49,7 @@ class Found:
         layers = "the observed position alone" if self.way.blocks else "every position, for want of blocks to watch"
         return (
             f"sharing prefixes changes states by {self.sharing:.1g} of their spread, rounding alone by "
-            f"{self.rounding:.1g}; {rows}; layers keep {layers}"
+            f"{self.rounding:.1g}; {rows}; layers keep {layers}{'' if self.embedding else f'; {NO_EMBEDDING}'}"
         )
 
 
@@ -74,7 +77,8 @@ def try_out(model: Loaded, prompts: Prompts, groups: list[np.ndarray], room: int
         tokens, sharing = trial.longest_rows(way, groups, most)
         way = replace(way, row_tokens=tokens, batched=bool(tokens) or trial.same_length_agrees(way, most))
     trial.check_repeatable(min(most, limit))  # once more, after many other prompts
-    return Found(way, tuple(h.shape[-1] for h in trial.plain(0)[:-1]), sharing, rounding)
+    widths = tuple(h.shape[-1] for h in trial.plain(0)[:-1])
+    return Found(way, widths, sharing, rounding, trial.begins_with_the_embedding(most))
 
 
 def check_lengths(model: Loaded, prompts: Prompts, room: int) -> None:
@@ -241,6 +245,18 @@ class _Trial:
                 f"{self.who}: its state at a word depends on the words after it, so it is no causal "
                 "language model as configured (is_decoder in its config.json may be missing)"
             )
+
+    def begins_with_the_embedding(self, most: float) -> bool:
+        """Whether layer 0 at the input is the same after other words, as an embedding is and a block's output is not.
+
+        Some architectures (Mamba, RWKV) hand out states after each block alone.
+        """
+        row = single(self.prompts, self.longest)
+        at = int(row.at_input[0])
+        changed = row.tokens.copy()
+        changed[1:at] = changed[1:at][::-1]  # the first one stays: it may be the beginning of the sequence
+        found = self._run(PLAIN, [replace(row, tokens=changed)])[0][0]
+        return float((found - self.plain(self.longest)[0]).pow(2).mean().sqrt() / self.scales[0]) <= most
 
     def check_repeatable(self, most: float) -> None:
         """Refuse a model that gives other states the second time, after other prompts."""

@@ -25,7 +25,9 @@ def template_text(template: str) -> str:
 class ProbeSettings(Section):
     """Section 3.4: pretrained models on natural tasks."""
 
-    models: Names = ("gemma-3-270m",)  # hub ids, folders or GGUF files; the default needs no network
+    models: Names = Field(
+        ("gemma-3-270m",), min_length=1
+    )  # hub ids, folders or GGUF files; the default needs no network
     revisions: Names = ()  # checkpoints of each model; none: its main one
     data: str | None = None  # folder of <category>/<task>.json; none: data/natural
     pairs_per_task: int = Field(10, ge=2)  # the paper's ten

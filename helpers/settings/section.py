@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from helpers.errors import Refused
 
@@ -26,6 +26,15 @@ class Section(BaseModel):
     """Settings that belong together: frozen, and none but those that are named."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, values: object) -> object:
+        for name, value in values.items() if isinstance(values, dict) else ():
+            field = cls.model_fields.get(name)
+            if field and field.annotation is not bool and any(isinstance(one, bool) for one in as_tuple(value)):
+                raise ValueError(f"{name}: true and false are neither a number nor a word")
+        return values
 
 
 def paper_names(section: type[BaseModel]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 Notebooks draw them when they run. This takes seconds and needs no run, so that figures whose look has changed can be
 renewed beside committed tables. Left out are those that need more than tables: of the data set itself, maps of hidden
-states, and the explorer's.
+states, the explorer's, and the search for readings, whose rows notebook 09 chooses.
 """
 
 import argparse

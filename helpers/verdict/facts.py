@@ -8,7 +8,7 @@ import pandas as pd
 from helpers import store
 from helpers.analysis import alternatives
 from helpers.figures.verdict import FLIPPED, NO_CHOICE
-from helpers.tables import LABELS, SCORES, of_reading, readings_in
+from helpers.tables import LABELS, SCORES, near_reading, of_reading, readings_in
 from helpers.verdict import judge
 from helpers.verdict.judge import WIDTHS
 
@@ -237,7 +237,7 @@ def of_story(tables: Path) -> dict:
     return {
         "reading": reading,
         "claims": of_reading(every, reading),
-        "claims_outputs": _maybe(tables, "claims_outputs", reading),
+        "claims_outputs": _near(tables, "claims_outputs", reading),
         "other_readings": {name: every[every["reading"] == name] for name in others},
         "quantities": _maybe(tables, "quantities", reading),
         "training": training,
@@ -255,6 +255,12 @@ def _maybe(tables: Path, name: str, reading: str | None = None) -> pd.DataFrame 
         return None
     table = _read(tables, name)
     return table if reading is None else of_reading(table, reading)
+
+
+def _near(tables: Path, name: str, reading: str) -> pd.DataFrame | None:
+    """The same of a table of changed choices: rows of a reading and of what was changed in it."""
+    table = _maybe(tables, name)
+    return None if table is None else near_reading(table, reading)
 
 
 def of_profile(tables: Path, width: int) -> dict:
@@ -281,7 +287,7 @@ def of_profile(tables: Path, width: int) -> dict:
         "minutes": sum(facts["longest_seconds"] for facts in made.values()) / 60,
         "counts": counts_by_width(known["claims"]),
         "behind": runs_behind(known["claims"], store.known_json(tables / "verdict.json") or {}),
-        "searched": searched(of_width("alternatives"), _maybe(tables, "alternatives_grids", known["reading"])),
+        "searched": searched(of_width("alternatives"), _near(tables, "alternatives_grids", known["reading"])),
         "grids": (tables / "alternatives_grids.csv").exists(),
         "varied": _varied(tables, known["reading"]),
         "readings": best_readings(_maybe(tables, "readings")),
@@ -308,8 +314,8 @@ def _of_runs(tables: Path, scores: pd.DataFrame, of_width: Callable[[str], pd.Da
 
 
 def _varied(tables: Path, reading: str) -> dict | None:
-    variants = _maybe(tables, "multiverse", reading)
-    return None if variants is None else varied(variants, _maybe(tables, "parts", reading), FLIPPED)
+    variants = _near(tables, "multiverse", reading)
+    return None if variants is None else varied(variants, _near(tables, "parts", reading), FLIPPED)
 
 
 def _starts(table: pd.DataFrame, model: str) -> dict[str, float]:

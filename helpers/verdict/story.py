@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers import figures
-from helpers.figures.style import variant_title
+from helpers.figures.style import reading_title, variant_title
 from helpers.tables import runs_in
 from helpers.verdict import judge
 from helpers.verdict.claims import CENTRED, CLAIMS, END, PEAK
@@ -126,7 +126,9 @@ def _with_readings(known: dict, width: int) -> list[str]:
     for reading, rows in known["other_readings"].items():
         mine = of_width(rows, width)
         if len(mine) and (mine["seeds"] > 0).any():
-            said.append(f"with the choices of reading {reading}, {_count(mine, HOLDS)} of {len(mine)} hold")
+            said.append(
+                f"with the choices of reading {reading_title(reading)}, {_count(mine, HOLDS)} of {len(mine)} hold"
+            )
     return said
 
 
@@ -137,7 +139,9 @@ def kinds_of_run(known: dict) -> dict[str, pd.DataFrame]:
     for reading, rows in ({"": claims} | known["other_readings"]).items():
         measured = rows[rows["width"].notna() & (rows["seeds"] > 0)]
         for width in sorted(set(measured["width"].astype(int)), key=lambda w: w != first):
-            found[f"{width:,}" + (f", {reading}" if reading else "")] = rows[rows["width"] == width].set_index("claim")
+            found[f"{width:,}" + (f", {reading_title(reading)}" if reading else "")] = rows[
+                rows["width"] == width
+            ].set_index("claim")
     if known["claims_outputs"] is not None:
         for width, rows in known["claims_outputs"].groupby("width", sort=False):
             found[f"{width:,}, {OUTPUTS}"] = rows.set_index("claim")

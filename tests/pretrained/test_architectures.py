@@ -7,7 +7,8 @@ import architectures
 import pytest
 import transformers
 
-from helpers.pretrained import natural
+from helpers import store
+from helpers.pretrained import loading, natural
 
 # Learned, rotary and no positions; local attention, experts, parallel and post norm; an encoder's relative; recurrence.
 HANDFUL = ("bloom", "falcon_mamba", "gemma3", "gpt_neo", "mixtral", "opt", "phi", "qwen3_next", "roberta", "xlnet")
@@ -30,6 +31,18 @@ def test_a_handful_of_architectures(kind, tmp_path, drawn):
     known = {"xlnet": "refused", "mixtral": "shared prefixes", "opt": "shared prefixes", "phi": "shared prefixes"}
     assert row.outcome == known.get(kind, row.outcome)
     assert row.outcome in ("shared prefixes", "one prompt a row", "refused")
+
+
+@pytest.mark.architectures
+def test_the_default_model_with_its_own_weights(tmp_path, monkeypatch):
+    """Gemma-3-270M: states of all 19 layers and solved answers of 20 prompts, within 0.001 of a layer's spread."""
+    monkeypatch.setattr(store, "DATA", store.REPOSITORY / "data")  # converted once, where `make probe` keeps it
+    folder, model = loading.default_folder(), loading.load(device="cpu", dtype="float32")
+    drawn = natural.draw(natural.load()[:2], pairs=5, instructions=2)
+    result, error = architectures.compared(model, folder, drawn, tmp_path)
+    assert result.layers == 19
+    assert len(drawn) == 20
+    print(f"{model.name}: largest error {error:.1g} of the spread; solved {result.solved().sum()} of 20")
 
 
 @pytest.mark.architectures

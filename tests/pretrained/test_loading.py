@@ -52,6 +52,12 @@ def test_what_is_not_there_or_not_causal(tmp_path):
     assert "not a causal language model" in message(encoder)
 
 
+def test_a_revision_of_what_has_none(folder):
+    assert "has no revision 'step1'" in message(folder, revision="step1")
+    assert "has no revision 'step1'" in message(loading.DEFAULT, revision="step1")
+    assert loading.load(str(folder), "main", dtype="float32").revision == "main"
+
+
 @pytest.mark.parametrize("prefix", ["_orig_mod.", "module."])
 def test_keys_under_another_name_are_not_drawn_at_random(folder, prefix):
     change(folder, lambda key: prefix + key)

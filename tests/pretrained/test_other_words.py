@@ -95,6 +95,14 @@ def test_files_in_capitals_are_read_and_files_elsewhere_are_named(tmp_path):
     assert "a/t.json does not lie in a category's folder" in refused(tmp_path / "a")
 
 
+def test_what_editors_and_systems_leave_is_no_task(tmp_path):
+    write(tmp_path, {"a": "b"})
+    write(tmp_path, {"a": "c"}, name="t-checkpoint.json", category=".ipynb_checkpoints")
+    write(tmp_path, {"a": "c"}, name="t-checkpoint.json", category="c/.ipynb_checkpoints")
+    (tmp_path / "c" / "._t.json").write_bytes(b"\x00\x05\x16\x07")
+    assert [(task.category, task.name) for task in natural.load(tmp_path)] == [("c", "t")]
+
+
 # Words that readers turn into nothing, composed and other scripts, joiners and marks of direction inside.
 ODD = ["NA", "null", "None", "e\u0301t\u00e9", "\u05e9\u05dc\u05d5\u05dd", "猫", "\U0001f469\u200d\U0001f680"]
 ODD += ["\u0645\u06cc\u200c\u0631\u0648\u0645"]

@@ -188,6 +188,13 @@ def test_a_single_instance_is_drawn_without_a_score(tmp_path):
     assert figures.llm_layers(scores.assign(model="m", revision="r"))
 
 
+def test_prompts_that_two_tasks_share_are_counted():
+    task = natural.NaturalTask("c", "one", {"a": "b", "x": "y"}, ("Say it.", "Do it."))
+    other = natural.NaturalTask("c", "two", {"a": "z", "w": "v"}, ("Say it.", "Write it."))
+    said = table1.remarks(natural.draw([task, other], pairs=2, instructions=2))
+    assert "25% of the prompts stand under several tasks: no state can tell those tasks apart" in said
+
+
 def test_the_papers_numbers_of_labels_need_no_remark():
     assert table1.remarks(natural.draw(natural.load())) == []
 

@@ -18,6 +18,7 @@ from transformers import (
     GPTNeoForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MambaConfig,
     ModernBertDecoderConfig,
     ModernBertDecoderForCausalLM,
     OPTConfig,
@@ -29,7 +30,7 @@ from transformers import (
 )
 
 from helpers import store
-from helpers.pretrained import loading, natural, probe
+from helpers.pretrained import loading, natural, probe, table1, trial
 from helpers.pretrained.loading import ModelError
 
 TOKENS = tokenizer("metaspace")
@@ -56,16 +57,11 @@ def long_rows(pairs: int):
     return natural.draw(natural.load()[:1], pairs=pairs, instructions=3)
 
 
-def check(folder, drawn, tmp_path, monkeypatch) -> dict:
+def check(folder, drawn, tmp_path) -> dict:
     """Probe a model and compare states and answers with plain prompts; returns the way that was found."""
-    monkeypatch.setattr(store, "DATA", tmp_path / "data")
-    kept, write = [], probe._write
-    monkeypatch.setattr(probe, "_write", lambda path, states, right: (kept.append(states), write(path, states, right)))
-    drawn, plain, right = architectures.with_answers(folder, drawn)
-    result = probe.observe(loading.load(folder, device="cpu", dtype="float32"), drawn, progress=quiet)
-    assert architectures.difference(torch.cat(kept, 1), result.manifest["widths"], plain) < 1e-3
-    assert result.solved().tolist() == right
-    assert any(right)
+    model = loading.load(folder, device="cpu", dtype="float32")
+    result, _ = architectures.compared(model, folder, drawn, tmp_path / "data")
+    assert result.solved().any()
     return result.manifest["way"]
 
 
@@ -83,18 +79,18 @@ def drawn():
     return natural.draw(natural.load()[:2], pairs=4, instructions=3)
 
 
-def test_a_window_by_place_in_the_row_is_seen_on_rows_as_long_as_they_will_be(tmp_path, monkeypatch):
+def test_a_window_by_place_in_the_row_is_seen_on_rows_as_long_as_they_will_be(tmp_path):
     """GPT-Neo's local attention: rows of 30 pairs reach over its window, rows of three do not."""
     types = [[["global", "local"], 1]]
     config = GPTNeoConfig(vocab_size=SIZE, hidden_size=32, num_layers=2, num_heads=4, window_size=64,
                           max_position_embeddings=512, attention_types=types, initializer_range=0.1)  # fmt: skip
-    way = check(made(GPTNeoForCausalLM, config, tmp_path / "m"), long_rows(30), tmp_path, monkeypatch)
+    way = check(made(GPTNeoForCausalLM, config, tmp_path / "m"), long_rows(30), tmp_path)
     assert way["row_tokens"] < 256
 
 
-def test_rows_are_cut_to_learned_positions(tmp_path, monkeypatch):
+def test_rows_are_cut_to_learned_positions(tmp_path):
     config = GPT2Config(vocab_size=SIZE, n_embd=32, n_layer=2, n_head=4, n_positions=100, initializer_range=0.1)
-    way = check(made(GPT2LMHeadModel, config, tmp_path / "m"), long_rows(30), tmp_path, monkeypatch)
+    way = check(made(GPT2LMHeadModel, config, tmp_path / "m"), long_rows(30), tmp_path)
     assert 0 < way["row_tokens"] <= 100
 
 
@@ -107,14 +103,14 @@ def test_rows_are_cut_to_learned_positions(tmp_path, monkeypatch):
     ],
     ids=lambda rope: rope["rope_type"],
 )  # fmt: skip
-def test_positions_that_depend_on_the_length_of_a_batch(rope, drawn, tmp_path, monkeypatch):
+def test_positions_that_depend_on_the_length_of_a_batch(rope, drawn, tmp_path):
     """Some prompts are shorter than the original positions, some longer: no two lengths may share a batch."""
     config = LlamaConfig(**LLAMA, max_position_embeddings=BETWEEN, rope_parameters=rope)
     if rope["rope_type"] == "longrope":
         config.max_position_embeddings = 4 * BETWEEN
     lengths = [len(TOKENS(f"{r.instruction}\nInput: {r.input}\nOutput:")["input_ids"]) for r in drawn.itertuples()]
     assert min(lengths) < BETWEEN < max(lengths)
-    way = check(made(LlamaForCausalLM, config, tmp_path / "m"), drawn, tmp_path, monkeypatch)
+    way = check(made(LlamaForCausalLM, config, tmp_path / "m"), drawn, tmp_path)
     assert not way["row_tokens"]
 
 
@@ -129,12 +125,12 @@ def test_positions_that_depend_on_the_length_of_a_batch(rope, drawn, tmp_path, m
     ],
     ids=["modernbert", "bert", "roberta"],
 )  # fmt: skip
-def test_heads_with_a_transform(kind, config, drawn, tmp_path, monkeypatch):
-    way = check(made(kind, config(), tmp_path / "m"), drawn, tmp_path, monkeypatch)
+def test_heads_with_a_transform(kind, config, drawn, tmp_path):
+    way = check(made(kind, config(), tmp_path / "m"), drawn, tmp_path)
     assert way["head_cut"]
 
 
-def test_logits_that_are_capped(drawn, tmp_path, monkeypatch):
+def test_logits_that_are_capped(drawn, tmp_path):
     types = ["sliding_attention", "full_attention"]
     text = SMALL | {"intermediate_size": 64, "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 16,
                     "layer_types": types, "final_logit_softcapping": 1.0, "max_position_embeddings": 512}  # fmt: skip
@@ -142,15 +138,15 @@ def test_logits_that_are_capped(drawn, tmp_path, monkeypatch):
               "image_size": 28, "patch_size": 14}  # fmt: skip
     config = Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4, boi_token_index=590,
                           eoi_token_index=591, image_token_index=592)  # fmt: skip
-    way = check(made(Gemma3ForConditionalGeneration, config, tmp_path / "m"), drawn, tmp_path, monkeypatch)
+    way = check(made(Gemma3ForConditionalGeneration, config, tmp_path / "m"), drawn, tmp_path)
     assert "language_model" in way["blocks"], "not the blocks of the vision model, of which there are as many"
 
 
-def test_a_projected_embedding_has_layers_of_two_widths(drawn, tmp_path, monkeypatch):
+def test_a_projected_embedding_has_layers_of_two_widths(drawn, tmp_path):
     config = OPTConfig(vocab_size=SIZE, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=64,
                        word_embed_proj_dim=16, max_position_embeddings=256, init_std=0.1, do_layer_norm_before=True,
                        bos_token_id=1, eos_token_id=2, pad_token_id=3)  # fmt: skip
-    check(made(OPTForCausalLM, config, tmp_path / "m"), drawn, tmp_path, monkeypatch)
+    check(made(OPTForCausalLM, config, tmp_path / "m"), drawn, tmp_path)
     (folder,) = [p for p in (tmp_path / "data" / "probes").iterdir() if p.is_dir()]
     result = probe.open_probe(folder)
     widths = [result.states(layer).shape[1] for layer in range(result.layers)]
@@ -209,6 +205,21 @@ def test_a_vocabulary_larger_than_the_embedding(drawn, tmp_path, monkeypatch):
     assert "they do not belong together" in refused(folder, drawn, tmp_path, monkeypatch)
 
 
+@pytest.mark.parametrize(
+    ("config", "embedding"),
+    [(MambaConfig(vocab_size=SIZE, hidden_size=32, num_hidden_layers=2, state_size=8), False),
+     (GPT2Config(vocab_size=SIZE, n_embd=32, n_layer=2, n_head=4), True)],
+)  # fmt: skip
+def test_a_layer_0_that_is_no_embedding_is_said(config, embedding, drawn, tmp_path, monkeypatch, capsys):
+    """Mamba hands out states after each block alone: its first one knows the words before the input."""
+    monkeypatch.setattr(store, "DATA", tmp_path / "data")
+    folder = made(AutoModelForCausalLM.from_config, config, tmp_path / "m")
+    result = probe.observe(loading.load(folder, device="cpu", dtype="float32"), drawn, progress=quiet)
+    assert result.manifest["embedding"] == embedding
+    said = [line for line in (capsys.readouterr().out, *table1.remarks(drawn, [result])) if trial.NO_EMBEDDING in line]
+    assert len(said) == (0 if embedding else 2), "when the model is tried, and beside Table 1"
+
+
 def test_a_model_that_draws_at_random(drawn, tmp_path, monkeypatch):
     folder = made(LlamaForCausalLM, LlamaConfig(**LLAMA), tmp_path / "m")
     monkeypatch.setattr(store, "DATA", tmp_path / "data")
@@ -234,13 +245,13 @@ def test_a_model_that_gives_no_hidden_states(drawn, tmp_path, monkeypatch):
         probe.observe(model, drawn, progress=quiet)
 
 
-def test_mixed_lengths_of_rows_where_sharing_works_for_single_prompts_alone(tmp_path, monkeypatch):
+def test_mixed_lengths_of_rows_where_sharing_works_for_single_prompts_alone(tmp_path):
     """Linear attention takes no mask: a row of one prompt is right, and says nothing of rows of two."""
     folder = tmp_path / "m"
     architectures.build("qwen3_next", folder)
     assert AutoModelForCausalLM.from_pretrained(folder)
     drawn = natural.draw(natural.load()[:2], pairs=4, instructions=3)
-    assert not check(str(folder), drawn, tmp_path, monkeypatch)["row_tokens"]
+    assert not check(str(folder), drawn, tmp_path)["row_tokens"]
 
 
 @pytest.mark.parametrize("off", [0.0, 0.1])
