@@ -105,17 +105,18 @@ class Ledger:
             print(f"{name}: done before", flush=True)
             return
         if over:
-            self._note(name, "left for lack of time", 0.0)
+            self.note(name, "left for lack of time", 0.0)
             return
         start = time.monotonic()
         print(f"{name} ...", flush=True)
         try:
             action()
-            self._note(name, "done", time.monotonic() - start)
+            self.note(name, "done", time.monotonic() - start)
         except Exception as error:  # a card fails in ways of its own; the time is better spent on the next step
-            self._note(name, f"failed: {type(error).__name__}: {error}", time.monotonic() - start)
+            self.note(name, f"failed: {type(error).__name__}: {error}", time.monotonic() - start)
 
-    def _note(self, name: str, status: str, seconds: float) -> None:
+    def note(self, name: str, status: str, seconds: float) -> None:
+        """Write the outcome of a step."""
         print(f"{name}: {status} ({seconds:.0f} s)", flush=True)
         self.steps[name] = {"status": status, "seconds": round(seconds, 1), "key": self.job.key}
         store.write_json(self.path, self.facts | {"steps": self.steps})
@@ -137,7 +138,7 @@ def gpu(job: Job) -> Path:
         ledger.do(f"agreement, {profile} {overrides}", lambda p=profile, o=overrides: _agreement(job, p, o), job.over())
     ledger.do("resumption", lambda: _resumption(job), job.over())
     _bench(job, ledger, BENCH_SHARE)
-    made = _train(job, points)
+    made = _train(job, points, ledger)
     _bench(job, ledger, 1.0)
     if "training" in made:
         packing.write(job.profile, made, _grid(job).stem)
@@ -212,14 +213,19 @@ def _measure(job: Job, name: str) -> None:
         process.wait()
 
 
-def _train(job: Job, points: list[sweep.Point]) -> dict[str, pd.DataFrame]:
+def _train(job: Job, points: list[sweep.Point], ledger: Ledger) -> dict[str, pd.DataFrame]:
     """The tables of all runs that are done, after training what there is time for."""
     begin = job.began + 60 * job.minutes
     until = pool.Time(begin, begin + 60 * job.grace)
     made = sweep.tables(points)
     if not job.over():
         workers = job.workers or (None if job.device == "cuda" else 2)
-        made = sweep.run(points, "make gpu", until, per_gpu=job.per_gpu, workers=workers)
+        start, status = time.monotonic(), "done as far as time went"
+        try:
+            made = sweep.run(points, "make gpu", until, per_gpu=job.per_gpu, workers=workers)
+        except pool.EngineError as error:  # what ended before is packed all the same
+            made, status = sweep.tables(points), f"failed: {error}"
+        ledger.note("runs", status, time.monotonic() - start)
     store.write_table(job.tables / "gpu_runs.csv", made["runs"])
     counts = made["runs"]["status"].value_counts()
     print(f"runs: {', '.join(f'{n} {status}' for status, n in counts.items())}", flush=True)

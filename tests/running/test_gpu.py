@@ -51,9 +51,10 @@ def rehearsed(tmp_path_factory):
 def test_each_step_is_done_once_however_often_the_command_is_stopped(rehearsed):
     root, first, second = rehearsed
     steps = json.loads((root / "data/smoke/tables/gpu.json").read_text())["steps"]
-    assert list(steps) == ["agreement, smoke widths=16 model.number_of_layers=2 model.number_of_heads=2", "resumption"]
-    assert {s["status"] for s in steps.values()} == {"done"}
-    for name in steps:
+    checks = ["agreement, smoke widths=16 model.number_of_layers=2 model.number_of_heads=2", "resumption"]
+    assert list(steps) == [*checks, "runs"]
+    assert {steps[name]["status"] for name in checks} == {"done"}
+    for name in checks:
         assert f"{name}: done (" in first
         assert f"{name}: done before" in second
 
@@ -160,6 +161,18 @@ def test_a_piece_of_the_bench_that_fails_does_not_stop_the_rest(job, monkeypatch
     ledger.steps.clear()
     gpu._bench(job, ledger, 1.0)
     assert ledger.steps["bench, lens"]["status"] == "left for lack of time"
+
+
+def test_a_pool_that_cannot_start_is_noted_and_what_was_done_before_is_kept(job, monkeypatch):
+    def fails(*_, **__):
+        raise pool.EngineError("2 workers cannot start on this machine")
+
+    monkeypatch.setattr(sweep, "run", fails)
+    ledger = gpu.Ledger(job)
+    made = gpu._train(job, gpu._points(job), ledger)
+    assert set(made["runs"]["status"]) == {"not run"}
+    with pytest.raises(gpu.GpuError, match=r"runs \(failed: 2 workers cannot start"):
+        gpu._say_what_failed(job, ledger, made)
 
 
 def test_every_piece_of_the_bench_is_measured():
