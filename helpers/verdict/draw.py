@@ -18,6 +18,7 @@ from helpers.errors import exit_status
 from helpers.figures.style import SPLIT_TITLES
 from helpers.tables import TABLES, stem
 from helpers.verdict.claims import CLAIMS, OURS
+from helpers.verdict.judge import UNMEASURED
 
 REMEDY = "run make reproduce (make verdict for grids)"
 RULES = {c.key: (c.rule.above, c.rule.below) for c in (*CLAIMS, *OURS)}
@@ -107,7 +108,8 @@ def _of_verdict(tables: Tables) -> Iterator[tuple[str, Figure]]:
     if "claims_outputs" in tables:
         title = "Every claim with the loss on outputs alone: quantity, 95% interval, and where it holds"
         yield "claims_outputs", figures.claims(tables["claims_outputs"], RULES, STATEMENTS, title)
-    yield "thresholds", figures.thresholds(tables["thresholds"], STATEMENTS)
+    if (tables["thresholds"]["verdict"] != UNMEASURED).any():  # runs cut short say nothing of late training
+        yield "thresholds", figures.thresholds(tables["thresholds"], STATEMENTS)
     title = "Highest task F1 at any layer of up to three epochs (in brackets: labels permuted)"
     yield "alternatives", figures.alternatives(tables["alternatives"], title)
     if "alternatives_grids" in tables:

@@ -224,15 +224,17 @@ def of_story(tables: Path) -> dict:
         tables: data/<profile>/tables.
 
     Returns:
-        reading (the profile's own); of that reading claims, claims_outputs and quantities (None without them); rows of
-        claims.csv by other_readings; training, clustering.
+        reading (that with the most seeds of the main model; of several the profile's own); of that reading claims,
+        claims_outputs and quantities (None without them); rows of claims.csv by other_readings; own (the profile's
+        reading), and its training, clustering, hard and neighbours.
 
     Raises:
         store.ArtefactError: a table is missing that every profile has.
     """
     training, every = _read(tables, "training"), _read(tables, "claims")
     every["width"] = every["width"].astype("Int64")
-    reading = readings_in(training)[0]
+    own = readings_in(training)[0]
+    reading = _most_seeds(every, own)
     others = [name for name in readings_in(every) if name != reading]
     return {
         "reading": reading,
@@ -240,9 +242,17 @@ def of_story(tables: Path) -> dict:
         "claims_outputs": _near(tables, "claims_outputs", reading),
         "other_readings": {name: every[every["reading"] == name] for name in others},
         "quantities": _maybe(tables, "quantities", reading),
+        "own": own,
         "training": training,
-        "clustering": _read(tables, "clustering"),
+        **{name: _read(tables, name) for name in ("clustering", "hard", "neighbours")},
     }
+
+
+def _most_seeds(claims: pd.DataFrame, own: str) -> str:
+    """The reading whose statements about the main model rest on the most seeds; of equals the profile's own."""
+    main = claims[(claims["width"] == WIDTHS[0]).fillna(False)]
+    seeds = main.groupby("reading")["seeds"].max() if "reading" in main else {}
+    return max(seeds.keys(), key=lambda name: (seeds[name], name == own), default=own)
 
 
 def _read(tables: Path, name: str) -> pd.DataFrame:
