@@ -17,7 +17,7 @@ CHOSEN = $(if $(READING),reading=$(READING) )$$SET
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help reproduce test test-architectures lint lab bench probe sweep verdict readings report figures readme clean setup lock
+.PHONY: help reproduce test test-architectures lint lab bench gpu probe sweep verdict readings report figures readme clean setup lock
 
 help: ## list the targets
 	@echo "make <target> [PROFILE=smoke|laptop|paper] [READING=gpt2|torch|fitted] [SET=\"name=value ...\"]"
@@ -78,6 +78,9 @@ readme: $(READY) ## README.md's results, docs/results.md and their figures, from
 bench: $(READY) ## speed and memory against named baselines, and how fast the explorer answers -> data/laptop/tables
 	@$(PYTHON) -m helpers.benchmarks.speed
 	@$(PYTHON) tests/explorer/latency.py
+
+gpu: $(READY) ## an hour of a CUDA GPU: checks, bench, the paper profile, one archive (ARGS="--minutes 25")
+	@$(PYTHON) -m helpers.running.gpu $(ARGS)
 
 clean: ## remove what reproduce generated, but for committed tables, figures and executed notebooks
 	rm -rf data/datasets data/runs data/models data/probes data/sweeps data/*/logs data/paper/notebooks data/smoke data/*--* figures/smoke figures/*--*

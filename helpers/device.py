@@ -89,13 +89,17 @@ def _cpu_has_fast_bfloat16() -> bool:
 
 
 def processor() -> dict[str, str]:
-    """This machine's processor and the widest instructions that torch uses on it: cpu, instructions."""
+    """This machine's processor and the widest instructions that torch uses on it: cpu, instructions.
+
+    A GPU with CUDA, which computes where there is one, stands behind the processor's name.
+    """
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
     bfloat16 = " with bfloat16" if _cpu_has_fast_bfloat16() else ""
-    return {"cpu": f"{name}, {cores()} cores", "instructions": torch.backends.cpu.get_cpu_capability() + bfloat16}
+    card = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return {"cpu": f"{name}, {cores()} cores{card}", "instructions": torch.backends.cpu.get_cpu_capability() + bfloat16}
 
 
 def keep_freed_memory() -> None:

@@ -40,6 +40,7 @@ TABLES = {
     "llm_neighbours": "model revision layer k same_task same_category accuracy",
     "llm_solved": "model revision category task solved",
     "latency": "points plots action milliseconds slowest",
+    "gpu_checks": "check model quantity value tolerance passed card commit",
     "bench": "name ours baseline baseline_name ratio unit cpu instructions commit",
 }
 
@@ -76,6 +77,17 @@ def of_reading(table, reading: str):
     return table[table["reading"].isna() | (table["reading"] == reading)] if "reading" in table else table
 
 
+def near_reading(table, reading: str):
+    """The rows of a table whose runs took a reading, or it with open choices changed.
+
+    A changed one is named as in "gpt2 training.loss_on=outputs".
+    """
+    if "reading" not in table:
+        return table
+    names = table["reading"].fillna(reading)
+    return table[(names == reading) | names.str.startswith(f"{reading} ")]
+
+
 def runs_in(table, width: int | None = None) -> str:
     """Which runs a table's rows are of, in words: "width 768, reading gpt2, 3 seeds".
 
@@ -85,7 +97,10 @@ def runs_in(table, width: int | None = None) -> str:
     """
     rows = table if width is None else table[table["width"] == width]
     widths = sorted(set(rows["width"].dropna().astype(int)))
-    readings = readings_in(rows)
+    named = readings_in(rows)
+    readings = list(dict.fromkeys(name.split()[0] for name in named))
+    if len(named) == 1 and " " in named[0]:
+        readings = [f"{readings[0]} with a choice changed"]
     if "seeds" in rows:
         least, most = (int(rows.loc[rows["seeds"] > 0, "seeds"].agg(f)) for f in ("min", "max"))
         seeds = _counted(most, "seed") if least == most else f"{least} to {most} seeds"

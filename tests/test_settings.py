@@ -74,7 +74,7 @@ def test_defaults_are_the_papers(section, table):
 
 
 def test_laptop_keeps_tables_3_to_5_and_the_schedule():
-    s = resolve("laptop")
+    s = resolve("laptop", "reading=gpt2")
     assert s.data == DataSettings()
     assert s.model == ModelSettings()
     assert s.training.number_of_epochs == 200
@@ -149,32 +149,48 @@ def test_bad_settings_are_refused_with_name_and_remedy(overrides, words):
         assert word in str(error.value)
 
 
-def test_a_reading_is_a_set_of_choices_that_may_be_changed():
-    assert resolve("laptop", "reading=gpt2") == resolve("laptop")
-    torch = resolve("laptop", "reading=torch")
-    for name, value in READINGS["torch"].items():
+@pytest.mark.parametrize("reading", READINGS)
+def test_a_reading_is_a_set_of_choices_that_may_be_changed(reading):
+    plain, chosen = resolve("smoke"), resolve("smoke", f"reading={reading}")
+    for name, value in READINGS[reading].items():
         section, field = name.split(".")
-        assert getattr(getattr(torch, section), field) == value
-        assert getattr(getattr(resolve("laptop"), section), field) != value, "what both choose is no difference"
-    assert resolve("laptop", "model.normalisation=pre reading=torch").model.normalisation == "pre"
-    assert output_name("laptop", "reading=torch").startswith("laptop--reading-torch-")
+        assert getattr(getattr(chosen, section), field) == value
+        assert getattr(getattr(plain, section), field) != value, "what both choose is no difference"
+        other = getattr(getattr(plain, section), field)
+        changed = resolve("smoke", f"{name}={other} reading={reading}")
+        assert getattr(getattr(changed, section), field) == other
+    assert set(READINGS[reading]) <= set(OPEN), "a run's reading is told by these"
     same = {"profile", "reading", "model", "training", "data"}
-    assert torch.model_dump(exclude=same) == resolve("laptop").model_dump(exclude=same)
-    assert set(READINGS["torch"]) <= set(OPEN), "a run's reading is told by these"
+    assert chosen.model_dump(exclude=same) == plain.model_dump(exclude=same)
 
 
-def test_a_run_says_which_reading_it_follows():
-    for overrides, expected in (
-        ("", "gpt2"),
+def test_profiles_choose_a_reading_and_the_user_another():
+    assert (resolve("smoke").reading, resolve("laptop").reading, resolve("paper").reading) == (
+        "gpt2",
+        "fitted",
+        "fitted",
+    )
+    assert resolve("laptop", "reading=gpt2").data.hard_replacement == "instruction"
+    assert output_name("laptop", "reading=torch").startswith("laptop--reading-torch-")
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop"])
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ("reading=gpt2", "gpt2"),
         ("reading=torch width=32 seed=3", "torch"),
-        ("training.loss_on=outputs", "gpt2 training.loss_on=outputs"),
+        ("reading=fitted", "fitted"),
+        ("reading=gpt2 training.loss_on=outputs", "gpt2 training.loss_on=outputs"),
         ("reading=torch training.batch_size=20", "torch training.batch_size=20"),
         ("reading=torch model.activation=gelu", "torch model.activation=gelu"),
-    ):
-        assert reading_of(resolve("laptop", overrides).runs()[0]) == expected
-        chosen, _, rest = expected.partition(" ")
-        again = resolve("laptop", f"reading={chosen} {rest}").runs()[0]
-        assert reading_of(again) == expected, "what is written there may be given as READING and SET"
+    ],
+)
+def test_a_run_says_which_reading_it_follows(profile, overrides, expected):
+    assert reading_of(resolve(profile, overrides).runs()[0]) == expected
+    chosen, _, rest = expected.partition(" ")
+    again = resolve(profile, f"reading={chosen} {rest}").runs()[0]
+    assert reading_of(again) == expected, "what is written there may be given as READING and SET"
 
 
 def test_unknown_reading_names_the_nearest():
@@ -206,8 +222,11 @@ def test_every_name_can_be_overridden_by_its_own_value():
 
 def test_the_papers_run_has_the_digest_that_it_always_had():
     """Names of runs are made from it; a change would leave every trained run behind."""
-    assert digest(resolve("laptop").run(768, 0)) == "6c88d1a311"
-    assert digest(resolve("laptop", "reading=torch").run(768, 0)) == "075b390ff7"
+    found = {}
+    for reading in READINGS:
+        run = resolve("laptop", f"reading={reading}").run(768, 0)
+        found[reading] = digest(run.model_dump(mode="json", exclude={"training": {"stop_epoch", "device"}}))
+    assert found == {"gpt2": "39d6a67338", "torch": "0564c456a7", "fitted": "8644f305df"}
 
 
 def test_digest_sees_values_not_order():

@@ -9,7 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from helpers import store
-from helpers.benchmarks.harness import apart, memory, peak_memory, row
+from helpers.benchmarks.harness import apart, memory, peak_memory, row, wait
+from helpers.device import choose
 from helpers.pretrained import loading, natural, probe
 from helpers.settings import PROMPT
 
@@ -44,11 +45,13 @@ def _our_probe(dtype: str) -> tuple[float, float, str]:
 
 
 def _plain_probe(batch: int, count: int, dtype: str) -> float:
-    model = AutoModelForCausalLM.from_pretrained(loading.default_folder(), dtype=getattr(torch, dtype))
+    device = choose().device  # where the probe itself computes
+    model = AutoModelForCausalLM.from_pretrained(loading.default_folder(), dtype=getattr(torch, dtype)).to(device)
     tokens, texts = _default_prompts(count)
 
     def observe(part: list[str]) -> None:
-        model(**tokens(part, return_tensors="pt", padding=True), output_hidden_states=True)
+        model(**tokens(part, return_tensors="pt", padding=True).to(device), output_hidden_states=True)
+        wait(device)
 
     return _seconds_per_prompt(observe, texts, batch)
 
@@ -89,17 +92,19 @@ def transformer_lens() -> list[dict]:
 def _lens_probe(batch: int, count: int, dtype: str) -> float:
     from transformer_lens.model_bridge import TransformerBridge
 
+    device = choose().device
     bridge = TransformerBridge.boot_transformers(
-        str(loading.default_folder()), device="cpu", dtype=getattr(torch, dtype)
+        str(loading.default_folder()), device=device.type, dtype=getattr(torch, dtype)
     )
     tokens, texts = _default_prompts(count)
 
     def observe(part: list[str]) -> None:
-        encoded = tokens(part, return_tensors="pt", padding=True)
+        encoded = tokens(part, return_tensors="pt", padding=True).to(device)
         bridge.run_with_cache(
             encoded["input_ids"],
             attention_mask=encoded["attention_mask"],
             names_filter=lambda name: name.endswith(("hook_resid_pre", "hook_resid_post", "hook_in", "hook_out")),
         )
+        wait(device)
 
     return _seconds_per_prompt(observe, texts, batch)

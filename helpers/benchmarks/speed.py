@@ -33,10 +33,10 @@ def measure(names: list[str], profile: str = "laptop") -> None:
     path = store.DATA / profile / "tables" / "bench.csv"
     for name in names:
         print(f"measuring {name} ...", flush=True)
-        found = pd.DataFrame(BENCHES[name]()).assign(**processor(), commit=store.commit())
+        columns = TABLES["bench"].split()
+        found = pd.DataFrame(BENCHES[name](), columns=columns).assign(**processor(), commit=store.commit())
         print(found.round(3).to_string(index=False), flush=True)
-        by = ["name", "baseline_name", "cpu", "instructions"]
-        store.add_rows(path, found[TABLES["bench"].split()], by, digits=4)
+        store.add_rows(path, found, ["name", "baseline_name", "cpu", "instructions"], digits=4)
     print(f"written to {path}")
 
 

@@ -17,13 +17,15 @@ def readings(table: pd.DataFrame, parts: dict[str, str]) -> Figure:
         table: rows of readings.csv, in the order to draw them.
         parts: its columns to show -> their titles, beside `fit`, the mean of them.
     """
-    figure, ((ax,),) = grid_of(1, 1, height=1.6 + 0.42 * len(table), panel=9.5)
+    figure, ((ax,),) = grid_of(1, 1, height=1.0 + 0.36 * len(table))
     shown = table[["fit", *parts]].astype(float)
     names = [f"{_short(row.reading)}\n(width {row.width}, epoch {row.epochs})" for row in table.itertuples()]
-    sns.heatmap(shown, vmin=0, vmax=1, cmap="cividis", annot=True, fmt=".2f", annot_kws={"size": 7}, cbar=False, ax=ax)
-    titles = ["fit", *(textwrap.fill(title, 16) for title in parts.values())]
-    ax.set_xticks(ax.get_xticks(), titles, rotation=0, fontsize=6.5)
-    ax.set_yticks(ax.get_yticks(), names, rotation=0, fontsize=6.5)
+    sns.heatmap(
+        shown, vmin=0, vmax=1, cmap="cividis", annot=True, fmt=".2f", annot_kws={"size": 5.8}, cbar=False, ax=ax
+    )
+    titles = ["fit", *(textwrap.fill(title, 24) for title in parts.values())]
+    ax.set_xticks(ax.get_xticks(), titles, rotation=90, fontsize=6)
+    ax.set_yticks(ax.get_yticks(), names, rotation=0, fontsize=5.5)
     ax.grid(False)
     ax.axvline(1, color="white", lw=3)
     return titled(figure, "Readings that fit best: 1 where a run shows what the paper shows, 0 where it does not")
@@ -31,4 +33,4 @@ def readings(table: pd.DataFrame, parts: dict[str, str]) -> Figure:
 
 def _short(reading: str) -> str:
     plain = re.sub(r"\b(training|model|data)\.", "", reading)
-    return textwrap.fill(plain, 60)
+    return textwrap.fill(plain, 48)

@@ -65,10 +65,17 @@ VARIANT_TITLES = {
     "model.dropout=0": "no dropout",
     "data.train_on_hard_examples=False": "no hard examples",
     "data.shuffled_outputs=True": "outputs shuffled",
+    "data.hard_replacement=task": "one word for a hard task",
+    "model.output_bias=True": "output bias",
 }
 SETTING_TITLES = {
     "training.instructions_per_step": "{} instructions a step",
+    "training.batch_size": "{} instances a step",
+    "training.batches": "batches by {}",
     "training.weight_decay": "weight decay {}",
+    "model.embedding_scale": "embeddings of scale {}",
+    "model.position_embedding": "{} positions",
+    "model.linear_init": "linear layers as in {}",
     "data.metacharacters": "metacharacters {}",
 }
 OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#4d4d4d")
@@ -129,11 +136,15 @@ def palette(count: int) -> tuple[str, ...]:
 
 def by_layer(ax, part: pd.DataFrame, column: str, best: dict[int, int], x: str = "epoch") -> None:
     """One line a layer, the mean over seeds with a band for their 95% interval, and the best epochs marked."""
-    many = part["seed"].nunique() > 1
-    sns.lineplot(
-        data=part, x=x, y=column, hue="layer", palette=layer_colours(part["layer"]), legend=False, ax=ax,
-        marker="o", ms=3, lw=1, mec="none", errorbar=("ci", 95) if many else None, seed=0,
-    )  # fmt: skip
+    palette, look = layer_colours(part["layer"]), {"marker": "o", "ms": 3, "lw": 1, "mec": "none"}
+    if part["seed"].nunique() > 1:
+        sns.lineplot(
+            data=part, x=x, y=column, hue="layer", palette=palette, legend=False, ax=ax, errorbar=("ci", 95), seed=0,
+            **look,
+        )  # fmt: skip
+    else:  # many times as fast, and there is nothing to average
+        for layer, line in part.sort_values(x).groupby("layer"):
+            ax.plot(line[x], line[column], color=palette[layer], **look)
     mark_epochs(ax, best)
 
 
@@ -189,7 +200,7 @@ def titled(figure: Figure, title: str, runs: str = "") -> Figure:
 
 
 def variant_title(variant: str) -> str:
-    """Changed settings in words, as in "loss on outputs, norm after blocks"; those without words as they are.
+    """Changed settings in words, as in "loss on outputs, norm after blocks"; those without words by name and value.
 
     Args:
         variant: as multiverse.csv has it: assignments separated by blanks, or default.
@@ -198,7 +209,13 @@ def variant_title(variant: str) -> str:
     return ", ".join(VARIANT_TITLES.get(part) or _setting_title(part) for part in parts)
 
 
+def reading_title(reading: str) -> str:
+    """A reading's name, with the open choices that were changed in words."""
+    name, _, changes = reading.partition(" ")
+    return f"{name}, {variant_title(changes)}" if changes else name
+
+
 def _setting_title(assignment: str) -> str:
     name, _, value = assignment.partition("=")
-    words = SETTING_TITLES.get(name)
-    return words.format(re.sub(r"[\[\]']", "", value)) if words else assignment
+    words = SETTING_TITLES.get(name, name.rpartition(".")[2].replace("_", " ") + " {}")
+    return words.format(re.sub(r"[\[\]']", "", value))

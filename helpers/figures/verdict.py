@@ -14,6 +14,7 @@ from helpers.figures.style import (
     SPACE_TITLES,
     SPLIT_TITLES,
     grid_of,
+    reading_title,
     titled,
     variant_title,
 )
@@ -67,7 +68,7 @@ def places(rows: pd.DataFrame) -> list[str]:
     """The width of each row, with its reading where a table has several."""
     if len(readings_in(rows)) == 1:
         return [f"{width:,}" for width in rows["width"]]
-    return [f"{row.width:,}, {row.reading}" for row in rows.itertuples()]
+    return [f"{row.width:,}, {reading_title(row.reading)}" for row in rows.itertuples()]
 
 
 def _verdict_legend(figure: Figure, ncol: int = 3) -> None:
@@ -98,7 +99,7 @@ def thresholds(table: pd.DataFrame, statements: dict[str, str]) -> Figure:
     axes[0].set_yticks(np.arange(len(keys)) + 0.5, words, fontsize=7)
     _verdict_legend(figure)
     title = "How far each verdict depends on what 'high' means"
-    return titled(figure, title, f"reading {', '.join(readings_in(table))}")
+    return titled(figure, title, f"reading {', '.join(map(reading_title, readings_in(table)))}")
 
 
 def _tiles(ax, verdicts: pd.DataFrame, names: list[str]) -> None:

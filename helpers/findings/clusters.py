@@ -3,10 +3,11 @@
 import pandas as pd
 
 from helpers.figures.style import LABEL_TITLES, SPACE_TITLES, SPLIT_TITLES
-from helpers.findings.words import at_end, highest, listed, named, of_width, paragraphs, percent, two, widths
+from helpers.findings.words import at_end, highest, listed, named, of_width, paragraphs, percent, table, two, widths
 from helpers.tables import LABELS
 from helpers.verdict import facts, judge
 
+COURSE = ("untrained", "highest", "at the end")
 IN_PAPER = ("raw", "tsne")  # the spaces that the paper clusters in
 
 
@@ -20,45 +21,40 @@ def answer(scores: pd.DataFrame) -> str:
 
 
 def _clustered(scores: pd.DataFrame, width: int) -> str:
-    mean = of_width(scores.drop(columns="k"), width)
-    spaces = [s for s in SPACE_TITLES if s in set(mean["space"])]
-    found = {split: {s: facts.course(mean, s, split=split) for s in spaces} for split in SPLIT_TITLES}
+    mine = scores[scores["width"] == width]
+    spaces = [s for s in SPACE_TITLES if s in set(mine["space"])]
+    found = {split: {s: facts.course(mine, s, split=split) for s in spaces} for split in SPLIT_TITLES}
     own = [s for s in spaces if s in IN_PAPER] or spaces
     subset, unseen = (max(found[split][s]["end"] for s in own) for split in SPLIT_TITLES)
     number = judge.EVERY["task_subset"].rule.above
     reached = "is above" if subset > number else "is not above"
-    lines = [f"- {SPLIT_TITLES[split]}: {_courses(found[split])}." for split in SPLIT_TITLES]
+    rows = [(SPLIT_TITLES[split], SPACE_TITLES[s], *_course(found[split][s])) for split in SPLIT_TITLES for s in spaces]
     return (
         f"**{named(scores, width)}: at the last epoch F1 by task of the training subset is {two(subset)}, which "
         f"{reached} the paper's {number:g}; that of unseen instances is {two(unseen)}** (the best of "
-        f"{listed(SPACE_TITLES[s] for s in own)}, best layer above the embeddings). Untrained, highest, and at the "
-        "end:\n\n" + "\n".join(lines)
+        f"{listed(SPACE_TITLES[s] for s in own)}, best layer above the embeddings).\n\n"
+        + table(("F1 by task", "of", *COURSE), rows)
     )
 
 
-def _courses(found: dict[str, dict]) -> str:
-    return "; ".join(
-        f"{SPACE_TITLES[s]} {two(c['start'])}, {two(c['highest'])} (epoch {c['epoch']}), {two(c['end'])}"
-        for s, c in found.items()
-    )
+def _course(found: dict) -> tuple[str, str, str]:
+    """The cells of COURSE."""
+    return two(found["start"]), f"{two(found['highest'])} (epoch {found['epoch']})", two(found["end"])
 
 
 def f1(scores: pd.DataFrame, width: int, space: str) -> str:
     """What `figures.clustering` shows of F1 in one space: each identity's course, and where the best layer is."""
     mean = of_width(scores.drop(columns="k"), width)
-    lines = []
+    rows = []
     for split, title in SPLIT_TITLES.items():
-        courses = {label: facts.course(mean, space, label, split) for label in LABELS}
-        words = [
-            f"{LABEL_TITLES[label].lower()} {two(c['start'])}, {two(c['highest'])} (epoch {c['epoch']}), "
-            f"{two(c['end'])}"
-            for label, c in courses.items()
-        ]
-        task = mean[(mean["space"] == space) & (mean["split"] == split) & (mean["label"] == "task")]
-        layer = int(highest(at_end(task), "f1")["layer"])
-        lines.append(f"{title}, best layer untrained, highest and at the end: {'; '.join(words)}. "
-                     f"At the end layer {layer} is the best by task.")  # fmt: skip
-    return "In " + SPACE_TITLES[space] + ":\n\n" + "\n".join(f"- {line}" for line in lines)
+        for label in LABELS:
+            chosen = (mean["space"] == space) & (mean["split"] == split) & (mean["label"] == label)
+            layer = highest(at_end(mean[chosen]), "f1")["layer"]
+            course = _course(facts.course(scores[scores["width"] == width], space, label, split))
+            rows.append((title, LABEL_TITLES[label].lower(), *course, int(layer)))
+    return f"Best layer above the embeddings, {SPACE_TITLES[space]}:\n\n" + table(
+        ("F1", "by", *COURSE, "best layer at the end"), rows
+    )
 
 
 def all_scores(scores: pd.DataFrame, width: int, space: str) -> str:
@@ -73,13 +69,13 @@ def all_scores(scores: pd.DataFrame, width: int, space: str) -> str:
     return f"By task at the last epoch, the highest of any layer above 0 in {SPACE_TITLES[space]}, {'; '.join(said)}."
 
 
-def hard(table: pd.DataFrame, width: int) -> str:
+def hard(pairs: pd.DataFrame, width: int) -> str:
     """What `figures.hard_examples` shows of one width at the last epoch.
 
     Args:
-        table: hard.csv.
+        pairs: hard.csv.
     """
-    end = at_end(of_width(table, width))
+    end = at_end(of_width(pairs, width))
     above = end[end["layer"] > 0]
     nearer = above.loc[above["space"] == "raw", "nearer_own_task"].max()
     apart = above.groupby("space")["pairs_separated"].max()
@@ -103,8 +99,7 @@ def in_the_plane(scores: pd.DataFrame | None, hard: pd.DataFrame | None) -> str:
             "The tables of this profile are not there yet: `make reproduce` makes them. The pictures need a run alone."
         )
     width = widths(scores)[-1]
-    mean = of_width(scores.drop(columns="k"), width)
-    raw, centred = (facts.course(mean, space) for space in ("raw", "centred"))
+    raw, centred = (facts.course(scores[scores["width"] == width], space) for space in ("raw", "centred"))
     end = at_end(of_width(hard, width))
     apart = end.loc[(end["space"] == "centred") & (end["layer"] > 0), "pairs_separated"].max()
     return (

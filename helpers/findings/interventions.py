@@ -17,7 +17,7 @@ def answer(table: pd.DataFrame) -> str:
 
 def _followed(table: pd.DataFrame, width: int) -> str:
     mean = of_width(table, width)
-    found = facts.interventions(mean)
+    found = facts.interventions(table[table["width"] == width])
     return (
         f"**{named(table, width)}: moved to the other task's mean for its input, {percent(found['mean'])} of the "
         f"states make the model answer as that task** (layer {found['mean_layer']}); that mean also says the answer. "

@@ -25,6 +25,7 @@ def answer(
     alternatives: pd.DataFrame,
     everywhere: pd.DataFrame | None,
     variants: pd.DataFrame | None,
+    parts: pd.DataFrame | None,
     searched: pd.DataFrame | None,
 ) -> str:
     """The highest task F1 that any way of looking gives, what one change can do, and the reading that fits best.
@@ -33,11 +34,12 @@ def answer(
         alternatives: alternatives.csv.
         everywhere: alternatives_grids.csv, if there.
         variants: multiverse.csv, if there.
+        parts: parts.csv, if there.
         searched: readings.csv, if there.
     """
     said = [_looked(alternatives, everywhere)]
     if variants is not None:
-        said.append(_varied(variants))
+        said.append(_varied(variants, parts))
     if searched is not None:
         said.append(_searched(searched))
     return paragraphs(said)
@@ -60,17 +62,23 @@ def _looked(alternatives: pd.DataFrame, everywhere: pd.DataFrame | None) -> str:
     )
 
 
-def _varied(variants: pd.DataFrame) -> str:
-    found = facts.varied(variants, ("task_subset", "task_validation"))
+def _varied(variants: pd.DataFrame, parts: pd.DataFrame | None) -> str:
     sets = dict(zip(("task_subset", "task_validation"), SPLIT_TITLES.values(), strict=True))
+    found = facts.varied(variants, parts, tuple(sets))
     raised = [
-        f"{title.lower()} {two(found[key]['default'])} to {two(found[key]['highest'])} (`{found[key]['variant']}`)"
-        for key, title in sets.items()
+        f"{sets[key].lower()} {two(of['default'])} to {two(of['highest'])} (`{of['variant']}`{_by_chance(of['seeds'])})"
+        for key, of in found["quantities"].items()
     ]
+    most = f"those that raise F1 by task most: {listed(raised)}" if raised else "none raises F1 by task"
     return (
         f"Of {found['variants']} changes to what the paper leaves open (width {found['width']}, raw states, last "
-        f"epoch), those that raise F1 by task most: {listed(raised)}."
+        f"epoch), {most}."
     )
+
+
+def _by_chance(seeds: list[float]) -> str:
+    """What other seeds of the default give, where some were run."""
+    return f"; other seeds of the default give {two(seeds[0])} to {two(seeds[1])}" if seeds else ""
 
 
 def _searched(searched: pd.DataFrame) -> str:

@@ -33,16 +33,17 @@ def answer(claims: pd.DataFrame) -> str:
 def figure(claims: pd.DataFrame) -> str:
     """What `figures.claims` shows: the statements that hold and those that do not, for each width with runs."""
     rows = claims[claims["seeds"] > 0].dropna(subset=["width"])
-    return "\n".join(_at_width(int(width), part) for width, part in rows.groupby("width", sort=False))
+    places = rows.groupby(["reading", "width"], sort=False)
+    return "\n".join(_at_width(f"{int(width)}, reading {reading}", part) for (reading, width), part in places)
 
 
-def _at_width(width: int, part: pd.DataFrame) -> str:
+def _at_width(place: str, part: pd.DataFrame) -> str:
     said = []
     for verdict, words in ((HOLDS, "hold"), (FAILS, "do not hold")):
         some = part.loc[part["verdict"] == verdict, "claim"]
         if len(some):
             said.append(f"These {words}: {'; '.join(judge.EVERY[key].statement for key in some)}.")
-    return f"- Width {width}: {counted(_counts(part))}. {' '.join(said)}"
+    return f"- Width {place}: {counted(_counts(part))}. {' '.join(said)}"
 
 
 def _counts(claims: pd.DataFrame) -> dict[str, int]:
@@ -58,7 +59,7 @@ def thresholds(table: pd.DataFrame) -> str:
     measured = table[table["verdict"] != UNMEASURED]
     if not len(measured):
         return "None of these claims was measured."
-    kinds = measured.groupby(["claim", "width"])["verdict"].nunique()
+    kinds = measured.groupby(["claim", "reading", "width"])["verdict"].nunique()
     same = int((kinds == 1).sum())
     return (
         f"Of {len(kinds)} claims and widths with runs, {same} have one verdict whatever 'high' means from "

@@ -66,3 +66,9 @@ def highest(table: pd.DataFrame, column: str) -> pd.Series:
 def paragraphs(sentences: Iterable[str]) -> str:
     """Each on lines of its own."""
     return "\n\n".join(sentences)
+
+
+def table(titles: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table in Markdown."""
+    lines = [titles, ["---"] * len(list(titles)), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

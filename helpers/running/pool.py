@@ -11,6 +11,8 @@ import logging
 import os
 import signal
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,7 @@ from helpers.errors import Refused
 TOPIC = "clm-progress"
 PREFIX = "run-"  # of the keys that Dask knows
 JOBQUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
+SHARE = "CLM_WORKER_CORES"  # in a worker's environment: the cores that are its own
 LONGEST_VALUE = 64 * 2**20  # bytes of a file that travel as one message
 LONGEST_START = 180  # seconds that a worker of a local pool may take to start, at first and after it ended
 REMEDY = "see that it has memory and space in its temporary folder, or give fewer workers"
@@ -153,6 +156,7 @@ def _local_config() -> dict:
         # A worker has one task. If it took none while short of memory, it might never take one again; above its limit
         # it is ended, and started afresh.
         "distributed.worker.memory.pause": False,
+        "distributed.worker.daemon": False,  # it may have processes of its own, that share out a run's analysis
     }
 
 
@@ -183,7 +187,7 @@ def _start(count: int) -> LocalCluster:
             dashboard_address="127.0.0.1:0",
             silence_logs="CRITICAL",
             env=dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-            | {"TQDM_DISABLE": "1"},  # one line for all, and not one a task
+            | {"TQDM_DISABLE": "1", SHARE: threads},  # one line for all, and not one a task
         )
 
 
@@ -225,11 +229,27 @@ def _jobqueue(system: str, workers: int | None, cluster_file: Path | None):
     return cluster
 
 
-def run(client: Client, tasks: list[Task], label: str) -> Iterator[Outcome]:
+@dataclass(frozen=True)
+class Time:
+    """How long tasks may take, in seconds of time.monotonic().
+
+    Attributes:
+        begin: after it no task is begun.
+        end: after it nobody waits for those that were.
+    """
+
+    begin: float
+    end: float
+
+
+def run(client: Client, tasks: list[Task], label: str, until: Time | None = None) -> Iterator[Outcome]:
     """Outcomes of tasks in the order in which they end, behind one line of progress.
 
     A task whose worker dies is begun again by Dask on another one, a few times. One that raises does not stop the
     others. Leaving the loop early cancels what has not ended.
+
+    Args:
+        until: none: all tasks are brought to their end. What has not ended in time has no outcome.
 
     Raises:
         EngineError: the scheduler went away, or the pool has no worker left and none came back within LONGEST_START
@@ -237,14 +257,23 @@ def run(client: Client, tasks: list[Task], label: str) -> Iterator[Outcome]:
     """
     # In the order of the list, which takes a priority for each, and a common prefix: tasks of one group wait with the
     # scheduler, where others are dealt out to workers at once.
-    futures = {
-        client.submit(t.function, *t.arguments, key=PREFIX + t.key, pure=False, priority=-n): t
-        for n, t in enumerate(tasks)
-    }
+    waiting, futures = deque(enumerate(tasks)), {}
+    ended = as_completed(timeout=until and max(0.0, until.end - time.monotonic()))
+
+    def begin() -> None:
+        if waiting and (until is None or time.monotonic() < until.begin):
+            n, t = waiting.popleft()
+            future = client.submit(t.function, *t.arguments, key=PREFIX + t.key, pure=False, priority=-n)
+            futures[future] = t
+            ended.add(future)
+
     line = _Line(tasks, label)
     client.subscribe_topic(TOPIC, line.event)
     try:
-        for future in as_completed(futures):
+        for _ in range(len(tasks) if until is None else workers(client)):  # no more than begin at once
+            begin()
+        for future in ended:
+            begin()
             try:
                 outcome = _outcome(futures[future], future)
             except Lost as lost:
@@ -254,11 +283,18 @@ def run(client: Client, tasks: list[Task], label: str) -> Iterator[Outcome]:
                 ) from None
             line.end(outcome)
             yield outcome
+    except TimeoutError:
+        tqdm.write(f"{label}: time is over; {len(tasks) - line.ended} of {len(tasks)} are left")
     finally:
         line.close()
         with contextlib.suppress(Exception):  # the scheduler may be gone
             client.unsubscribe_topic(TOPIC)
             client.cancel([f for f in futures if not f.done()])
+
+
+def workers(client: Client) -> int:
+    """How many workers a client's scheduler has now."""
+    return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
 def _outcome(task: Task, future) -> Outcome:
@@ -323,6 +359,11 @@ def report(share: float) -> None:
         state = worker.state.tasks.get(key)
         if state is not None and state.state == "cancelled":
             raise Cancelled(f"{key} was cancelled")
+
+
+def own_cores() -> int:
+    """Cores that a worker has to itself: those of this machine, shared out over a pool's; one on a cluster."""
+    return int(os.environ.get(SHARE, 1))
 
 
 def task_key() -> str:

@@ -189,7 +189,9 @@ def _assignment(name: str, value: object) -> str:
     return shlex.quote(f"{name}={text}")
 
 
-def run(wanted: list[Point], label: str = "sweep", **connection) -> dict[str, pd.DataFrame]:
+def run(
+    wanted: list[Point], label: str = "sweep", until: pool.Time | None = None, **connection
+) -> dict[str, pd.DataFrame]:
     """Bring every run of a sweep to its end and return their tables.
 
     What exists is not run again. A run that fails is a row with its error, and does not stop the others.
@@ -197,6 +199,7 @@ def run(wanted: list[Point], label: str = "sweep", **connection) -> dict[str, pd
     Args:
         wanted: from `points` or `read_grid`.
         label: for the line of progress.
+        until: how long it may take; a run that has not ended then goes on from its last checkpoint another time.
         connection: for pool.connect; unused where nothing is left to run.
 
     Returns:
@@ -211,14 +214,13 @@ def run(wanted: list[Point], label: str = "sweep", **connection) -> dict[str, pd
     if missing:
         need = max(memory_needed(p.run) for p in missing)
         with pool.connect(**{"gigabytes": need, **connection}) as client:
-            errors = _run_missing(client, missing, label)
+            errors = _run_missing(client, missing, label, until)
     return tables(wanted, errors)
 
 
-def _run_missing(client, missing: list[Point], label: str) -> dict[str, str]:
+def _run_missing(client, missing: list[Point], label: str, until: pool.Time | None) -> dict[str, str]:
     errors = {}
-    workers = len(client.scheduler_info(n_workers=-1)["workers"])
-    print(f"{len(missing)} runs on {workers} workers; dashboard: {client.dashboard_link}", flush=True)
+    print(f"{len(missing)} runs on {pool.workers(client)} workers; dashboard: {client.dashboard_link}", flush=True)
     token = _write_token()
     by_key = {p.key: p for p in missing}
     tasks = [
@@ -227,7 +229,7 @@ def _run_missing(client, missing: list[Point], label: str) -> dict[str, str]:
         )
         for p in missing
     ]
-    for outcome in pool.run(client, tasks, label):
+    for outcome in pool.run(client, tasks, label, until):
         point = by_key[outcome.task.key]
         if outcome.error:
             errors[point.key] = outcome.error
@@ -267,7 +269,7 @@ def train_and_analyse(settings: RunSettings, kmeans, tsne, near, code: str, toke
     if mirror:
         mirror.pull()
     done = train.train(settings, dataset, where, progress=_reporting(mirror))
-    tables = measure.everything(done, kmeans, tsne, near, jobs=1)
+    tables = measure.everything(done, kmeans, tsne, near, jobs=pool.own_cores())
     if mirror:
         mirror.push()
     best = done.history.set_index("epoch").loc[done.best_epoch]

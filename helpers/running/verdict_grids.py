@@ -33,7 +33,7 @@ def _variants(tables: Tables) -> pd.Series:
     return tables["runs"].set_index("run")["variant"].fillna("").replace("", "default")
 
 
-def save_grid(name: str, made: Tables, folder: Path) -> None:
+def save_grid(name: str, made: Tables, folder: Path, grid: str = "") -> None:
     """Write what the finished runs of one grid give: its table, its part of alternatives_grids.csv and of verdict.json.
 
     Rows of a run give way to those of the same variant, width and seed. Those of runs that are not finished here stay,
@@ -43,16 +43,18 @@ def save_grid(name: str, made: Tables, folder: Path) -> None:
         name: of GRIDS.
         made: of `sweep.run` or `sweep.tables`.
         folder: data/<profile>/tables.
+        grid: name of the grid file, where it is not that of GRIDS.
     """
+    grid = grid or GRIDS[name]
     found = collect(made)[TABLES[name].split()]
     store.add_rows(folder / f"{name}.csv", found, [column for column in RUN if column in found])
-    ways = made["alternatives"].assign(grid=GRIDS[name], variant=made["alternatives"]["run"].map(_variants(made)))
+    ways = made["alternatives"].assign(grid=grid, variant=made["alternatives"]["run"].map(_variants(made)))
     path = folder / "alternatives_grids.csv"
     store.add_rows(path, ways[TABLES["alternatives_grids"].split()], ["grid", *RUN])
     table = store.read_table(path, "restore it, or delete it")
     facts = store.known_json(folder / "verdict.json") or {}
-    mine = _facts(made, facts.get(GRIDS[name], {}), set(table.loc[table["grid"] == GRIDS[name], "run"].astype(str)))
-    store.write_json(folder / "verdict.json", facts | {GRIDS[name]: mine})
+    mine = _facts(made, facts.get(grid, {}), set(table.loc[table["grid"] == grid, "run"].astype(str)))
+    store.write_json(folder / "verdict.json", facts | {grid: mine})
 
 
 def _facts(made: Tables, before: dict, runs_in_table: set[str]) -> dict:

@@ -2,7 +2,7 @@
 
 Notebooks draw them when they run. This takes seconds and needs no run, so that figures whose look has changed can be
 renewed beside committed tables. Left out are those that need more than tables: of the data set itself, maps of hidden
-states, and the explorer's.
+states, the explorer's, and the search for readings, whose rows notebook 09 chooses.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from helpers.errors import exit_status
 from helpers.figures.style import SPLIT_TITLES
 from helpers.tables import TABLES, stem
 from helpers.verdict.claims import CLAIMS, OURS
+from helpers.verdict.judge import UNMEASURED
 
 REMEDY = "run make reproduce (make verdict for grids)"
 RULES = {c.key: (c.rule.above, c.rule.below) for c in (*CLAIMS, *OURS)}
@@ -54,10 +55,11 @@ def drawn(tables: Tables) -> Iterator[tuple[str, Figure]]:
     """File name without suffix, and figure, one after the other.
 
     Raises:
-        store.ArtefactError: a table that every profile has is missing.
+        store.ArtefactError: a table that every profile has is missing (those of pretrained models may be).
     """
     yield from _of_runs(tables)
-    yield from _of_pretrained(tables)
+    if "llm_layers" in tables:
+        yield from _of_pretrained(tables)
     yield from _of_verdict(tables)
 
 
@@ -106,7 +108,8 @@ def _of_verdict(tables: Tables) -> Iterator[tuple[str, Figure]]:
     if "claims_outputs" in tables:
         title = "Every claim with the loss on outputs alone: quantity, 95% interval, and where it holds"
         yield "claims_outputs", figures.claims(tables["claims_outputs"], RULES, STATEMENTS, title)
-    yield "thresholds", figures.thresholds(tables["thresholds"], STATEMENTS)
+    if (tables["thresholds"]["verdict"] != UNMEASURED).any():  # runs cut short say nothing of late training
+        yield "thresholds", figures.thresholds(tables["thresholds"], STATEMENTS)
     title = "Highest task F1 at any layer of up to three epochs (in brackets: labels permuted)"
     yield "alternatives", figures.alternatives(tables["alternatives"], title)
     if "alternatives_grids" in tables:

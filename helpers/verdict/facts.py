@@ -8,7 +8,7 @@ import pandas as pd
 from helpers import store
 from helpers.analysis import alternatives
 from helpers.figures.verdict import FLIPPED, NO_CHOICE
-from helpers.tables import LABELS, SCORES, of_reading, readings_in
+from helpers.tables import LABELS, SCORES, near_reading, of_reading, readings_in
 from helpers.verdict import judge
 from helpers.verdict.judge import WIDTHS
 
@@ -224,25 +224,35 @@ def of_story(tables: Path) -> dict:
         tables: data/<profile>/tables.
 
     Returns:
-        reading (the profile's own); of that reading claims, claims_outputs and quantities (None without them); rows of
-        claims.csv by other_readings; training, clustering.
+        reading (that with the most seeds of the main model; of several the profile's own); of that reading claims,
+        claims_outputs and quantities (None without them); rows of claims.csv by other_readings; own (the profile's
+        reading), and its training, clustering, hard and neighbours.
 
     Raises:
         store.ArtefactError: a table is missing that every profile has.
     """
     training, every = _read(tables, "training"), _read(tables, "claims")
     every["width"] = every["width"].astype("Int64")
-    reading = readings_in(training)[0]
+    own = readings_in(training)[0]
+    reading = _most_seeds(every, own)
     others = [name for name in readings_in(every) if name != reading]
     return {
         "reading": reading,
         "claims": of_reading(every, reading),
-        "claims_outputs": _maybe(tables, "claims_outputs", reading),
+        "claims_outputs": _near(tables, "claims_outputs", reading),
         "other_readings": {name: every[every["reading"] == name] for name in others},
         "quantities": _maybe(tables, "quantities", reading),
+        "own": own,
         "training": training,
-        "clustering": _read(tables, "clustering"),
+        **{name: _read(tables, name) for name in ("clustering", "hard", "neighbours")},
     }
+
+
+def _most_seeds(claims: pd.DataFrame, own: str) -> str:
+    """The reading whose statements about the main model rest on the most seeds; of equals the profile's own."""
+    main = claims[(claims["width"] == WIDTHS[0]).fillna(False)]
+    seeds = main.groupby("reading")["seeds"].max() if "reading" in main else {}
+    return max(seeds.keys(), key=lambda name: (seeds[name], name == own), default=own)
 
 
 def _read(tables: Path, name: str) -> pd.DataFrame:
@@ -255,6 +265,12 @@ def _maybe(tables: Path, name: str, reading: str | None = None) -> pd.DataFrame 
         return None
     table = _read(tables, name)
     return table if reading is None else of_reading(table, reading)
+
+
+def _near(tables: Path, name: str, reading: str) -> pd.DataFrame | None:
+    """The same of a table of changed choices: rows of a reading and of what was changed in it."""
+    table = _maybe(tables, name)
+    return None if table is None else near_reading(table, reading)
 
 
 def of_profile(tables: Path, width: int) -> dict:
@@ -281,7 +297,7 @@ def of_profile(tables: Path, width: int) -> dict:
         "minutes": sum(facts["longest_seconds"] for facts in made.values()) / 60,
         "counts": counts_by_width(known["claims"]),
         "behind": runs_behind(known["claims"], store.known_json(tables / "verdict.json") or {}),
-        "searched": searched(of_width("alternatives"), _maybe(tables, "alternatives_grids", known["reading"])),
+        "searched": searched(of_width("alternatives"), _near(tables, "alternatives_grids", known["reading"])),
         "grids": (tables / "alternatives_grids.csv").exists(),
         "varied": _varied(tables, known["reading"]),
         "readings": best_readings(_maybe(tables, "readings")),
@@ -308,8 +324,8 @@ def _of_runs(tables: Path, scores: pd.DataFrame, of_width: Callable[[str], pd.Da
 
 
 def _varied(tables: Path, reading: str) -> dict | None:
-    variants = _maybe(tables, "multiverse", reading)
-    return None if variants is None else varied(variants, _maybe(tables, "parts", reading), FLIPPED)
+    variants = _near(tables, "multiverse", reading)
+    return None if variants is None else varied(variants, _near(tables, "parts", reading), FLIPPED)
 
 
 def _starts(table: pd.DataFrame, model: str) -> dict[str, float]:

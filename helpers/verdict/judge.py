@@ -52,6 +52,17 @@ def quantities(tables: Tables, claims: tuple[Claim, ...] = (*CLAIMS, *OURS), ear
     return pd.DataFrame(rows, columns=[*by, "claim", "space", "at", "model", "value"])
 
 
+def joined(measured: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Quantities of two tables: those of a width and reading that both have are taken from the second alone.
+
+    Args:
+        measured, others: from `quantities`.
+    """
+    known = set(zip(others["width"], others["reading"], strict=True))
+    mine = [place not in known for place in zip(measured["width"], measured["reading"], strict=True)]
+    return pd.concat([measured[mine], others], ignore_index=True)
+
+
 def _of_run(tables: Tables, claims: tuple[Claim, ...], is_late: bool) -> list[dict]:
     """The quantities of one run, as rows."""
     start = {n: t[t["epoch"] == 0] for n, t in tables.items() if "epoch" in t and n != "alternatives"}

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from helpers import figures, store
 from helpers.errors import exit_status
-from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, variant_title
+from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, reading_title, variant_title
 from helpers.figures.verdict import METHOD_TITLES
 from helpers.tables import runs_in
 from helpers.verdict import draw, facts, story
@@ -114,7 +114,7 @@ def _of_readme(known: dict) -> dict:
     width = story.main_width(known["claims"])
     mine = story.five(known)
     others = {
-        f"with reading {name}": theirs
+        f"with reading {reading_title(name)}": theirs
         for name, rows in known["other_readings"].items()
         if len(theirs := story.of_width(rows, width)) and (theirs["seeds"] > 0).any()
     }

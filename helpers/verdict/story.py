@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers import figures
-from helpers.figures.style import variant_title
+from helpers.figures.style import reading_title, variant_title
 from helpers.tables import runs_in
 from helpers.verdict import judge
 from helpers.verdict.claims import CENTRED, CLAIMS, END, PEAK
@@ -90,7 +90,8 @@ def _unsure(mine: pd.DataFrame) -> str:
 
 def _changes(known: dict, width: int) -> str:
     """How clusters of unseen instances fare at another epoch or in another space, and verdicts with other choices."""
-    parts = [part for part in (_places(known, width), _with_outputs(known), *_with_readings(known, width)) if part]
+    told = (_places(known, width), _with_outputs(known), *_with_readings(known, width), _own_run(known))
+    parts = [part for part in told if part]
     return "; ".join(parts) + "." if parts else "nothing else has been measured yet (`make verdict`)."
 
 
@@ -126,8 +127,30 @@ def _with_readings(known: dict, width: int) -> list[str]:
     for reading, rows in known["other_readings"].items():
         mine = of_width(rows, width)
         if len(mine) and (mine["seeds"] > 0).any():
-            said.append(f"with the choices of reading {reading}, {_count(mine, HOLDS)} of {len(mine)} hold")
+            said.append(
+                f"with the choices of reading {reading_title(reading)}, {_count(mine, HOLDS)} of {len(mine)} hold"
+            )
     return said
+
+
+def _own_run(known: dict) -> str:
+    """What the profile's own run shows, where it follows another reading than the statements."""
+    if known["own"] == known["reading"]:
+        return ""
+    width = width_of_profile(known)
+    scores, hard, near = (t[t["width"] == width] for t in (known["clustering"], known["hard"], known["neighbours"]))
+    mine = scores[(scores["split"] == "subset") & (scores["label"] == "task") & scores["space"].isin(["raw", "tsne"])]
+    task, apart, same = (
+        t[t["layer"] > 0].groupby("epoch")[column].max()
+        for t, column in ((mine, "f1"), (hard[hard["space"] == "raw"], "nearer_own_task"), (near, "same_task"))
+    )
+    return (
+        f"one run with reading {reading_title(known['own'])}, which fits the rest of the paper best "
+        f"([docs/readings.md](docs/readings.md)), goes to epoch {task.index[-1]}, in each best layer: F1 of training "
+        f"instances {task.iloc[0]:.2f} to {task.iloc[-1]:.2f}, hard examples nearer to their own task "
+        f"{apart.iloc[0]:.0%} to {apart.iloc[-1]:.0%}, neighbours with the same task {same.iloc[0]:.2f} to "
+        f"{same.iloc[-1]:.2f}"
+    )
 
 
 def kinds_of_run(known: dict) -> dict[str, pd.DataFrame]:
@@ -137,7 +160,9 @@ def kinds_of_run(known: dict) -> dict[str, pd.DataFrame]:
     for reading, rows in ({"": claims} | known["other_readings"]).items():
         measured = rows[rows["width"].notna() & (rows["seeds"] > 0)]
         for width in sorted(set(measured["width"].astype(int)), key=lambda w: w != first):
-            found[f"{width:,}" + (f", {reading}" if reading else "")] = rows[rows["width"] == width].set_index("claim")
+            found[f"{width:,}" + (f", {reading_title(reading)}" if reading else "")] = rows[
+                rows["width"] == width
+            ].set_index("claim")
     if known["claims_outputs"] is not None:
         for width, rows in known["claims_outputs"].groupby("width", sort=False):
             found[f"{width:,}, {OUTPUTS}"] = rows.set_index("claim")

@@ -75,8 +75,8 @@ def scores(ends: dict[str, float], seeds=(0,)) -> pd.DataFrame:
 def test_clusters_are_told_beside_the_papers_number(end, words):
     said = clusters.answer(scores({"raw": end, "tsne": 0.5, "centred": 0.99}))
     assert words in said
-    assert f"raw states 0.20, 0.95 (epoch 4), {end:.2f}" in said
-    assert "input-centred states 0.20, 0.99 (epoch 8), 0.99" in said
+    assert f"| Training subset | raw states | 0.20 | 0.95 (epoch 4) | {end:.2f} |" in said
+    assert "| Unseen instances | input-centred states | 0.20 | 0.99 (epoch 8) | 0.99 |" in said
 
 
 def test_clusters_over_seeds_are_one_mean_though_seeds_have_other_numbers_of_labels():
@@ -88,8 +88,8 @@ def test_clusters_over_seeds_are_one_mean_though_seeds_have_other_numbers_of_lab
 def test_figures_of_clusters_are_told_by_their_best_layer():
     table = scores({"raw": 0.4, "centred": 0.6})
     said = clusters.f1(table, 32, "raw")
-    assert said.count("task 0.20, 0.95 (epoch 4), 0.40; distribution 0.20") == 2
-    assert said.count("At the end layer 2 is the best by task") == 2
+    assert "| Training subset | task | 0.20 | 0.95 (epoch 4) | 0.40 | 2 |" in said
+    assert "| Unseen instances | distribution-mapping | 0.20 | 0.95 (epoch 4) | 0.40 | 2 |" in said
     assert "training subset: F1 0.60, ARI 0.30, AMI 0.15" in clusters.all_scores(table, 32, "centred")
 
 
@@ -166,7 +166,7 @@ def test_controls_say_where_states_give_more_than_appearance(raw, words):
 def test_one_set_alone_is_named():
     of_states, table, surface = beside_controls(0.5)
     surface.loc[surface["split"] == "subset", "f1"] = 0.6
-    assert "does, only on the validation set" in controls.answer(of_states, table, surface)
+    assert "does, only on the unseen instances" in controls.answer(of_states, table, surface)
 
 
 def test_variance_names_the_largest_part():

@@ -40,6 +40,10 @@ def test_seeds_are_averaged_where_everything_else_is_equal():
     assert words.highest(mean, "f1")["epoch"] == 5
 
 
+def test_tables_are_markdown():
+    assert words.table(("a", "b"), [(1, "x"), (2, "y")]) == "| a | b |\n| --- | --- |\n| 1 | x |\n| 2 | y |"
+
+
 def test_seeds_are_named_where_there_are_several():
     assert words.widths(TABLE) == [32, 768]
     assert words.named(TABLE, 32) == "Width 32 (means of 2 seeds)"

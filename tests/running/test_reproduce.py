@@ -47,7 +47,7 @@ def smoke(tmp_path_factory):
 
 def test_every_table_and_figure_is_made_and_a_second_call_does_nothing(smoke):
     tables = {path.stem: pd.read_csv(path) for path in (smoke / "data/smoke/tables").glob("*.csv")}
-    assert set(tables) == set(TABLES) - {"bench", "latency", "claims_outputs", *SWEPT}
+    assert set(tables) == set(TABLES) - {"bench", "latency", "claims_outputs", "gpu_checks", *SWEPT}
     for name, table in tables.items():
         assert list(table) == TABLES[name].split()
         assert len(table)
@@ -96,7 +96,7 @@ def test_the_report_is_whole_in_a_browser(smoke, width):
 
 def test_the_committed_tables_are_whole(committed):
     folder = committed / "data/laptop/tables"
-    for name in set(TABLES) - SWEPT:
+    for name in set(TABLES) - SWEPT - {"gpu_checks"}:
         assert list(pd.read_csv(folder / f"{name}.csv")) == TABLES[name].split()
     made = json.loads((folder / "provenance.json").read_text())
     assert made.pop(store.SEAL)

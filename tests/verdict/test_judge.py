@@ -394,3 +394,12 @@ def test_the_highest_of_tsne_states_is_also_looked_for_where_the_search_fitted_i
     )
     assert highest["task_validation"] == 0.97
     assert highest["task_subset"] < 0.95, "another way than the paper's does not count"
+
+
+def test_quantities_of_a_width_and_reading_come_from_one_table():
+    def rows(width, reading, value):
+        return {"width": width, "seed": 0, "reading": reading, "claim": "task_subset", "value": value}
+
+    own = pd.DataFrame([rows(768, "gpt2", 1.0), rows(768, "torch", 2.0), rows(32, "gpt2", 3.0)])
+    found = judge.joined(own, pd.DataFrame([rows(768, "gpt2", 4.0)]))
+    assert found["value"].tolist() == [2.0, 3.0, 4.0]
