@@ -27,7 +27,7 @@ def started(root, **options):
 
 
 def output(process):
-    said, _ = process.communicate(timeout=500)
+    said, _ = process.communicate(timeout=1200)
     return said
 
 
@@ -36,7 +36,7 @@ def rehearsed(tmp_path_factory):
     """What the command says when it is begun, killed while it trains, and begun again; and where its files lie."""
     root = tmp_path_factory.mktemp("gpu")
     process = started(root)
-    deadline = time.monotonic() + 400
+    deadline = time.monotonic() + 1200
     while not list(root.glob("data/runs/*/progress.json")) and time.monotonic() < deadline:
         assert process.poll() is None, output(process)
         time.sleep(0.01)
