@@ -226,7 +226,7 @@ def of_story(tables: Path) -> dict:
     Returns:
         reading (that with the most seeds of the main model; of several the profile's own); of that reading claims,
         claims_outputs and quantities (None without them); rows of claims.csv by other_readings; own (the profile's
-        reading), and its training, clustering, hard and neighbours.
+        reading), and its tables training, clustering, of_hard and of_neighbours.
 
     Raises:
         store.ArtefactError: a table is missing that every profile has.
@@ -244,7 +244,9 @@ def of_story(tables: Path) -> dict:
         "quantities": _maybe(tables, "quantities", reading),
         "own": own,
         "training": training,
-        **{name: _read(tables, name) for name in ("clustering", "hard", "neighbours")},
+        "clustering": _read(tables, "clustering"),
+        "of_hard": _read(tables, "hard"),
+        "of_neighbours": _read(tables, "neighbours"),
     }
 
 

@@ -138,7 +138,9 @@ def _own_run(known: dict) -> str:
     if known["own"] == known["reading"]:
         return ""
     width = width_of_profile(known)
-    scores, hard, near = (t[t["width"] == width] for t in (known["clustering"], known["hard"], known["neighbours"]))
+    scores, hard, near = (
+        t[t["width"] == width] for t in (known["clustering"], known["of_hard"], known["of_neighbours"])
+    )
     mine = scores[(scores["split"] == "subset") & (scores["label"] == "task") & scores["space"].isin(["raw", "tsne"])]
     task, apart, same = (
         t[t["layer"] > 0].groupby("epoch")[column].max()

@@ -164,7 +164,8 @@ def known_of(tables: dict[str, pd.DataFrame], judged: pd.DataFrame, **more) -> d
     """What the story needs, of made-up runs."""
     nothing = {"claims_outputs": None, "other_readings": {}, "quantities": None}
     scores = tables["clustering"].assign(space=tables["clustering"]["space"].replace("centred", "tsne"))
-    own = {name: tables[name] for name in ("training", "hard", "neighbours")} | {"clustering": scores}
+    own = {"training": tables["training"], "clustering": scores}
+    own |= {"of_hard": tables["hard"], "of_neighbours": tables["neighbours"]}
     return nothing | {"reading": "gpt2", "own": "gpt2", "claims": judged} | own | more
 
 
