@@ -36,6 +36,7 @@ TABLES = {
     "table1": "model revision label layer f1 ari ami source",
     "table1_intervals": "model revision label metric low high",
     "table1_restarts": "model revision label start inertia f1",
+    "f1_definitions": "definition label model printed expected error",
     "llm_layers": "model revision layer space label k f1 ari ami",
     "llm_neighbours": "model revision layer k same_task same_category accuracy",
     "llm_solved": "model revision category task solved",

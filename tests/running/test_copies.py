@@ -72,6 +72,7 @@ def test_a_picture_looks_the_same_and_is_smaller(tmp_path):
         ("#T_a1b2c td {} #T_a1b2c_row0 {} #T_fffff", "#T_0 td {} #T_0_row0 {} #T_1"),
         (os.path.expanduser("~/words"), "~/words"),
     ],
+    ids=["colours", "progress", "folders", "addresses", "styles", "home"],  # the same in every worker
 )
 def test_what_differs_between_runs_is_taken_out(tmp_path, text, left):
     stream = nbformat.v4.new_output("stream", name="stdout", text=text)
