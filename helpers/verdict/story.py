@@ -214,8 +214,9 @@ LEARNED = 0.8  # the accuracy that the rule for 'high' asks for
 def title(known: dict) -> str:
     """The figure's message in two lines, from the numbers in it."""
     courses = _courses(known)
-    space = courses[["raw", "tsne"]].max().idxmax()
-    f1 = courses.set_index("epoch")[space].dropna()
+    f1 = (
+        courses.set_index("epoch")[["raw", "tsne"]].max(axis=1).dropna()
+    )  # in whichever of the paper's spaces is higher
     accuracy = courses["accuracy"].max()
     learned = "Unseen instances are solved" if accuracy >= LEARNED else "Not all unseen instances are solved"
     fade = f" at epoch {f1.idxmax()}, then fade to {f1.iloc[-1]:.2f}" if f1.max() - f1.iloc[-1] > FADED else ""
