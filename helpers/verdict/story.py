@@ -148,11 +148,10 @@ def _own_run(known: dict) -> str:
     )
     same = neighbours_by_layer({"neighbours": near}, "same_task").iloc[:, 1:].max(axis=1)
     return (
-        f"one run with reading {reading_title(known['own'])}, which fits the rest of the paper best "
-        f"([docs/readings.md](docs/readings.md)), goes to epoch {task.index[-1]}, in each best layer: F1 of training "
-        f"instances {task.iloc[0]:.2f} to {task.iloc[-1]:.2f}, hard examples nearer to their own task "
-        f"{apart.iloc[0]:.0%} to {apart.iloc[-1]:.0%}, neighbours with the same task {same.iloc[0]:.2f} to "
-        f"{same.iloc[-1]:.2f}"
+        f"in one run with reading {reading_title(known['own'])}, which fits the rest of the paper best, "
+        f"{task.index[-1]} epochs take the F1 of training instances from {task.iloc[0]:.2f} to {task.iloc[-1]:.2f}, hard "
+        f"examples nearer to their own task from {apart.iloc[0]:.0%} to {apart.iloc[-1]:.0%}, and neighbours with the same "
+        f"task from {same.iloc[0]:.2f} to {same.iloc[-1]:.2f} (best layers)"
     )
 
 
