@@ -149,9 +149,9 @@ def _own_run(known: dict) -> str:
     same = neighbours_by_layer({"neighbours": near}, "same_task").iloc[:, 1:].max(axis=1)
     return (
         f"in one run with reading {reading_title(known['own'])}, which fits the rest of the paper best, "
-        f"{task.index[-1]} epochs take the F1 of training instances from {task.iloc[0]:.2f} to {task.iloc[-1]:.2f}, hard "
-        f"examples nearer to their own task from {apart.iloc[0]:.0%} to {apart.iloc[-1]:.0%}, and neighbours with the same "
-        f"task from {same.iloc[0]:.2f} to {same.iloc[-1]:.2f} (best layers)"
+        f"{task.index[-1]} epochs take the F1 of training instances from {task.iloc[0]:.2f} to {task.iloc[-1]:.2f}, "
+        f"hard examples nearer to their own task from {apart.iloc[0]:.0%} to {apart.iloc[-1]:.0%}, and neighbours with "
+        f"the same task from {same.iloc[0]:.2f} to {same.iloc[-1]:.2f} (best layers)"
     )
 
 
