@@ -26,7 +26,7 @@ from helpers.pretrained.loading import PAPER_MODELS
 from helpers.pretrained.probe import Probe
 from helpers.pretrained.table1 import can_be_told, natural_labels
 from helpers.settings import ClusteringSettings
-from helpers.tables import LABELS
+from helpers.tables import LABELS, TABLES
 
 MOVED = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)  # shares of the points
 STARTS = 2
@@ -89,9 +89,11 @@ def expected(found: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         f1_definitions.csv: definition, label, model, printed (the paper's F1), expected, error (root mean square of the
-        relation itself on layers that it was not learned from).
+        relation itself on layers that it was not learned from). No rows where no label can be told.
     """
     rows = []
+    if found.empty:
+        return pd.DataFrame(columns=TABLES["f1_definitions"].split())
     for label, mine in found.groupby("label", sort=False):
         printed = pd.DataFrame([getattr(m, label) for m in PAPER_MODELS], columns=["f1", "ari", "ami"])
         for definition in DEFINITIONS:
@@ -128,6 +130,8 @@ def _error(found: pd.DataFrame, definition: str) -> float:
 
 def fit(table: pd.DataFrame) -> pd.DataFrame:
     """Root mean square of printed less expected: a row a definition, a column a label, the best first."""
+    if table.empty:
+        return table
     squared = (table["printed"] - table["expected"]) ** 2
     labels = [name for name in LABELS if name in set(table["label"])]
     by = squared.groupby([table["definition"], table["label"]], sort=False).mean().unstack()[labels] ** 0.5

@@ -37,3 +37,7 @@ def test_the_definition_that_printed_the_rows_fits_them_best(found, definition, 
     assert len(table) == len(DEFINITIONS) * 3 * len(PAPER_MODELS)
     assert f1.fit(table).index[0] == definition
     assert (table["error"] < 0.1).all()
+
+
+def test_where_no_label_can_be_told_nothing_is_expected():
+    assert f1.fit(f1.expected(pd.DataFrame())).empty
