@@ -6,6 +6,7 @@ shared out evenly: the share of each is the mean of what it adds over all orders
 orthogonal to all that comes before it.
 """
 
+from functools import cache
 from itertools import permutations
 
 import numpy as np
@@ -32,26 +33,28 @@ class Parts:
         if total <= np.finfo(float).eps * float((states**2).sum()):
             return dict.fromkeys(PARTS, 0.0)
 
-        def explained(*names: str) -> float:
+        @cache  # orders begin alike
+        def explained(names: frozenset[str]) -> float:
             return float(((self._basis(names).T @ centred) ** 2).sum()) / total
 
+        def added(name: str, order: tuple[str, ...]) -> float:
+            place = order.index(name)
+            return explained(frozenset(order[: place + 1])) - explained(frozenset(order[:place]))
+
         orders = list(permutations(MAIN))
-        found = {
-            name: float(np.mean([explained(*o[: o.index(name) + 1]) - explained(*o[: o.index(name)]) for o in orders]))
-            for name in MAIN
-        }
-        steps = [explained(*MAIN), explained("mapping"), explained("mapping", "distribution")]
-        steps += [explained("mapping", "instruction"), 1.0]
+        found = {name: float(np.mean([added(name, order) for order in orders])) for name in MAIN}
+        entered = (MAIN, ("mapping",), ("mapping", "distribution"), ("mapping", "instruction"))
+        steps = [*(explained(frozenset(names)) for names in entered), 1.0]
         return found | dict(zip(PARTS[len(MAIN) :], map(float, np.diff(steps)), strict=True))
 
-    def _basis(self, names: tuple[str, ...]) -> np.ndarray:
+    def _basis(self, names: frozenset[str]) -> np.ndarray:
         """Orthonormal columns (N, rank) that span what is constant within groups of the factors, means left out."""
-        key = frozenset(names)
-        if key not in self._bases:
-            columns = np.concatenate([np.zeros((len(self._mapping), 1)), *(self._columns[n] for n in names)], axis=1)
+        if names not in self._bases:
+            none = np.zeros((len(self._mapping), 1))
+            columns = np.concatenate([none, *(self._columns[n] for n in sorted(names))], axis=1)
             left, size, _ = np.linalg.svd(columns - columns.mean(0), full_matrices=False)
-            self._bases[key] = left[:, size > 1e-9 * max(size[0], 1)]
-        return self._bases[key]
+            self._bases[names] = left[:, size > 1e-9 * max(size[0], 1)]
+        return self._bases[names]
 
 
 def _indicators(labels: pd.Series) -> np.ndarray:
