@@ -21,9 +21,10 @@ import dask
 import psutil
 import torch
 import yaml
-from distributed import Client, KilledWorker, LocalCluster, Variable, as_completed, get_worker
+from distributed import Client, KilledWorker, LocalCluster, Variable, WorkerPlugin, as_completed, get_worker
 from distributed.client import FutureCancelledError
 from distributed.scheduler import NoValidWorkerError, NoWorkerError
+from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
 from helpers.device import cores
@@ -140,7 +141,17 @@ def connect(
                 f"no scheduler answers at {scheduler}: start one with `dask scheduler`, or leave SCHEDULER out to use "
                 f"this machine ({type(error).__name__})"
             ) from None
+        client.register_plugin(_NothingLeft())
         yield client
+
+
+class _NothingLeft(WorkerPlugin):
+    """A worker that ends takes the processes with it that joblib started for its analyses, and keeps for minutes."""
+
+    name = "nothing-left"
+
+    def teardown(self, worker) -> None:
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 def _local_config() -> dict:
@@ -187,7 +198,8 @@ def _start(count: int) -> LocalCluster:
             dashboard_address="127.0.0.1:0",
             silence_logs="CRITICAL",
             env=dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-            | {"TQDM_DISABLE": "1", SHARE: threads},  # one line for all, and not one a task
+            | {"TQDM_DISABLE": "1", SHARE: threads}  # one line for all, and not one a task
+            | {"PYTHONWARNINGS": "ignore:resource_tracker:UserWarning"},  # of what it removes for a worker that ended
         )
 
 

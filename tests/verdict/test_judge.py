@@ -385,6 +385,7 @@ def test_the_highest_of_tsne_states_is_also_looked_for_where_the_search_fitted_i
     tables = made_up(False)
     tables["clustering"]["space"] = tables["clustering"]["space"].replace("centred", "tsne")
     way = {"space": "tsne", "method": "kmeans", "clusters": 1, "definition": "matched", "width": 768, "seed": 0}
+    way |= {"reading": "gpt2"}
     found = [way | {"split": "validation", "f1": 0.97}, way | {"split": "subset", "f1": 0.99, "method": "ward"}]
     tables["alternatives"] = pd.DataFrame(found)
     highest = (
