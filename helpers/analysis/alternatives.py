@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.cluster import AgglomerativeClustering, SpectralClustering
-from sklearn.metrics import f1_score
 from sklearn.metrics.cluster import contingency_matrix, pair_confusion_matrix
 from sklearn.neighbors import kneighbors_graph
 from threadpoolctl import threadpool_limits
@@ -65,13 +64,16 @@ def epochs(run: Run, scores: pd.DataFrame) -> list[int]:
     return sorted({*map(int, peaks), run.logged_epochs[-1]})
 
 
-def methods(points: np.ndarray, k: int, settings: ClusteringSettings) -> dict[str, list[np.ndarray]]:
-    """Clusterings of points (N, D): one a method, or several of which the labels may choose the best."""
+def methods(points: np.ndarray, kmeans, k: int, settings: ClusteringSettings) -> dict[str, list[np.ndarray]]:
+    """Clusterings of points (N, D): one a method, or several of which the labels may choose the best.
+
+    Args:
+        kmeans: `clustering.kmeans_of` the points.
+    """
     return {
-        "kmeans": [clustering.kmeans(points, k, settings)],
+        "kmeans": [kmeans(k, settings)],
         "kmeans_best_start": [
-            clustering.kmeans(points, k, settings.model_copy(update={"n_init": 1, "seed": start}))
-            for start in range(STARTS)
+            kmeans(k, settings.model_copy(update={"n_init": 1, "seed": start})) for start in range(STARTS)
         ],
         "ward": [AgglomerativeClustering(k).fit_predict(points)],
         "average_linkage": [AgglomerativeClustering(k, linkage="average").fit_predict(points)],
@@ -108,12 +110,13 @@ def _of_layer(run, epoch: int, split: str, layer: int, settings, tsne_settings) 
             {"split": split, **way, "epoch": epoch, "layer": layer, "f1": measure(truth, best), "chance": chance}
         )
 
-    with timing.timed("alternatives"), threadpool_limits(1):
+    with timing.timed("alternatives"), threadpool_limits(1), clustering.unchecked():
         for space, points in spaces.all_of(raw, centred, tsne_settings, settings.seed).items():
-            for method, found in methods(points, tasks, settings).items():
+            kmeans = clustering.kmeans_of(points)
+            for method, found in methods(points, kmeans, tasks, settings).items():
                 score(space, method, 1, "matched", found)
             for multiple in MULTIPLES if space in ("raw", "tsne") else ():
-                found = [clustering.kmeans(points, min(multiple * tasks, len(points)), settings)]
+                found = [kmeans(min(multiple * tasks, len(points)), settings)]
                 for definition in DEFINITIONS:
                     if (multiple, definition) != (1, "matched"):
                         score(space, "kmeans", multiple, definition, found)
@@ -134,9 +137,11 @@ def best_cluster_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
 
 def majority_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
     """F1 of calling every point what most of its cluster is, weighted by size; rewards many clusters."""
-    names = np.unique(labels)
-    named = names[contingency_matrix(labels, clusters).argmax(0)]  # of each cluster
-    return clustering.rounded(f1_score(labels, named[np.unique(clusters, return_inverse=True)[1]], average="weighted"))
+    table = contingency_matrix(labels, clusters)
+    called = np.zeros((len(table), len(table)), table.dtype)  # (labels, what their points are called)
+    np.add.at(called.T, table.argmax(0), table.T)
+    f1 = 2 * called.diagonal() / (called.sum(1) + called.sum(0))
+    return clustering.rounded(np.average(f1, weights=called.sum(1)))
 
 
 def pairwise_f1(labels: np.ndarray, clusters: np.ndarray) -> float:

@@ -4,12 +4,15 @@ KMeans with as many clusters as labels, on raw states, on t-SNE (Table 5) and on
 Scores: F1 after matching clusters to labels one-to-one, adjusted Rand index, adjusted mutual information.
 """
 
+import contextlib
 import functools
 import itertools
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+import sklearn
 from joblib import Parallel, delayed
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
@@ -69,12 +72,26 @@ def kmeans(points: np.ndarray, k: int, settings: ClusteringSettings) -> np.ndarr
 
     One thread, so that the same points give the same clusters on any number of cores.
     """
-    k = min(k, len(np.unique(points, axis=0)))
+    return kmeans_of(points)(k, settings)
+
+
+def kmeans_of(points: np.ndarray) -> Callable[[int, ClusteringSettings], np.ndarray]:
+    """`kmeans` of points (N, D) that are clustered several times: what k and settings do not change is done once."""
+    distinct = len(np.unique(points, axis=0))
     init = seeds_from(points) if len(points) <= MOST_DISTANCES else "k-means++"
-    model = KMeans(k, init=init, n_init=settings.n_init, max_iter=settings.max_iterations, random_state=settings.seed)
-    with warnings.catch_warnings(), _thread_pools().limit(limits=1):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters, up to rounding
-        return model.fit_predict(points)
+
+    def clusters(k: int, settings: ClusteringSettings) -> np.ndarray:
+        options = {"n_init": settings.n_init, "max_iter": settings.max_iterations, "random_state": settings.seed}
+        with warnings.catch_warnings(), _thread_pools().limit(limits=1), unchecked():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters, up to rounding
+            return KMeans(min(k, distinct), init=init, **options).fit_predict(points)
+
+    return clusters
+
+
+def unchecked() -> contextlib.AbstractContextManager:
+    """scikit-learn without checks of its parameters, which take longer than a clustering of a few hundred points."""
+    return sklearn.config_context(skip_parameter_validation=True)
 
 
 @functools.cache
@@ -198,7 +215,7 @@ def analyse(
 def _analyse_epoch(run, epoch: int, clustering, tsne_settings, with_tsne: bool, path) -> None:
     record = run.record(epoch)
     tables = {"clustering": [], "variance": [], "hard": []}
-    with threadpool_limits(1):
+    with threadpool_limits(1), unchecked():
         for split in SPLITS:
             frame = run.dataset.split(split)
             labels, parts = labels_of(frame), variance.Parts(frame)
@@ -230,10 +247,10 @@ def _spaces(run, record: EpochRecord, split, frame, clustering, tsne_settings, w
 
 
 def _scored(points, labels, clustering) -> tuple[list[dict], np.ndarray]:
-    rows, by_task = [], None
+    rows, by_task, clusters_of = [], None, kmeans_of(points)
     for name, truth in labels.items():
         k = len(np.unique(truth))
-        clusters = kmeans(points, k, clustering)
+        clusters = clusters_of(k, clustering)
         by_task = clusters if name == "task" else by_task
         rows.append({"label": name, "k": k, **scores(truth, clusters)})
     return rows, by_task

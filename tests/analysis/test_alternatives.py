@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import f1_score
 
 from helpers.analysis import alternatives, clustering, spaces
 from helpers.settings import ClusteringSettings, TsneSettings
@@ -36,6 +37,15 @@ def test_majority_f1_rewards_pure_clusters_however_many():
     assert alternatives.majority_f1(LABELS, CLUSTERS) == pytest.approx((6 / 7 + 4 / 5) / 2)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_majority_f1_is_scikit_learns_weighted_f1_of_the_names(seed):
+    rng = np.random.default_rng(seed)
+    labels, clusters = rng.integers(0, 5, 60) * 3, rng.integers(0, 9, 60)
+    named = np.array([np.bincount(labels[clusters == c]).argmax() for c in clusters])
+    expected = f1_score(labels, named, average="weighted", zero_division=0)
+    assert alternatives.majority_f1(labels, clusters) == pytest.approx(expected, abs=1e-12)
+
+
 @pytest.mark.parametrize("definition", alternatives.DEFINITIONS)
 def test_the_definitions_agree_on_a_perfect_clustering(definition):
     assert alternatives.DEFINITIONS[definition](LABELS, 5 - LABELS) == pytest.approx(1)
@@ -57,7 +67,7 @@ def test_spaces_use_no_label_and_keep_every_instance():
 def test_every_method_finds_clusters_that_are_there():
     truth = np.repeat([0, 1, 2], 20)
     points = 20 * np.eye(3)[truth] + np.random.default_rng(0).normal(size=(60, 3))
-    for name, found in alternatives.methods(points, 3, QUICK[0]).items():
+    for name, found in alternatives.methods(points, clustering.kmeans_of(points), 3, QUICK[0]).items():
         assert clustering.matched_f1(truth, found[0]) == 1, name
 
 
