@@ -1,5 +1,6 @@
 """Profiles, readings, and settings written as text: what `make reproduce` takes as PROFILE, READING and SET."""
 
+import argparse
 import ast
 import difflib
 import re
@@ -150,6 +151,14 @@ def output_name(profile: str, overrides: str) -> str:
         return profile
     slug = re.sub(r"[^A-Za-z0-9.,_]+", "-", "--".join(sorted(overrides.split())).replace("=", "-")).strip("-")
     return f"{profile}--{slug[:60]}-{digest(resolve(profile, overrides), 6)}"
+
+
+def command_line(module: str, description: str) -> argparse.ArgumentParser:
+    """A parser of a module's command line, with the options that choose a profile and its overrides."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
+    parser.add_argument("--profile", default="laptop", help=f"{', '.join(PROFILES)} (default: %(default)s)")
+    parser.add_argument("--set", default="", metavar="'NAME=VALUE ...'", help="settings to override, as in 'seed=7'")
+    return parser
 
 
 def names() -> list[str]:

@@ -256,8 +256,8 @@ def main(arguments: list[str] | None = None) -> int:
     add("--device", choices=["cuda", "cpu"], default="cuda", help="cpu: for the rehearsal (default: %(default)s)")
     add("--minutes", type=float, default=25.0, help="after which nothing is begun (default: %(default)g)")
     add("--grace", type=float, default=3.0, help="minutes more for runs to end in (default: %(default)g)")
-    add("--per-gpu", type=int, default=3, help="runs at once on a card (default: %(default)s)")
-    add("--workers", type=int, help="processes (default: as many as the card or the cores allow)")
+    add("--per-gpu", type=pool.count, default=3, help="runs at once on a card (default: %(default)s)")
+    add("--workers", type=pool.count, help="processes (default: as many as the card or the cores allow)")
     given = parser.parse_args(arguments)
     return exit_status(lambda: gpu(Job(**vars(given))) and None, STOPPED)
 

@@ -56,8 +56,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scheduler", default="", help="tcp://host:port, or slurm, pbs, lsf, sge; default: this machine"
     )
-    parser.add_argument("--workers", type=_count, help="processes here, or jobs on a cluster (default: as many as fit)")
-    parser.add_argument("--per-gpu", type=_count, default=1, help="runs at once on a GPU (default: %(default)s)")
+    parser.add_argument("--workers", type=count, help="processes here, or jobs on a cluster (default: as many as fit)")
+    parser.add_argument("--per-gpu", type=count, default=1, help="runs at once on a GPU (default: %(default)s)")
     parser.add_argument(
         "--cluster-file",
         type=Path,
@@ -71,7 +71,8 @@ def options(given: argparse.Namespace) -> dict:
     return {name: getattr(given, name) for name in ("scheduler", "workers", "per_gpu", "cluster_file")}
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A number of workers from a command line."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
     return int(text)

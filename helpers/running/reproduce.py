@@ -13,7 +13,7 @@ from pathlib import Path
 
 from helpers import fingerprint, store, timing
 from helpers.errors import exit_status
-from helpers.profiles import PROFILES, output_name, resolve
+from helpers.profiles import command_line, output_name, resolve
 from helpers.running import copies, execute
 from helpers.settings import Settings, digest
 
@@ -196,12 +196,10 @@ def _expected(folder: Path, profile: str) -> dict[str, float]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m helpers.running.reproduce",
-        description="Run the notebooks of a profile, each only if something that it depends on has changed.",
+    parser = command_line(
+        "helpers.running.reproduce",
+        "Run the notebooks of a profile, each only if something that it depends on has changed.",
     )
-    parser.add_argument("--profile", default="laptop", help=f"{', '.join(PROFILES)} (default: laptop)")
-    parser.add_argument("--set", default="", metavar="'NAME=VALUE ...'", help="settings to override, as in 'seed=7'")
     parser.add_argument("--only", choices=list(STAGES), help="this notebook and those it needs")
     parser.add_argument("--force", action="store_true", help="run notebooks that are up to date as well")
     parser.add_argument("--settings", action="store_true", help="print the settings that would be used, and stop")

@@ -5,7 +5,6 @@ renewed beside committed tables. Left out are those that need more than tables: 
 states, the explorer's, and the search for readings, whose rows notebook 09 chooses.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,11 +130,7 @@ def other_seeds(tables: Tables) -> pd.DataFrame:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m helpers.verdict.draw", description="Draw figures/<profile> anew from data/<profile>/tables."
-    )
-    parser.add_argument("--profile", default="laptop")
-    parser.add_argument("--set", default="", metavar="'NAME=VALUE ...'", help="the settings that were overridden")
+    parser = profiles.command_line("helpers.verdict.draw", "Draw figures/<profile> anew from data/<profile>/tables.")
     given = parser.parse_args(arguments)
 
     def draw() -> None:

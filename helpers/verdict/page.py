@@ -5,7 +5,6 @@ there; each of them links to the notebook that made it. On paper, the folds of s
 they are on the screen.
 """
 
-import argparse
 import base64
 import io
 import sys
@@ -263,11 +262,7 @@ def _provenance(tables: Path) -> list[dict]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m helpers.verdict.page", description="Write data/<profile>/report.html."
-    )
-    parser.add_argument("--profile", default="laptop")
-    parser.add_argument("--set", default="", metavar="'NAME=VALUE ...'", help="the settings that were overridden")
+    parser = profiles.command_line("helpers.verdict.page", "Write data/<profile>/report.html.")
     given = parser.parse_args(arguments)
     return exit_status(lambda: print(write(given.profile, given.set)))
 
