@@ -15,6 +15,8 @@ TABLES = {
     "grammar": "metacharacters matches_other_task nearest_has_task mean_length",
     "training": "width seed reading epoch loss output_loss accuracy_subset accuracy_validation learning_rate seconds",
     "clustering": "width seed reading epoch layer split label space k f1 ari ami",
+    "course": "width seed reading epoch layer split space f1 accuracy sees_task sees_input sees_output share_task "
+    "share_input share_output",
     "variance": "width seed reading epoch layer split part share",
     "hard": "width seed reading epoch layer space pairs_separated nearer_own_task accuracy_hard accuracy_original",
     "neighbours": "width seed reading epoch layer k same_task accuracy",
@@ -28,6 +30,8 @@ TABLES = {
     "parts": "variant width seed reading claim space at model value",
     "alternatives_grids": "grid run variant width seed reading split space method clusters definition epoch layer f1 "
     "chance",
+    "course_grids": "grid run variant width seed reading epoch layer split space f1 accuracy sees_task sees_input "
+    "sees_output share_task share_input share_output",
     "readings": "plan rung epochs run reading width seed status kept fit learns learns_hard late abrupt flat "
     "starts_low share_rises knn_rises stops parameters commit",
     "claims": CLAIMS,

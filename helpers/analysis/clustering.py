@@ -24,7 +24,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 from tqdm import tqdm
 
 from helpers import fingerprint, store, timing
-from helpers.analysis import spaces, tsne, variance
+from helpers.analysis import course, spaces, tsne, variance
 from helpers.device import cores
 from helpers.gpt.records import EpochRecord
 from helpers.gpt.runs import Run
@@ -32,6 +32,7 @@ from helpers.settings import ClusteringSettings, TsneSettings, digest
 from helpers.tables import SPLITS
 
 MOST_DISTANCES = 4000  # points whose distances to one another are kept in memory, 128 MB
+TABLES = ("clustering", "variance", "hard", "course")
 DIGITS = 12  # decimals of a score: equal clusterings tie, in whatever order their sums were taken
 
 
@@ -185,14 +186,14 @@ def tsne_epochs(logged: list[int], count: int | None) -> list[int]:
 def analyse(
     run: Run, clustering: ClusteringSettings, tsne_settings: TsneSettings, jobs: int | None = None
 ) -> dict[str, pd.DataFrame]:
-    """Every score of every logged epoch of a run, as tidy tables: clustering, variance and hard.
+    """Every score of every logged epoch of a run, as tidy tables: clustering, variance, hard and course.
 
     Epochs are analysed in parallel, one thread each, and cached as they finish; an interrupted analysis
     continues. Columns are those of tables.TABLES.
     """
     logged = run.logged_epochs
     with_tsne = set(tsne_epochs(logged, tsne_settings.epochs)) if "tsne" in clustering.spaces else set()
-    code = fingerprint.of_code("analysis.clustering", "analysis.spaces", "analysis.tsne", "analysis.variance")
+    code = fingerprint.of_code(*(f"analysis.{n}" for n in ("clustering", "course", "spaces", "tsne", "variance")))
     key = digest([clustering.model_dump(mode="json"), tsne_settings.model_dump(mode="json", exclude={"epochs"}), code])
     folder = run.folder / "clustering" / key
     paths = {e: folder / f"{e:04d}{'-tsne' if e in with_tsne else ''}.json" for e in logged}
@@ -206,28 +207,31 @@ def analyse(
         pass
     results = [found[e] or store.read_json(paths[e], "run notebook 03 again") for e in logged]
     tables = {}
-    for name in ("clustering", "variance", "hard"):
+    for name in TABLES:
         rows = list(itertools.chain.from_iterable(r[name] for r in results))
         tables[name] = pd.DataFrame([run.point | row for row in rows])
-    return tables
+    return tables | {"course": course.with_accuracy(tables["course"], run.history)}
 
 
 def _analyse_epoch(run, epoch: int, clustering, tsne_settings, with_tsne: bool, path) -> None:
     record = run.record(epoch)
-    tables = {"clustering": [], "variance": [], "hard": []}
+    tables = {name: [] for name in TABLES}
     with threadpool_limits(1), unchecked():
         for split in SPLITS:
             frame = run.dataset.split(split)
             labels, parts = labels_of(frame), variance.Parts(frame)
             for layer, found in _spaces(run, record, split, frame, clustering, tsne_settings, with_tsne):
                 place = {"epoch": epoch, "layer": layer, "split": split}
-                tables["variance"] += [place | {"part": n, "share": s} for n, s in parts.of(found["raw"]).items()]
+                shares = parts.of(found["raw"])
+                tables["variance"] += [place | {"part": n, "share": s} for n, s in shares.items()]
                 for space, points in found.items():
                     if space not in clustering.spaces:
                         continue
                     with timing.timed("KMeans"):
                         rows, by_task = _scored(points, labels, clustering)
                     tables["clustering"] += [place | {"space": space} | row for row in rows]
+                    f1 = next(row["f1"] for row in rows if row["label"] == "task")
+                    tables["course"].append(place | {"space": space} | course.row(f1, by_task, frame, shares))
                     if split == "subset":
                         tables["hard"].append(_hard_row(place, space, points, by_task, frame, record))
     store.write_json(path, tables)

@@ -8,10 +8,8 @@ from helpers.gpt.runs import Run
 from helpers.settings import ClusteringSettings, NeighbourSettings, TsneSettings
 
 # Modules whose code the tables depend on, beside those of the run itself.
-CODE = tuple(
-    f"analysis.{name}"
-    for name in ("alternatives", "clustering", "controls", "interventions", "measure", "neighbours", "spaces", "tsne")
-)
+OWN = ("alternatives", "clustering", "controls", "course", "interventions", "measure", "neighbours")
+CODE = tuple(f"analysis.{name}" for name in (*OWN, "spaces", "tsne", "variance"))
 
 
 def everything(

@@ -5,6 +5,7 @@ light, in a map that colour-blind readers can order; with several seeds a line i
 interval.
 """
 
+from helpers.figures.course import course, seen
 from helpers.figures.explorer import explorer
 from helpers.figures.paper import (
     clustering,
@@ -33,6 +34,7 @@ __all__ = [
     "claims",
     "clustering",
     "controls",
+    "course",
     "explorer",
     "flips",
     "hard_examples",
@@ -46,6 +48,7 @@ __all__ = [
     "neighbour_sensitivity",
     "neighbours",
     "readings",
+    "seen",
     "summary",
     "thresholds",
     "training",

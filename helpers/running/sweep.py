@@ -43,7 +43,7 @@ from helpers.settings import RunSettings, Settings, SettingsError, digest
 from helpers.tables import TABLES as COLUMNS
 from helpers.task import synthetic
 
-OF_A_RUN = ("training", "clustering", "variance", "hard", "neighbours")  # its tables
+OF_A_RUN = ("training", "clustering", "variance", "hard", "course", "neighbours")  # its tables
 MEASURED = ("surface", "controls", "interventions", "alternatives")
 TABLES = (*OF_A_RUN, *MEASURED)
 ANALYSIS = ("clustering", "tsne", "neighbours")  # the sections of the settings that the analysis reads

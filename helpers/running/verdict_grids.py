@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers import store
+from helpers.analysis import course
 from helpers.errors import exit_status
 from helpers.running import pool, sweep
 from helpers.tables import TABLES
@@ -34,7 +35,8 @@ def _variants(tables: Tables) -> pd.Series:
 
 
 def save_grid(name: str, made: Tables, folder: Path, grid: str = "") -> None:
-    """Write what the finished runs of one grid give: its table, its part of alternatives_grids.csv and of verdict.json.
+    """Write what the finished runs of one grid give: its table, its part of alternatives_grids.csv, of
+    course_grids.csv and of verdict.json.
 
     Rows of a run give way to those of the same variant, width and seed. Those of runs that are not finished here stay,
     and what other grids gave.
@@ -48,9 +50,11 @@ def save_grid(name: str, made: Tables, folder: Path, grid: str = "") -> None:
     grid = grid or GRIDS[name]
     found = collect(made)[TABLES[name].split()]
     store.add_rows(folder / f"{name}.csv", found, [column for column in RUN if column in found])
-    ways = made["alternatives"].assign(grid=grid, variant=made["alternatives"]["run"].map(_variants(made)))
+    for table, rows in (("alternatives", made["alternatives"]), ("course", course.highest(made["course"]))):
+        path = folder / f"{table}_grids.csv"
+        rows = rows.assign(grid=grid, variant=rows["run"].map(_variants(made)))
+        store.add_rows(path, rows[TABLES[path.stem].split()], ["grid", *RUN])
     path = folder / "alternatives_grids.csv"
-    store.add_rows(path, ways[TABLES["alternatives_grids"].split()], ["grid", *RUN])
     table = store.read_table(path, "restore it, or delete it")
     facts = store.known_json(folder / "verdict.json") or {}
     mine = _facts(made, facts.get(grid, {}), set(table.loc[table["grid"] == grid, "run"].astype(str)))
@@ -85,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m helpers.running.verdict_grids",
         description="Train and measure the runs behind the verdict; what exists is not run again. Then run "
         "make reproduce, whose notebooks 09 and 10 read them. Writes "
-        + ", ".join(f"{name}.csv" for name in (*GRIDS, "alternatives_grids")),
+        + ", ".join(f"{name}.csv" for name in (*GRIDS, "alternatives_grids", "course_grids")),
     )
     parser.add_argument("--profile", default="laptop", help="whose tables to write to (default: %(default)s)")
     parser.add_argument("--only", choices=list(GRIDS), action="append", help="this grid alone (repeatable)")

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers import figures, profiles, store
+from helpers.analysis import course
 from helpers.errors import exit_status
 from helpers.figures.style import SPLIT_TITLES
 from helpers.tables import TABLES, stem
@@ -37,6 +38,9 @@ class Tables:
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         return store.read_table(self.folder / f"{name}.csv", REMEDY)
+
+    def get(self, name: str) -> pd.DataFrame | None:
+        return self[name] if name in self else None
 
     def __contains__(self, name: str) -> bool:
         return (self.folder / f"{name}.csv").exists()
@@ -115,10 +119,18 @@ def _of_verdict(tables: Tables) -> Iterator[tuple[str, Figure]]:
         every = tables["alternatives_grids"]
         title = f"Highest task F1 of any of {every['run'].nunique()} runs, at any layer (in brackets: labels permuted)"
         yield "alternatives_grids", figures.alternatives(every, title)
+    if "course" in tables:
+        yield from _of_course(tables["course"], tables.get("course_grids"))
     if "multiverse" in tables:
         variants, seeds = tables["multiverse"], other_seeds(tables)
         shown = pd.concat([variants, seeds.assign(variant="another seed")]) if len(seeds) else variants
         yield "multiverse", figures.multiverse(shown, RULES)
+
+
+def _of_course(own: pd.DataFrame, grids: pd.DataFrame | None) -> Iterator[tuple[str, Figure]]:
+    yield "course", figures.course(course.beside(own, grids))
+    for width in own["width"].unique():
+        yield f"course_w{width}", figures.seen(course.highest(own), width)
 
 
 def other_seeds(tables: Tables) -> pd.DataFrame:

@@ -1,0 +1,86 @@
+"""How clusters by task come and go beside accuracy, and what it is that KMeans tells apart (table course)."""
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import adjusted_mutual_info_score
+
+from helpers.analysis.variance import MAIN
+
+DIGITS = 12  # as of clustering scores
+FADED = 0.05  # F1 by task below its highest: less is what seeds of KMeans and of t-SNE make
+GOOD = 0.9  # accuracy from which a model is said to solve instances
+
+
+def row(f1: float, clusters: np.ndarray, frame: pd.DataFrame, shares: dict[str, float]) -> dict[str, float]:
+    """What the table holds of one layer in one space.
+
+    Args:
+        f1: of the clusters with tasks.
+        clusters: (N,) of KMeans with as many clusters as tasks.
+        frame: the N instances.
+        shares: of the layer's variance, from `variance.Parts.of`.
+    """
+    return {"f1": f1} | agreement(clusters, frame) | {f"share_{name}": shares[name] for name in MAIN}
+
+
+def agreement(clusters: np.ndarray, frame: pd.DataFrame) -> dict[str, float]:
+    """Adjusted mutual information of clusters (N,) with task, input and output: what they tell apart."""
+    return {f"sees_{name}": round(float(adjusted_mutual_info_score(frame[name], clusters)), DIGITS) for name in MAIN}
+
+
+def with_accuracy(rows: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a run with the accuracy on their split at their epoch.
+
+    Args:
+        history: of the run: epoch, accuracy_subset, accuracy_validation.
+    """
+    by_epoch = history.set_index("epoch")
+    found = [by_epoch.at[epoch, f"accuracy_{split}"] for epoch, split in zip(rows["epoch"], rows["split"], strict=True)]
+    return rows.assign(accuracy=found)
+
+
+def highest(course: pd.DataFrame) -> pd.DataFrame:
+    """At each epoch of each run, split and space: the row of the layer above the embeddings with the highest F1."""
+    by = [c for c in ("grid", "run", "variant", "width", "seed", "reading") if c in course]
+    above = course[course["layer"] > 0].reset_index(drop=True)
+    best = above.groupby([*by, "split", "space", "epoch"], sort=False, dropna=False)["f1"].idxmax()
+    return above.loc[best].reset_index(drop=True)
+
+
+def fading(course: pd.DataFrame) -> pd.DataFrame:
+    """For each run, split and space: the highest F1 by task, when, at what accuracy; and both at the last epoch.
+
+    Args:
+        course: from `highest`.
+
+    Returns:
+        The run's columns, split, space, epoch, f1, accuracy, last_epoch, last_f1, last_accuracy, and course: `rises`
+        (no more than FADED below its highest at the end), or `fades`.
+    """
+    by = [c for c in ("grid", "run", "variant", "width", "seed", "reading") if c in course]
+    rows = []
+    for place, part in course.groupby([*by, "split", "space"], sort=False, dropna=False):
+        part = part.sort_values("epoch")
+        best, last = part.loc[part["f1"].idxmax()], part.iloc[-1]
+        rows.append(
+            dict(zip([*by, "split", "space"], place, strict=True))
+            | {name: best[name] for name in ("epoch", "f1", "accuracy")}
+            | {f"last_{name}": last[name] for name in ("epoch", "f1", "accuracy")}
+            | {"course": "fades" if best["f1"] - last["f1"] > FADED else "rises"}
+        )
+    return pd.DataFrame(rows)
+
+
+def beside(own: pd.DataFrame, grids: pd.DataFrame | None) -> pd.DataFrame:
+    """The runs of course.csv at their highest layers, and other seeds and readings of course_grids.csv where it is.
+
+    A run that stands in both is taken from the first.
+    """
+    mine = highest(own)
+    if grids is None:
+        return mine
+    others = grids[grids["grid"].isin(("seeds", "readings"))]
+    run = ["width", "seed", "reading"]
+    known = set(mine[run].itertuples(index=False, name=None))
+    new = np.array([place not in known for place in others[run].itertuples(index=False, name=None)], bool)
+    return pd.concat([mine, others.loc[new, list(mine)]], ignore_index=True) if new.any() else mine

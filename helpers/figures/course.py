@@ -1,0 +1,82 @@
+"""How clusters by task come and go beside accuracy, and what it is that KMeans tells apart."""
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from helpers.figures.style import OKABE_ITO, SPACE_TITLES, SPLIT_TITLES, grid_of, titled
+from helpers.tables import runs_in
+
+SEEN = {"task": OKABE_ITO[0], "input": OKABE_ITO[1], "output": OKABE_ITO[2]}
+SPACES = ("raw", "tsne", "centred")
+
+
+def course(table: pd.DataFrame) -> Figure:
+    """F1 by task against accuracy, a path a run from the untrained model (small dot) to its last epoch (large dot).
+
+    Args:
+        table: rows of course.csv or course_grids.csv, the layer with the highest F1 at each epoch (`course.highest`).
+    """
+    shown = [s for s in SPACES if s in set(table["space"])]
+    figure, axes = grid_of(len(SPLIT_TITLES), len(shown), height=2.3)
+    kinds = list(dict.fromkeys(zip(table["reading"], table["width"], strict=True)))
+    colours = dict(zip(kinds, _colours(len(kinds)), strict=True))
+    for (split, title), line in zip(SPLIT_TITLES.items(), axes, strict=True):
+        for space, ax in zip(shown, line, strict=True):
+            part = table[(table["split"] == split) & (table["space"] == space)]
+            for (reading, width, _), run in part.groupby(["reading", "width", "seed"], sort=False):
+                run, colour = run.sort_values("epoch"), colours[reading, width]
+                ax.plot(run["accuracy"], run["f1"], "-", color=colour, lw=1)
+                ax.scatter(run["accuracy"].iloc[[0, -1]], run["f1"].iloc[[0, -1]], s=[8, 30], color=colour, zorder=3)
+            ax.set(
+                xlim=(-0.05, 1.05),
+                ylim=(-0.05, 1.05),
+                ylabel="",
+                title="" if split != "subset" else SPACE_TITLES[space],
+            )
+            if split != "subset":
+                ax.set_xlabel("accuracy")
+        line[0].set_ylabel(f"{title}\nF1 by task")
+    handles = [
+        mpl.lines.Line2D([], [], color=colour, label=f"{reading.split()[0]}, width {width}")
+        for (reading, width), colour in colours.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncol=min(4, len(handles)))
+    return titled(
+        figure, "Do clusters by task last while accuracy rises? From small dot to large: training", runs_in(table)
+    )
+
+
+def _colours(count: int) -> list:
+    return (
+        list(OKABE_ITO[:count]) if count <= len(OKABE_ITO) else list(mpl.colormaps["cividis"].resampled(count).colors)
+    )
+
+
+def seen(table: pd.DataFrame, width: int) -> Figure:
+    """What the clusters of KMeans agree with over training: task, input or output; dashed, the model's accuracy.
+
+    Args:
+        table: of runs of this profile, as for `course`.
+        width: hidden dimension to show.
+    """
+    chosen = table[table["width"] == width]
+    shown = [s for s in SPACES if s in set(chosen["space"])]
+    figure, axes = grid_of(len(SPLIT_TITLES), len(shown), height=2.0)
+    for (split, title), line in zip(SPLIT_TITLES.items(), axes, strict=True):
+        for space, ax in zip(shown, line, strict=True):
+            part = chosen[(chosen["split"] == split) & (chosen["space"] == space)]
+            means = part.groupby("epoch")[[*(f"sees_{name}" for name in SEEN), "accuracy"]].mean()
+            for name, colour in SEEN.items():
+                ax.plot(means.index, means[f"sees_{name}"], "o-", ms=2.5, lw=1, color=colour)
+            ax.plot(means.index, means["accuracy"], "--", color="0.35", lw=0.9)
+            ax.set(ylim=(-0.05, 1.05), ylabel="", title="" if split != "subset" else SPACE_TITLES[space])
+            if split != "subset":
+                ax.set_xlabel("epoch")
+        line[0].set_ylabel(f"{title}\nadjusted mutual information")
+    handles = [mpl.lines.Line2D([], [], color=c, marker="o", ms=3, label=name) for name, c in SEEN.items()]
+    handles.append(mpl.lines.Line2D([], [], color="0.35", ls="--", lw=0.9, label="accuracy of the model"))
+    figure.legend(handles=handles, loc="outside lower center", ncol=len(handles))
+    return titled(
+        figure, "What KMeans with as many clusters as tasks tells apart: task, input or output", runs_in(chosen)
+    )
