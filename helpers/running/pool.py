@@ -1,8 +1,8 @@
 """Many independent tasks at once, on this machine's cores or on a cluster, through Dask distributed.
 
 What is ours is small: how many workers this machine bears, one line of progress, and what a task may do from
-inside: report how far it is, notice that it was cancelled, and leave files with the scheduler for whoever takes
-the task over when its worker dies. Who runs what, and again after a failure, is Dask's business.
+inside: report how far it is and notice that it was cancelled. Who runs what, and again after a failure, is Dask's
+business. What a task leaves for whoever takes it over when its worker dies is in mirror.py.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import dask
 import psutil
 import torch
 import yaml
-from distributed import Client, KilledWorker, LocalCluster, Variable, WorkerPlugin, as_completed, get_worker
+from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, as_completed, get_worker
 from distributed.client import FutureCancelledError
 from distributed.scheduler import NoValidWorkerError, NoWorkerError
 from joblib.externals.loky import get_reusable_executor
@@ -34,7 +34,6 @@ TOPIC = "clm-progress"
 PREFIX = "run-"  # of the keys that Dask knows
 JOBQUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
 SHARE = "CLM_WORKER_CORES"  # in a worker's environment: the cores that are its own
-LONGEST_VALUE = 64 * 2**20  # bytes of a file that travel as one message
 LONGEST_START = 180  # seconds that a worker of a local pool may take to start, at first and after it ended
 REMEDY = "see that it has memory and space in its temporary folder, or give fewer workers"
 
@@ -391,85 +390,3 @@ def worker_number() -> int:
     except ValueError:
         return 0
     return name if isinstance(name, int) else abs(hash(name))
-
-
-class Mirror:
-    """A folder's files kept with the scheduler as well, for workers that share no folder with the client.
-
-    Args:
-        name: of the folder, the same on every machine.
-        folder: where it is here.
-    """
-
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name, self.folder = name, folder
-
-    def push(self) -> None:
-        """Send the files that are new or gone since the last push; a reader sees this state or the one before."""
-        with _client() as client:
-            known = self._index(client)
-            current = {
-                str(p.relative_to(self.folder)): [p.stat().st_mtime_ns, p.stat().st_size]
-                for p in sorted(self.folder.rglob("*"))
-                if p.is_file() and not p.name.startswith(".")
-            }
-            for path, stamp in current.items():
-                if known.get(path) != stamp:
-                    self._send(client, path)
-            Variable(f"{self.name}/index", client).set(current)
-            for path in known.keys() - current.keys():
-                self._forget(client, path, known[path])
-
-    def pull(self) -> None:
-        """Write here the files of the last push, where they differ; what was not pushed is removed."""
-        with _client() as client:
-            known = self._index(client)
-            if not known:
-                return
-            for path in [p for p in self.folder.rglob("*") if p.is_file() and not p.name.startswith(".")]:
-                if str(path.relative_to(self.folder)) not in known:
-                    path.unlink()
-            for path, (stamp, size) in known.items():
-                target = self.folder / path
-                if target.exists() and target.stat().st_mtime_ns == stamp and target.stat().st_size == size:
-                    continue
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with open(target, "wb") as file:
-                    for i in range(_messages(size)):
-                        file.write(Variable(f"{self.name}/{path}/{i}", client).get(timeout="60s"))
-                os.utime(target, ns=(stamp, stamp))
-
-    def drop(self) -> None:
-        """Have the scheduler forget all of it."""
-        with _client() as client:
-            for path, stamp in self._index(client).items():
-                self._forget(client, path, stamp)
-            Variable(f"{self.name}/index", client).delete()
-
-    def _index(self, client: Client) -> dict:
-        try:
-            return Variable(f"{self.name}/index", client).get(timeout="1s")
-        except TimeoutError:
-            return {}
-
-    def _send(self, client: Client, path: str) -> None:
-        content = (self.folder / path).read_bytes()
-        for i in range(_messages(len(content))):
-            Variable(f"{self.name}/{path}/{i}", client).set(content[i * LONGEST_VALUE : (i + 1) * LONGEST_VALUE])
-
-    def _forget(self, client: Client, path: str, stamp: list) -> None:
-        for i in range(_messages(stamp[1])):
-            Variable(f"{self.name}/{path}/{i}", client).delete()
-
-
-def _messages(size: int) -> int:
-    return max(1, -(-size // LONGEST_VALUE))
-
-
-@contextlib.contextmanager
-def _client() -> Iterator[Client]:
-    """The client of this process: the worker's, or the one that `connect` made."""
-    try:
-        yield get_worker()._get_client()
-    except ValueError:
-        yield Client.current()

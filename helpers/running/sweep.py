@@ -39,6 +39,7 @@ from helpers.gpt import model as gpt
 from helpers.gpt import runs, train
 from helpers.profiles import reading_of, resolve
 from helpers.running import pool
+from helpers.running.mirror import Mirror
 from helpers.settings import RunSettings, Settings, SettingsError, digest
 from helpers.tables import TABLES as COLUMNS
 from helpers.task import synthetic
@@ -236,7 +237,7 @@ def _run_missing(client, missing: list[Point], label: str, until: pool.Time | No
             continue
         facts, tables = outcome.value
         if facts.pop("mirrored"):
-            mirror = pool.Mirror(point.key, store.DATA / facts["folder"])
+            mirror = Mirror(point.key, store.DATA / facts["folder"])
             mirror.pull()
             mirror.drop()
         for name, table in tables.items():
@@ -265,7 +266,7 @@ def train_and_analyse(settings: RunSettings, kmeans, tsne, near, code: str, toke
     start = time.monotonic()
     dataset, where = _dataset(settings), _where(settings)
     opened = runs.open_run(settings, dataset)
-    mirror = None if _shares_folder(token) else pool.Mirror(pool.task_key(), opened.folder)
+    mirror = None if _shares_folder(token) else Mirror(pool.task_key(), opened.folder)
     if mirror:
         mirror.pull()
     done = train.train(settings, dataset, where, progress=_reporting(mirror))

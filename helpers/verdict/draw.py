@@ -39,9 +39,6 @@ class Tables:
     def __getitem__(self, name: str) -> pd.DataFrame:
         return store.read_table(self.folder / f"{name}.csv", REMEDY)
 
-    def get(self, name: str) -> pd.DataFrame | None:
-        return self[name] if name in self else None
-
     def __contains__(self, name: str) -> bool:
         return (self.folder / f"{name}.csv").exists()
 
@@ -120,14 +117,17 @@ def _of_verdict(tables: Tables) -> Iterator[tuple[str, Figure]]:
         title = f"Highest task F1 of any of {every['run'].nunique()} runs, at any layer (in brackets: labels permuted)"
         yield "alternatives_grids", figures.alternatives(every, title)
     if "course" in tables:
-        yield from _of_course(tables["course"], tables.get("course_grids"))
+        yield from _of_course(tables)
     if "multiverse" in tables:
         variants, seeds = tables["multiverse"], other_seeds(tables)
         shown = pd.concat([variants, seeds.assign(variant="another seed")]) if len(seeds) else variants
         yield "multiverse", figures.multiverse(shown, RULES)
 
 
-def _of_course(own: pd.DataFrame, grids: pd.DataFrame | None) -> Iterator[tuple[str, Figure]]:
+def _of_course(tables: Tables) -> Iterator[tuple[str, Figure]]:
+    own, grids = tables["course"], None
+    if "course_grids" in tables:
+        grids = tables["course_grids"]
     yield "course", figures.course(course.beside(own, grids))
     for width in own["width"].unique():
         yield f"course_w{width}", figures.seen(course.highest(own), width)
