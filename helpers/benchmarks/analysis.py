@@ -9,10 +9,11 @@ from sklearn.cluster import KMeans
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from helpers.analysis import clustering, spaces
+from helpers.analysis import alternatives, clustering, spaces
 from helpers.benchmarks.harness import apart, dataset_of, median_seconds, row
 from helpers.device import cores
 from helpers.profiles import resolve
+from helpers.settings import ClusteringSettings
 from helpers.tables import SPLITS
 
 
@@ -29,12 +30,12 @@ def kmeans_sweep() -> list[dict]:
     ]
 
 
-def _sweep_problems():
+def _sweep_problems(epochs: int = 8):
     settings = resolve("laptop")
     dataset = dataset_of(settings)
     rng = np.random.default_rng(0)
     problems = []
-    for _epoch in range(8):
+    for _epoch in range(epochs):
         for split in SPLITS:
             frame = dataset.split(split)
             labels = clustering.labels_of(frame)
@@ -71,6 +72,46 @@ def _plain_kmeans() -> tuple[float, list[float]]:
             model = KMeans(len(np.unique(truth)), n_init=settings.n_init, random_state=settings.seed)
             scores += clustering.scores(truth, model.fit_predict(points)).values()
     return time.perf_counter() - start, scores
+
+
+def search() -> list[dict]:
+    """Every KMeans of the search over ways to cluster by task, on seven layers and two sets, against scikit-learn."""
+    problems = _sweep_problems(epochs=1)
+    ours, theirs = (_timed(one, problems) for one in (_our_search, _plain_search))
+    different = sum(np.any(a != b) for a, b in zip(ours[1], theirs[1], strict=True))
+    return [
+        row("search over KMeans", ours[0], theirs[0], "scikit-learn, each fit by itself", "s", lower_is_better=True),
+        row("search over KMeans, different clusterings", int(different), 0, "the same clusters", "clusterings")
+        | {"ratio": float("nan")},
+    ]
+
+
+def _timed(one, problems) -> tuple[float, list[np.ndarray]]:
+    with threadpool_limits(1):
+        start = time.perf_counter()
+        found = [
+            clusters for points, labels, settings in problems for clusters in one(points, labels["task"], settings)
+        ]
+        return time.perf_counter() - start, found
+
+
+def _wanted(truth, settings) -> list[tuple[int, ClusteringSettings]]:
+    """Number of clusters and settings of each KMeans that the search makes."""
+    tasks = len(np.unique(truth))
+    starts = [settings.model_copy(update={"n_init": 1, "seed": seed}) for seed in range(alternatives.STARTS)]
+    return [(tasks * n, settings) for n in alternatives.MULTIPLES] + [(tasks, start) for start in starts]
+
+
+def _our_search(points, truth, settings) -> list[np.ndarray]:
+    kmeans = clustering.kmeans_of(spaces.same_distances(points))
+    return [kmeans(k, one) for k, one in _wanted(truth, settings)]
+
+
+def _plain_search(points, truth, settings) -> list[np.ndarray]:
+    return [
+        KMeans(k, n_init=one.n_init, max_iter=one.max_iterations, random_state=one.seed).fit_predict(points)
+        for k, one in _wanted(truth, settings)
+    ]
 
 
 def tsne_fit() -> list[dict]:

@@ -16,6 +16,7 @@ BENCHES = {
     "growth": training.growth,
     "data": training.data_generation,
     "kmeans": analysis.kmeans_sweep,
+    "search": analysis.search,
     "tsne": analysis.tsne_fit,
     "probe": probing.probe_throughput,
     "lens": probing.transformer_lens,

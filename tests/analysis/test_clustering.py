@@ -133,7 +133,7 @@ def test_analysis_has_a_row_for_every_combination_and_is_cached(run, settings, m
     with pytest.warns(UserWarning, match=rf"{broken.name} is not readable JSON.*made again"):
         again = clustering.analyse(run, settings.clustering, settings.tsne, jobs=1)
     pd.testing.assert_frame_equal(again["clustering"], scores)
-    monkeypatch.setattr(clustering, "kmeans", None)  # a second analysis may not compute anything
+    monkeypatch.setattr(clustering, "kmeans_of", None)  # a second analysis may not compute anything
     again = clustering.analyse(run, settings.clustering, settings.tsne, jobs=1)
     pd.testing.assert_frame_equal(again["clustering"], scores)
 
