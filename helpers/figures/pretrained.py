@@ -75,11 +75,14 @@ def llm_map(points: np.ndarray, instances: pd.DataFrame, solved: np.ndarray, tit
         sns.scatterplot(
             data=frame, x="x", y="y", hue=hue, palette=palette, s=9, linewidth=0, ax=ax, rasterized=len(frame) > MANY
         )
-        ax.set(xticks=[], yticks=[], xlabel="", ylabel="", title=f"by {hue}")
+        name = {"category": "By category", "task": "By task", "solved": "By whether the model solves it"}[hue]
+        ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
+        ax.set_title(name, fontsize=8)
         ax.spines[:].set_visible(False)
         ax.set_box_aspect(1)
+        ax.set_anchor("N")
         ax.legend(fontsize=5.5, markerscale=2, loc="upper left", bbox_to_anchor=(0, -0.02), ncol=1)
-    return titled(figure, title)
+    return titled(figure, f"t-SNE map of hidden states: {title}")
 
 
 def llm_neighbours(table: pd.DataFrame) -> Figure:

@@ -45,7 +45,7 @@ def claims(
     names = list(dict.fromkeys(rows.sort_values("width")["place"]))
     keys = [key for key in rules if key in set(rows["claim"])]
     columns = 3
-    figure, axes = grid_of(max(1, -(-len(keys) // columns)), columns, height=0.55 + 0.11 * max(1, len(names)))
+    figure, axes = grid_of(max(1, -(-len(keys) // columns)), columns, height=0.6 + 0.11 * max(2, len(names)))
     for key, ax in zip(keys, axes.ravel(), strict=False):
         for row in rows[rows["claim"] == key].itertuples():
             y, colour = names.index(row.place), VERDICT_COLOURS[row.verdict]
@@ -60,8 +60,8 @@ def claims(
         ax.grid(axis="y", visible=False)
     for ax in axes.ravel()[len(keys) :]:
         ax.set_visible(False)
-    _verdict_legend(figure)
-    return titled(figure, title, runs_in(rows))
+    _verdict_legend(figure, measured=True)
+    return titled(figure, title, f"{runs_in(rows)}; no dot: not measured")
 
 
 def places(rows: pd.DataFrame) -> list[str]:
@@ -71,9 +71,11 @@ def places(rows: pd.DataFrame) -> list[str]:
     return [f"{row.width:,}, {reading_title(row.reading)}" for row in rows.itertuples()]
 
 
-def _verdict_legend(figure: Figure, ncol: int = 3) -> None:
-    handles = [mpl.patches.Patch(color=colour, label=verdict) for verdict, colour in VERDICT_COLOURS.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncol=ncol)
+def _verdict_legend(figure: Figure, measured: bool = False) -> None:
+    """The colours of verdicts; `measured` leaves out that of what was not measured."""
+    colours = {v: c for v, c in VERDICT_COLOURS.items() if v != "not measured" or not measured}
+    handles = [mpl.patches.Patch(color=colour, label=verdict) for verdict, colour in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncol=3)
 
 
 def thresholds(table: pd.DataFrame, statements: dict[str, str]) -> Figure:
@@ -218,8 +220,11 @@ def multiverse(table: pd.DataFrame, rules: dict[str, tuple[float, float]]) -> Fi
     ax.grid(visible=False)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    title = "What the paper leaves open, one change at a time (blue: a statement holds)"
-    return titled(figure, title, runs_in(table))
+    looks = ({"color": "#b8d8ec"}, {"color": "#f6d5bf"}, {"fc": "white", "ec": "0.7"})
+    words = ("on the statement's side of its number", "on the other side", "this run cannot tell")
+    figure.legend([mpl.patches.Patch(**look) for look in looks], words, loc="outside lower center", ncol=3)
+    title = "Each quantity under one change at a time to what the paper leaves open"
+    return titled(figure, title, f"{runs_in(table)}; last column: mean of the runs with other seeds")
 
 
 FLIPPED = (
@@ -259,6 +264,7 @@ def flips(table: pd.DataFrame, seeds: pd.DataFrame, rules: dict[str, tuple[float
     ax.set_yticks(range(len(keys)), [CLAIM_TITLES[key] for key in keys])
     ax.set(ylim=(len(keys) - 0.4, -0.6), xlim=(-0.42, 1.42))
     ax.set_xticks(np.linspace(0, 1, 6))
+    ax.set_xlabel("F1, share or accuracy", fontsize=7.5)
     ax.grid(axis="y", visible=False)
     _flip_legend(figure, bool(len(others)))
     title = "Which change to an open choice raises, and which lowers, each quantity most"
@@ -341,7 +347,7 @@ METHOD_TITLES = {
     "spectral": "spectral",
 }
 DEFINITION_TITLES = {
-    "matched": "matched one\nto one (paper)",
+    "matched": "matched one\nto one",
     "pairwise": "pairs",
     "bcubed": "B-cubed",
     "best_cluster": "best cluster\nof a label",
@@ -370,7 +376,7 @@ def alternatives(table: pd.DataFrame, title: str) -> Figure:
             for n in sorted(part["clusters"].unique())
         }
         _heat(axes[1][column], part, "way", "definition", titles, DEFINITION_TITLES)
-        axes[1][column].set(title=f"{SPLIT_TITLES[split]}: clusters and F1, KMeans")
+        axes[1][column].set(title=f"{SPLIT_TITLES[split]}: clusters and kind of F1")
     for line in axes:
         line[1].set_yticklabels([])
     return titled(figure, title, runs_in(table))
