@@ -234,7 +234,7 @@ def of_story(tables: Path) -> dict:
     training, every = _read(tables, "training"), _read(tables, "claims")
     every["width"] = every["width"].astype("Int64")
     own = readings_in(training)[0]
-    reading = _most_seeds(every, own)
+    reading = deciding_reading(every, own)
     others = [name for name in readings_in(every) if name != reading]
     return {
         "reading": reading,
@@ -250,7 +250,7 @@ def of_story(tables: Path) -> dict:
     }
 
 
-def _most_seeds(claims: pd.DataFrame, own: str) -> str:
+def deciding_reading(claims: pd.DataFrame, own: str) -> str:
     """The reading whose statements about the main model rest on the most seeds; of equals the profile's own."""
     main = claims[(claims["width"] == WIDTHS[0]).fillna(False)]
     seeds = main.groupby("reading")["seeds"].max() if "reading" in main else {}
