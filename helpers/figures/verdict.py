@@ -302,7 +302,7 @@ def summary(courses: pd.DataFrame, level: float, verdicts: pd.DataFrame, title: 
     Args:
         courses: epoch, and columns raw and tsne (F1 by task of unseen instances, best layer; NaN where an epoch has
             none) and accuracy (of unseen instances).
-        level: the F1 that the paper claims.
+        level: the F1 that the paper claims of the training subset; of unseen instances it gives none.
         verdicts: one row a claim (key), one column a kind of run, verdicts or NaN in the cells.
         title, runs: for the figure.
     """
@@ -313,7 +313,8 @@ def summary(courses: pd.DataFrame, level: float, verdicts: pd.DataFrame, title: 
     ax.set_yticks(np.arange(len(verdicts)) + 0.5, [CLAIM_TITLES[key] for key in verdicts.index], fontsize=6.5)
     ax.xaxis.tick_top()
     ax.tick_params(axis="x", labelsize=6.5)
-    ax.set_title("Each statement, by width", pad=6)
+    white = " (white: not asked)" if verdicts.isna().any(axis=None) else ""
+    ax.set_title(f"Verdicts by width{white}", pad=6, fontsize=8)
     _verdict_legend(figure)
     return titled(figure, title, runs)
 
@@ -330,10 +331,8 @@ def _courses(ax, table: pd.DataFrame, level: float) -> None:
         if name != "accuracy":
             ax.axhline(line.iloc[0], color=colour, ls=":", lw=1.2)
     ax.axhline(level, color="black", ls="--", lw=1)
-    ax.annotate(
-        f"the paper: F1 above {level:g}", (table.index.max(), level), (0, -3), textcoords="offset points", ha="right",
-        va="top", fontsize=7.5, bbox={"fc": "white", "ec": "none", "pad": 0.5, "alpha": 0.8},
-    )  # fmt: skip
+    words = f"the paper, of the\ntraining subset: above {level:g}"
+    ax.annotate(words, (table.index.min(), level), (0, 2), textcoords="offset points", va="bottom", fontsize=7)
     ax.plot([], [], ":", color="0.3", label="untrained model")
     ax.legend(loc="lower right", fontsize=7.5, frameon=True, framealpha=0.85, edgecolor="none")
     ax.set(ylim=(0, 1.05), xlabel="epoch", title="Unseen instances, best layer")
