@@ -331,7 +331,7 @@ def _courses(ax, table: pd.DataFrame, level: float) -> None:
         if name != "accuracy":
             ax.axhline(line.iloc[0], color=colour, ls=":", lw=1.2)
     ax.axhline(level, color="black", ls="--", lw=1)
-    words = f"the paper, of the\ntraining subset: above {level:g}"
+    words = f"paper: above {level:g},\ntraining subset"
     ax.annotate(words, (table.index.min(), level), (0, 2), textcoords="offset points", va="bottom", fontsize=7)
     ax.plot([], [], ":", color="0.3", label="untrained model")
     ax.legend(loc="lower right", fontsize=7.5, frameon=True, framealpha=0.85, edgecolor="none")
