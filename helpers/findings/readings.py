@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES
+from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES, variant_title
 from helpers.figures.verdict import METHOD_TITLES
 from helpers.findings.words import listed, paragraphs, percent, two
 from helpers.verdict import facts, judge
@@ -72,7 +72,8 @@ def _varied(variants: pd.DataFrame, parts: pd.DataFrame | None) -> str:
     sets = dict(zip(("task_subset", "task_validation"), SPLIT_TITLES.values(), strict=True))
     found = facts.varied(variants, parts, tuple(sets))
     raised = [
-        f"{sets[key].lower()} {two(of['default'])} to {two(of['highest'])} (`{of['variant']}`{_by_chance(of['seeds'])})"
+        f"{sets[key].lower()} {two(of['default'])} to {two(of['highest'])} ({variant_title(of['variant'])}"
+        f"{_by_chance(of['seeds'])})"
         for key, of in found["quantities"].items()
     ]
     most = f"those that raise F1 by task most: {listed(raised)}" if raised else "none raises F1 by task"
@@ -174,5 +175,6 @@ def moved(table: pd.DataFrame) -> str:
     )
     return (
         f"{table['claim'].nunique()} claims have a change that alone takes their quantity to the other side of the "
-        f"rule's number. Most of them are moved by `{changes.index[0]}` ({changes.iloc[0]}).{tail}"
+        f"rule's number. Most of them are moved by this one: {variant_title(changes.index[0])} "
+        f"({changes.iloc[0]}).{tail}"
     )

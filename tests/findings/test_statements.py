@@ -51,7 +51,7 @@ def test_ways_of_looking_are_told_beside_the_papers_number():
 def test_changes_and_readings_are_told_where_their_tables_are_there():
     said = readings.answer(WAYS, None, VARIANTS, VARIANTS[:2].assign(value=0.45), FOUND)
     assert "Of 1 changes" in said
-    assert "training subset 0.40 to 0.50 (`model.dropout=0`; other seeds of the default give 0.45 to 0.45)" in said
+    assert "training subset 0.40 to 0.50 (no dropout; other seeds of the default give 0.45 to 0.45)" in said
     falling = VARIANTS.assign(value=[0.5 if v == "default" else 0.1 for v in VARIANTS["variant"]])
     assert "none raises F1 by task" in readings.answer(WAYS, None, falling, None, None)
     assert "Of 4 readings that were searched, 2 solve less than half" in said
@@ -76,7 +76,7 @@ def test_changes_that_move_a_claim_are_counted_without_the_control():
     table = judge.carried(over, VARIANTS[:0])
     said = readings.moved(table)
     assert "2 claims have a change" in said
-    assert "`model.dropout=0` (2)" in said
+    assert "this one: no dropout (2)" in said
     assert "some other seed" not in said
     assert "50%" in readings.moved(table.assign(seeds=[0.5 if c == "task_subset" else 0.0 for c in table["claim"]]))
     assert readings.moved(table[:0]).startswith("No change alone")
