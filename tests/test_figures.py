@@ -72,5 +72,6 @@ def test_readings_are_drawn_as_they_are_ordered():
     assert [text.get_text() for text in ax.get_yticklabels()] == [
         f"seed={n} dropout=0\n(width 32, epoch 50)" for n in range(3)
     ]
-    assert [text.get_text() for text in ax.get_xticklabels()] == ["fit", "It learns", "Accuracy is late"]
+    columns = [text.get_text() for text in ax.get_xticklabels()]
+    assert columns == ["fit: mean of the others", "It learns", "Accuracy is late"]
     assert [text.get_text() for text in ax.texts][:3] == ["0.90", "1.00", "0.25"]

@@ -209,7 +209,9 @@ class Explorer(widgets.VBox):
         if colour == "cluster":
             self.wait()
         with self.events.lock:
-            return figures.explorer(self.stage.pictures(self.rows), f"coloured by {COLOURS[colour]}")
+            instances = self.source.splits[self.stage.scene(self.plots[0]).split]
+            title = f"{instances[0].upper()}{instances[1:]}, a dot each, coloured by {COLOURS[colour]}"
+            return figures.explorer(self.stage.pictures(self.rows), title)
 
     def save(self, path: str | Path | None = None, suffix: str = "svg") -> Path:
         """Save the plots (svg, png) or the selection, or all instances if there is none (csv); says where.

@@ -62,7 +62,7 @@ def training(table: pd.DataFrame, width: int, best: dict[int, int]) -> Figure:
     chosen = table[table["width"] == width]
     figure, (axes,) = grid_of(1, 3, height=1.9)
     panels = (
-        ("loss", "Training loss"),
+        ("loss", "Loss (nats a token)"),
         ("accuracy_subset", "Accuracy, training subset"),
         ("accuracy_validation", "Accuracy, unseen instances"),
     )
@@ -72,7 +72,8 @@ def training(table: pd.DataFrame, width: int, best: dict[int, int]) -> Figure:
             ax.plot(part["epoch"], part[column], "o-", ms=2.5, lw=0.8, label=label)
         if column == "loss":
             output = chosen.groupby("epoch")["output_loss"].mean()
-            ax.plot(output.index, output, ":", color="0.4", lw=1.2, label="outputs alone (mean)")
+            ax.plot(output.index, output, ":", color="0.4", lw=1.2, label="outputs (mean)")
+            ax.set_yscale("log")  # one of the two is not trained on, and may be a hundred times the other
             ax.legend()
         else:
             ax.set_ylim(-0.03, 1.03)
@@ -146,11 +147,11 @@ def variance(table: pd.DataFrame, width: int, split: str, best: dict[int, int]) 
         ax.stackplot(
             mine.index, mine.to_numpy().T, colors=palette(len(mine.columns)), labels=mine.columns.map(PART_TITLES)
         )
-        mark_epochs(ax, best)
+        mark_epochs(ax, best, zorder=3)
         ax.set(ylim=(0, 1), xlim=(mine.index.min(), mine.index.max()), xlabel="epoch", title=f"layer {layer}")
         if ax is not axes[0]:
             ax.set_yticklabels([])
-    axes[0].set_ylabel("share of variance")
+    axes[0].set_ylabel("share of the variance")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
     title = f"What the states of {'unseen instances' if split == 'validation' else 'the training subset'} vary with"
     return titled(figure, title, f"{runs_in(chosen)}; dashed: best validation epoch")
@@ -170,7 +171,7 @@ def hard_examples(table: pd.DataFrame, width: int, best: dict[int, int]) -> Figu
     axes[2].plot(accuracy.index, accuracy["accuracy_original"], "o-", ms=2.5, color="#0072b2", label="original")
     mark_epochs(axes[2], best)
     axes[2].legend()
-    axes[2].set(title="Task accuracy of the model\non both")
+    axes[2].set(title="Task accuracy on hard\nexamples and originals")
     for ax in axes:
         ax.set(ylim=(-0.03, 1.03), xlabel="epoch", ylabel="")
     layer_legend(figure, chosen["layer"].unique())
@@ -188,13 +189,15 @@ def lengths_and_overlap(instances: pd.DataFrame, expressions: pd.DataFrame) -> F
     first = instances.drop_duplicates("instruction_id")
     figure, (axes,) = grid_of(1, 3, height=2.0)
     sns.histplot(x=first["instruction"].str.len(), ax=axes[0], binwidth=2, color="#0072b2")
-    axes[0].set(title="Length of instructions", xlabel="symbols", ylabel="instructions")
+    axes[0].set(title="Length of instructions", xlabel="symbols in an instruction", ylabel="instructions")
     shared = instances.groupby("input")["task"].nunique()
     axes[1].bar(shared.index, shared, color="#0072b2")
     axes[1].set(title="Tasks that share an input", xlabel="input symbol", ylabel="tasks")
+    axes[1].tick_params(axis="x", labelsize=5, length=0)
     symbols = first[~first["hard"]].groupby("distribution")["instruction"].agg(lambda t: set("".join(t)))
     sets = [symbols[d] for d in expressions["distribution"]]
     jaccard = [len(a & b) / len(a | b) for i, a in enumerate(sets) for b in sets[:i]]
     sns.histplot(x=jaccard, ax=axes[2], binwidth=0.05, color="#0072b2")
-    axes[2].set(title="Symbols that two share", xlabel="Jaccard overlap", ylabel="pairs of distributions")
+    shared_by = "share of the pair's symbols (Jaccard)"
+    axes[2].set(title="Symbols in common", xlabel=shared_by, ylabel="pairs of distributions")
     return titled(figure, "The data set: instructions differ, inputs say little about the task")

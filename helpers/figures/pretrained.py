@@ -6,7 +6,16 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from helpers.figures.style import LABEL_TITLES, MANY, METRIC_TITLES, grid_of, layer_colours, layer_legend, titled
+from helpers.figures.style import (
+    LABEL_TITLES,
+    MANY,
+    METRIC_TITLES,
+    grid_of,
+    layer_colours,
+    layer_legend,
+    palette,
+    titled,
+)
 
 
 def llm_layers(table: pd.DataFrame) -> Figure:
@@ -67,19 +76,22 @@ def llm_map(points: np.ndarray, instances: pd.DataFrame, solved: np.ndarray, tit
     """
     figure, (axes,) = grid_of(1, 3, height=4.0)
     frame = instances.assign(x=points[:, 0], y=points[:, 1], solved=np.where(solved, "solved", "not solved"))
-    for ax, hue, palette in (
+    for ax, hue, colours in (
         (axes[0], "category", "colorblind"),
-        (axes[1], "task", "husl"),
+        (axes[1], "task", list(palette(instances["task"].nunique()))),
         (axes[2], "solved", {"solved": "#0072b2", "not solved": "#d55e00"}),
     ):
         sns.scatterplot(
-            data=frame, x="x", y="y", hue=hue, palette=palette, s=9, linewidth=0, ax=ax, rasterized=len(frame) > MANY
+            data=frame, x="x", y="y", hue=hue, palette=colours, s=9, linewidth=0, ax=ax, rasterized=len(frame) > MANY
         )
-        ax.set(xticks=[], yticks=[], xlabel="", ylabel="", title=f"by {hue}")
+        name = {"category": "By category", "task": "By task", "solved": "By whether the model solves it"}[hue]
+        ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
+        ax.set_title(name, fontsize=8)
         ax.spines[:].set_visible(False)
         ax.set_box_aspect(1)
+        ax.set_anchor("N")
         ax.legend(fontsize=5.5, markerscale=2, loc="upper left", bbox_to_anchor=(0, -0.02), ncol=1)
-    return titled(figure, title)
+    return titled(figure, f"t-SNE map of hidden states: {title}")
 
 
 def llm_neighbours(table: pd.DataFrame) -> Figure:

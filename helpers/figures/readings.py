@@ -23,12 +23,13 @@ def readings(table: pd.DataFrame, parts: dict[str, str]) -> Figure:
     sns.heatmap(
         shown, vmin=0, vmax=1, cmap="cividis", annot=True, fmt=".2f", annot_kws={"size": 5.8}, cbar=False, ax=ax
     )
-    titles = ["fit", *(textwrap.fill(title, 24) for title in parts.values())]
+    titles = ["fit: mean of the others", *(textwrap.fill(title, 24) for title in parts.values())]
     ax.set_xticks(ax.get_xticks(), titles, rotation=90, fontsize=6)
     ax.set_yticks(ax.get_yticks(), names, rotation=0, fontsize=5.5)
     ax.grid(False)
     ax.axvline(1, color="white", lw=3)
-    return titled(figure, "Readings that fit best: 1 where a run shows what the paper shows, 0 where it does not")
+    title = "Readings that fit best: 1 where a run shows what the paper shows, 0 where not (white: not measured)"
+    return titled(figure, title)
 
 
 def _short(reading: str) -> str:

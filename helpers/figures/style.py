@@ -148,10 +148,10 @@ def by_layer(ax, part: pd.DataFrame, column: str, best: dict[int, int], x: str =
     mark_epochs(ax, best)
 
 
-def mark_epochs(ax, best: dict[int, int]) -> None:
-    """A dashed line at the early-stopping epoch of each seed."""
+def mark_epochs(ax, best: dict[int, int], zorder: float = 0) -> None:
+    """A dashed line at the early-stopping epoch of each seed, behind what is drawn if not told otherwise."""
     for epoch in set(best.values()):
-        ax.axvline(epoch, color="0.35", lw=0.9, ls="--", zorder=0)
+        ax.axvline(epoch, color="0.35", lw=0.9, ls="--", zorder=zorder)
 
 
 def layer_colours(layers) -> dict[int, tuple]:
@@ -193,10 +193,19 @@ def titled(figure: Figure, title: str, runs: str = "") -> Figure:
         title: its lines are kept, and long ones broken.
         runs: as `tables.runs_in` says it; nothing for figures of pretrained models, which their legend names.
     """
-    lines = [part for line in title.split("\n") for part in textwrap.wrap(line, 78)]
-    lines += textwrap.wrap(runs[:1].upper() + runs[1:], 84)
+    lines = [part for line in title.split("\n") for part in _even_lines(line, 78)]
+    lines += _even_lines(runs[:1].upper() + runs[1:], 84)
     figure.suptitle("\n".join(lines), fontsize=10)
     return figure
+
+
+def _even_lines(text: str, longest: int) -> list[str]:
+    """As few lines as that length allows, about equally long, so that no word stands alone on the last."""
+    lines = textwrap.wrap(text, longest)
+    width = max(1, len(text) // max(1, len(lines)))
+    while len(textwrap.wrap(text, width)) > len(lines):
+        width += 1
+    return textwrap.wrap(text, width)
 
 
 def variant_title(variant: str) -> str:

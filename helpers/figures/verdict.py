@@ -45,7 +45,7 @@ def claims(
     names = list(dict.fromkeys(rows.sort_values("width")["place"]))
     keys = [key for key in rules if key in set(rows["claim"])]
     columns = 3
-    figure, axes = grid_of(max(1, -(-len(keys) // columns)), columns, height=0.55 + 0.11 * max(1, len(names)))
+    figure, axes = grid_of(max(1, -(-len(keys) // columns)), columns, height=0.6 + 0.11 * max(2, len(names)))
     for key, ax in zip(keys, axes.ravel(), strict=False):
         for row in rows[rows["claim"] == key].itertuples():
             y, colour = names.index(row.place), VERDICT_COLOURS[row.verdict]
@@ -60,8 +60,8 @@ def claims(
         ax.grid(axis="y", visible=False)
     for ax in axes.ravel()[len(keys) :]:
         ax.set_visible(False)
-    _verdict_legend(figure)
-    return titled(figure, title, runs_in(rows))
+    _verdict_legend(figure, measured=True)
+    return titled(figure, title, f"{runs_in(rows)}; no dot: not measured")
 
 
 def places(rows: pd.DataFrame) -> list[str]:
@@ -71,9 +71,11 @@ def places(rows: pd.DataFrame) -> list[str]:
     return [f"{row.width:,}, {reading_title(row.reading)}" for row in rows.itertuples()]
 
 
-def _verdict_legend(figure: Figure, ncol: int = 3) -> None:
-    handles = [mpl.patches.Patch(color=colour, label=verdict) for verdict, colour in VERDICT_COLOURS.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncol=ncol)
+def _verdict_legend(figure: Figure, measured: bool = False) -> None:
+    """The colours of verdicts; `measured` leaves out that of what was not measured."""
+    colours = {v: c for v, c in VERDICT_COLOURS.items() if v != "not measured" or not measured}
+    handles = [mpl.patches.Patch(color=colour, label=verdict) for verdict, colour in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncol=3)
 
 
 def thresholds(table: pd.DataFrame, statements: dict[str, str]) -> Figure:
@@ -218,8 +220,11 @@ def multiverse(table: pd.DataFrame, rules: dict[str, tuple[float, float]]) -> Fi
     ax.grid(visible=False)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    title = "What the paper leaves open, one change at a time (blue: a statement holds)"
-    return titled(figure, title, runs_in(table))
+    looks = ({"color": "#b8d8ec"}, {"color": "#f6d5bf"}, {"fc": "white", "ec": "0.7"})
+    words = ("on the statement's side of its number", "on the other side", "this run cannot tell")
+    figure.legend([mpl.patches.Patch(**look) for look in looks], words, loc="outside lower center", ncol=3)
+    title = "Each quantity under one change at a time to what the paper leaves open"
+    return titled(figure, title, f"{runs_in(table)}; last column: mean of the runs with other seeds")
 
 
 FLIPPED = (
@@ -259,6 +264,7 @@ def flips(table: pd.DataFrame, seeds: pd.DataFrame, rules: dict[str, tuple[float
     ax.set_yticks(range(len(keys)), [CLAIM_TITLES[key] for key in keys])
     ax.set(ylim=(len(keys) - 0.4, -0.6), xlim=(-0.42, 1.42))
     ax.set_xticks(np.linspace(0, 1, 6))
+    ax.set_xlabel("F1, share or accuracy", fontsize=7.5)
     ax.grid(axis="y", visible=False)
     _flip_legend(figure, bool(len(others)))
     title = "Which change to an open choice raises, and which lowers, each quantity most"
@@ -296,7 +302,7 @@ def summary(courses: pd.DataFrame, level: float, verdicts: pd.DataFrame, title: 
     Args:
         courses: epoch, and columns raw and tsne (F1 by task of unseen instances, best layer; NaN where an epoch has
             none) and accuracy (of unseen instances).
-        level: the F1 that the paper claims.
+        level: the F1 that the paper claims of the training subset; of unseen instances it gives none.
         verdicts: one row a claim (key), one column a kind of run, verdicts or NaN in the cells.
         title, runs: for the figure.
     """
@@ -307,7 +313,8 @@ def summary(courses: pd.DataFrame, level: float, verdicts: pd.DataFrame, title: 
     ax.set_yticks(np.arange(len(verdicts)) + 0.5, [CLAIM_TITLES[key] for key in verdicts.index], fontsize=6.5)
     ax.xaxis.tick_top()
     ax.tick_params(axis="x", labelsize=6.5)
-    ax.set_title("Each statement, by width", pad=6)
+    white = " (white: not asked)" if verdicts.isna().any(axis=None) else ""
+    ax.set_title(f"Verdicts by width{white}", pad=6, fontsize=8)
     _verdict_legend(figure)
     return titled(figure, title, runs)
 
@@ -324,10 +331,8 @@ def _courses(ax, table: pd.DataFrame, level: float) -> None:
         if name != "accuracy":
             ax.axhline(line.iloc[0], color=colour, ls=":", lw=1.2)
     ax.axhline(level, color="black", ls="--", lw=1)
-    ax.annotate(
-        f"the paper: F1 above {level:g}", (table.index.max(), level), (0, -3), textcoords="offset points", ha="right",
-        va="top", fontsize=7.5, bbox={"fc": "white", "ec": "none", "pad": 0.5, "alpha": 0.8},
-    )  # fmt: skip
+    words = f"paper: above {level:g},\ntraining subset"
+    ax.annotate(words, (table.index.min(), level), (0, 2), textcoords="offset points", va="bottom", fontsize=7)
     ax.plot([], [], ":", color="0.3", label="untrained model")
     ax.legend(loc="lower right", fontsize=7.5, frameon=True, framealpha=0.85, edgecolor="none")
     ax.set(ylim=(0, 1.05), xlabel="epoch", title="Unseen instances, best layer")
@@ -341,7 +346,7 @@ METHOD_TITLES = {
     "spectral": "spectral",
 }
 DEFINITION_TITLES = {
-    "matched": "matched one\nto one (paper)",
+    "matched": "matched one\nto one",
     "pairwise": "pairs",
     "bcubed": "B-cubed",
     "best_cluster": "best cluster\nof a label",
@@ -370,7 +375,7 @@ def alternatives(table: pd.DataFrame, title: str) -> Figure:
             for n in sorted(part["clusters"].unique())
         }
         _heat(axes[1][column], part, "way", "definition", titles, DEFINITION_TITLES)
-        axes[1][column].set(title=f"{SPLIT_TITLES[split]}: clusters and F1, KMeans")
+        axes[1][column].set(title=f"{SPLIT_TITLES[split]}: clusters and kind of F1")
     for line in axes:
         line[1].set_yticklabels([])
     return titled(figure, title, runs_in(table))

@@ -49,6 +49,7 @@ def f1(scores: pd.DataFrame, width: int, space: str) -> str:
     for split, title in SPLIT_TITLES.items():
         for label in LABELS:
             chosen = (mean["space"] == space) & (mean["split"] == split) & (mean["label"] == label)
+            chosen &= mean["layer"] > 0
             layer = highest(at_end(mean[chosen]), "f1")["layer"]
             course = _course(facts.course(scores[scores["width"] == width], space, label, split))
             rows.append((title, LABEL_TITLES[label].lower(), *course, int(layer)))
@@ -119,7 +120,8 @@ def pictures(places: list[tuple], scores: list[pd.DataFrame]) -> str:
         scores: f1 of each identity (rows) on those states, one table a plot.
     """
     words = [
-        f"layer {layer}, {SPACE_TITLES[space]}, at {moment}: {two(found.loc['task', 'f1'])} and "
+        f"layer {layer}, {SPACE_TITLES[space]}, {'epoch' if isinstance(moment, int) else 'revision'} {moment}: "
+        f"{two(found.loc['task', 'f1'])} and "
         f"{two(found.loc['distribution', 'f1'])}"
         for (_, moment, layer, space), found in zip(places, scores, strict=True)
     ]

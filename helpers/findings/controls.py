@@ -21,7 +21,7 @@ def answer(controls: pd.DataFrame, scores: pd.DataFrame, surface: pd.DataFrame) 
 
 
 def _beside(controls: pd.DataFrame, scores: pd.DataFrame, surface: pd.DataFrame, width: int) -> str:
-    said = []
+    said, places = [], {True: [], False: []}
     for split, title in SPLIT_TITLES.items():
         states, control = _raw(scores, width, split), _controls(controls, width, split)
         flat = _surface(surface, width, split)
@@ -30,15 +30,12 @@ def _beside(controls: pd.DataFrame, scores: pd.DataFrame, surface: pd.DataFrame,
             + "; ".join(f"{SURFACE[name]} alone {two(value)}" for name, value in flat.items())
             + f". A linear probe reads the task off the states with accuracy {two(control['linear_probe'].max())}."
         )
-    beaten = [
-        SPLIT_TITLES[split].lower()
-        for split in SPLIT_TITLES
-        if _raw(scores, width, split).max() > _surface(surface, width, split).max()
-    ]
-    more = f"only on the {listed(beaten)}" if len(beaten) == 1 else "on both sets" if beaten else "on neither set"
+        places[states.max() > flat.max()].append(f"{title.lower()} ({two(states.max())} to {two(flat.max())})")
+    kinds = (("higher", places[True]), ("not higher", places[False]))
+    where = " and ".join(f"{words} on the {listed(some)}" for words, some in kinds if some)
     return (
-        f"**{named(scores, width)}: at the last epoch, raw states give higher F1 by task than the appearance of "
-        f"inputs and instructions does, {more}.** F1 by task, best layer above the embeddings:\n\n" + "\n".join(said)
+        f"**{named(scores, width)}: at the last epoch, F1 by task of raw states, beside what the appearance of inputs "
+        f"and instructions gives, is {where}.** F1 by task, best layer above the embeddings:\n\n" + "\n".join(said)
     )
 
 

@@ -23,8 +23,8 @@ def _followed(table: pd.DataFrame, width: int) -> str:
         f"states make the model answer as that task** (layer {found['mean_layer']}); that mean also says the answer. "
         "Moved along the difference of the two tasks' means alone, which says no answer, at most "
         f"{percent(found['task'])} do (layer {found['task_layer']}); as far in a random direction, "
-        f"{percent(found['random'])}. All of it is at layers below the last, on {mean['instances'].max():,.0f} moves "
-        "at each layer."
+        f"{percent(found['random'])}. The last layer is left out: there the answer is read off the moved state. "
+        f"{mean['instances'].max():,.0f} moves at each layer."
     )
 
 

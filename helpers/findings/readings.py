@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES
+from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES, variant_title
+from helpers.figures.verdict import METHOD_TITLES
 from helpers.findings.words import listed, paragraphs, percent, two
 from helpers.verdict import facts, judge
 from helpers.verdict.fit import AT_THE_END, TARGETS
@@ -49,7 +50,7 @@ def _looked(alternatives: pd.DataFrame, everywhere: pd.DataFrame | None) -> str:
     found = facts.searched(alternatives, everywhere)
     best = [
         f"{two(found[split]['best']['f1'])} on the {title.lower()} ({SPACE_TITLES[found[split]['best']['space']]}, "
-        f"{found[split]['best']['method'].replace('_', ' ')}; as the paper looks, {two(found[split]['as_paper'])})"
+        f"{_method(found[split]['best'])}; as the paper looks, {two(found[split]['as_paper'])})"
         for split, title in SPLIT_TITLES.items()
     ]
     runs = "1 run" if found["runs"] == 1 else f"{found['runs']} runs"
@@ -62,11 +63,17 @@ def _looked(alternatives: pd.DataFrame, everywhere: pd.DataFrame | None) -> str:
     )
 
 
+def _method(row: dict | pd.Series) -> str:
+    """How a row of alternatives.csv was clustered, as figures say it."""
+    return METHOD_TITLES[row["method"]].replace("\n", " ")
+
+
 def _varied(variants: pd.DataFrame, parts: pd.DataFrame | None) -> str:
     sets = dict(zip(("task_subset", "task_validation"), SPLIT_TITLES.values(), strict=True))
     found = facts.varied(variants, parts, tuple(sets))
     raised = [
-        f"{sets[key].lower()} {two(of['default'])} to {two(of['highest'])} (`{of['variant']}`{_by_chance(of['seeds'])})"
+        f"{sets[key].lower()} {two(of['default'])} to {two(of['highest'])} ({variant_title(of['variant'])}"
+        f"{_by_chance(of['seeds'])})"
         for key, of in found["quantities"].items()
     ]
     most = f"those that raise F1 by task most: {listed(raised)}" if raised else "none raises F1 by task"
@@ -140,9 +147,12 @@ def ways(table: pd.DataFrame) -> str:
         best = part.loc[part["f1"].idxmax()]
         own = part[(part["method"] == "kmeans") & part["space"].isin(("raw", "tsne"))]["f1"].max()
         said.append(f"{title.lower()}: {two(own)} by KMeans on raw or t-SNE states, {two(best['f1'])} at most "
-                    f"({SPACE_TITLES[best['space']]}, {best['method'].replace('_', ' ')}; labels permuted: "
+                    f"({SPACE_TITLES[best['space']]}, {_method(best)}; labels permuted: "
                     f"{two(best['chance'])})")  # fmt: skip
-    return f"Left panels, F1 as the paper defines it: {'; '.join(said)}. Right: other definitions and more clusters."
+    return (
+        f"Upper row, clusters matched to labels one-to-one: {'; '.join(said)}. Lower row: other definitions of F1 and "
+        "more clusters."
+    )
 
 
 def moved(table: pd.DataFrame) -> str:
@@ -165,5 +175,6 @@ def moved(table: pd.DataFrame) -> str:
     )
     return (
         f"{table['claim'].nunique()} claims have a change that alone takes their quantity to the other side of the "
-        f"rule's number. Most of them are moved by `{changes.index[0]}` ({changes.iloc[0]}).{tail}"
+        f"rule's number. Most of them are moved by this one: {variant_title(changes.index[0])} "
+        f"({changes.iloc[0]}).{tail}"
     )

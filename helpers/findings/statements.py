@@ -3,6 +3,7 @@
 import pandas as pd
 
 from helpers.findings.words import listed, paragraphs
+from helpers.tables import of_reading, readings_in
 from helpers.verdict import facts, judge
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED
 
@@ -18,14 +19,19 @@ def counted(counts: dict[str, int]) -> str:
 
 
 def answer(claims: pd.DataFrame) -> str:
-    """How many of the paper's statements have each verdict.
+    """How many of the paper's statements have each verdict, with the reading that most seeds follow.
 
     Args:
-        claims: claims.csv.
+        claims: claims.csv, rows of the profile's own reading first.
     """
-    by_width = facts.counts_by_width(claims.astype({"width": "Int64"}))
+    claims, named = claims.astype({"width": "Int64"}), readings_in(claims)
+    reading = facts.deciding_reading(claims, named[0])
+    by_width = facts.counts_by_width(of_reading(claims, reading))
     own = by_width.pop("paper")
-    said = [f"**Of the paper's {sum(own.values())} statements, counted once for each of its widths, {counted(own)}.**"]
+    of = f"With reading {reading}, of" if len(named) > 1 else "Of"
+    said = [
+        f"**{of} the paper's {sum(own.values())} statements, counted once for each of its widths, {counted(own)}.**"
+    ]
     said += [f"At width {width}, which the paper does not have: {counted(some)}." for width, some in by_width.items()]
     return paragraphs(said)
 

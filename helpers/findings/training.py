@@ -33,23 +33,24 @@ def _learned(history: pd.DataFrame, width: int) -> str:
 def figure(history: pd.DataFrame, width: int) -> str:
     """What `figures.training` shows of one width."""
     mean = of_width(history, width).set_index("epoch")
-    unseen, loss = mean["accuracy_validation"], mean["loss"]
+    unseen, loss, output = mean["accuracy_validation"], mean["loss"], mean["output_loss"]
     jump = unseen.diff()
     return (
-        f"The loss falls from {two(loss.iloc[0])} to {two(loss.iloc[-1])}, on outputs alone to "
-        f"{two(mean['output_loss'].iloc[-1])}. {_while_low(unseen, loss)} The largest rise from one epoch to the "
-        f"next is {two(jump.max())}, at epoch {jump.idxmax()}."
+        f"The loss on all tokens falls from {two(loss.iloc[0])} to {two(loss.iloc[-1])}, that on outputs alone from "
+        f"{two(output.iloc[0])} to {two(output.iloc[-1])}; the reading says which of them is trained on. "
+        f"{_while_low(unseen, loss, output)} The largest rise of accuracy from one epoch to the next is "
+        f"{two(jump.max())}, at epoch {jump.idxmax()}."
     )
 
 
-def _while_low(unseen: pd.Series, loss: pd.Series) -> str:
-    """How far the loss falls while accuracy is near zero."""
+def _while_low(unseen: pd.Series, loss: pd.Series, output: pd.Series) -> str:
+    """How far both losses fall while accuracy is near zero."""
     low = unseen.index[unseen < LOW]
     if not len(low):
         return f"Accuracy on unseen instances is never below {LOW}."
     return (
-        f"Accuracy on unseen instances is below {LOW} for the last time at epoch {low.max()}, when the loss is "
-        f"{two(loss[low.max()])}."
+        f"Accuracy on unseen instances is below {LOW} for the last time at epoch {low.max()}, when these are "
+        f"{two(loss[low.max()])} and {two(output[low.max()])}."
     )
 
 

@@ -103,18 +103,19 @@ def _of_pretrained(tables: Tables) -> Iterator[tuple[str, Figure]]:
 
 
 def _of_verdict(tables: Tables) -> Iterator[tuple[str, Figure]]:
-    title = "Every claim: quantity, 95% interval, and where it holds"
+    title = "Every statement: quantity and 95% interval over seeds; shaded: where it holds"
     yield "claims", figures.claims(tables["claims"], RULES, STATEMENTS, title)
     if "claims_outputs" in tables:
-        title = "Every claim with the loss on outputs alone: quantity, 95% interval, and where it holds"
+        title = "Every statement with the loss on outputs alone: quantity and 95% interval"
         yield "claims_outputs", figures.claims(tables["claims_outputs"], RULES, STATEMENTS, title)
     if (tables["thresholds"]["verdict"] != UNMEASURED).any():  # runs cut short say nothing of late training
         yield "thresholds", figures.thresholds(tables["thresholds"], STATEMENTS)
-    title = "Highest task F1 at any layer of up to three epochs (in brackets: labels permuted)"
+    title = "Highest F1 by task at any layer of up to three epochs (in brackets: labels permuted)"
     yield "alternatives", figures.alternatives(tables["alternatives"], title)
     if "alternatives_grids" in tables:
         every = tables["alternatives_grids"]
-        title = f"Highest task F1 of any of {every['run'].nunique()} runs, at any layer (in brackets: labels permuted)"
+        runs = every["run"].nunique()
+        title = f"Highest F1 by task of any of {runs} runs, at any layer (in brackets: labels permuted)"
         yield "alternatives_grids", figures.alternatives(every, title)
     if "course" in tables:
         yield from _of_course(tables)

@@ -64,11 +64,23 @@ def neighbours(table: pd.DataFrame, k: int = 10) -> dict[str, float]:
     return {"start": start, "end": end, "accuracy_start": accuracy_start, "accuracy_end": accuracy_end}
 
 
-def surface(table: pd.DataFrame, controls: pd.DataFrame, split: str = "validation") -> dict[str, float]:
-    """F1 by task without a model: of symbol counts, from surface.csv, and of permuted labels, from controls.csv."""
-    rows = table[(table["split"] == split) & (table["label"] == "task") & (table["control"] == "bag_of_symbols")]
+SURFACE = {  # controls of surface.csv in words
+    "input": "from the input symbol",
+    "bag_of_symbols": "from counts of an instruction's symbols",
+    "bag_and_input": "from counts of symbols with the input",
+    "edit_distance": "from edit distances between instructions",
+}
+
+
+def surface(table: pd.DataFrame, controls: pd.DataFrame, split: str = "validation") -> dict:
+    """F1 by task without a model: the highest, what it is from, and that of permuted labels (controls.csv).
+
+    Args:
+        table: surface.csv.
+    """
+    rows = table[(table["split"] == split) & (table["label"] == "task")].groupby("control")["f1"].mean()
     chance = controls[(controls["split"] == split) & (controls["control"] == "permuted_f1")]["value"]
-    return {"symbols": rows["f1"].mean(), "chance": chance.max()}
+    return {"highest": rows.max(), "from": SURFACE[rows.idxmax()], "chance": chance.max()}
 
 
 def hard_examples(table: pd.DataFrame) -> dict[str, float]:
@@ -226,7 +238,8 @@ def of_story(tables: Path) -> dict:
     Returns:
         reading (that with the most seeds of the main model; of several the profile's own); of that reading claims,
         claims_outputs and quantities (None without them); rows of claims.csv by other_readings; own (the profile's
-        reading), and its tables training, clustering, of_hard and of_neighbours.
+        reading), and its tables training, clustering, of_hard and of_neighbours; compared (how many readings were
+        searched), and whether the own fits_best of them.
 
     Raises:
         store.ArtefactError: a table is missing that every profile has.
@@ -234,7 +247,7 @@ def of_story(tables: Path) -> dict:
     training, every = _read(tables, "training"), _read(tables, "claims")
     every["width"] = every["width"].astype("Int64")
     own = readings_in(training)[0]
-    reading = _most_seeds(every, own)
+    reading = deciding_reading(every, own)
     others = [name for name in readings_in(every) if name != reading]
     return {
         "reading": reading,
@@ -247,10 +260,18 @@ def of_story(tables: Path) -> dict:
         "clustering": _read(tables, "clustering"),
         "of_hard": _read(tables, "hard"),
         "of_neighbours": _read(tables, "neighbours"),
+        **_search(_maybe(tables, "readings"), own),
     }
 
 
-def _most_seeds(claims: pd.DataFrame, own: str) -> str:
+def _search(readings: pd.DataFrame | None, own: str) -> dict:
+    """How many readings `make readings` compared, and whether a reading fits best of them."""
+    best = best_readings(readings, 1)
+    fits = len(best) > 0 and max(best, key=lambda row: row["fit"])["reading"] == f"reading={own}"
+    return {"compared": 0 if readings is None else readings["reading"].nunique(), "fits_best": fits}
+
+
+def deciding_reading(claims: pd.DataFrame, own: str) -> str:
     """The reading whose statements about the main model rest on the most seeds; of equals the profile's own."""
     main = claims[(claims["width"] == WIDTHS[0]).fillna(False)]
     seeds = main.groupby("reading")["seeds"].max() if "reading" in main else {}

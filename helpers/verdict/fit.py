@@ -61,15 +61,15 @@ def _stop(tables: Tables) -> float:
 
 TARGETS = (
     Target("learns", "Unseen instances are solved in the end", "Fig. 2c", 0.1, 0.9, _claim("accuracy_validation")),
-    Target("learns_hard", "So is the training subset, hard examples included", "Fig. 2b", 0.1, 0.9,
+    Target("learns_hard", "The training subset, half hard examples, is solved in the end", "Fig. 2b", 0.1, 0.9,
            _claim("accuracy_subset")),
     Target("late", "Accuracy is near zero while the loss already falls", "3.1, Fig. 2", 0.2, 0.05,
            _claim("accuracy_late")),
-    Target("abrupt", "Then it jumps", "3.1, Fig. 2", 2.0, 0.5, _claim("accuracy_abrupt")),
+    Target("abrupt", "Accuracy then jumps", "3.1, Fig. 2", 2.0, 0.5, _claim("accuracy_abrupt")),
     Target("flat", "Layer 0 does not change", "3.2, Fig. 1", 0.12, 0.03, _claim("layer0_flat", "raw")),
     Target("starts_low", "Untrained, neighbours rarely share the task", "3.3, Fig. 3a", 0.9, 0.3, _untrained_share),
-    Target("share_rises", "Then the share rises dramatically", "3.3, Fig. 3a", 0.0, 0.5, _claim("same_task_share")),
-    Target("knn_rises", "So does KNN accuracy", "3.3, Fig. 3b", 0.0, 0.5, _claim("knn_rises")),
+    Target("share_rises", "Their share with the same task rises", "3.3, Fig. 3a", 0.0, 0.5, _claim("same_task_share")),
+    Target("knn_rises", "KNN accuracy rises", "3.3, Fig. 3b", 0.0, 0.5, _claim("knn_rises")),
 )  # fmt: skip
 # Asked of a whole schedule alone: before its end nobody knows the best epoch.
 AT_THE_END = (Target("stops", "The best epoch is a quarter of the way", "3.2, Fig. 2", 0.4, 0.1, _stop),)

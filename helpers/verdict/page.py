@@ -20,7 +20,7 @@ from helpers.errors import exit_status
 from helpers.figures.style import SPACE_TITLES
 from helpers.pretrained import loading, natural
 from helpers.tables import FIGURES, readings_in, stem
-from helpers.verdict import draw, facts, judge, readme, story
+from helpers.verdict import draw, facts, readme, story
 from helpers.verdict.claims import CLAIMS, OURS
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED
 
@@ -78,22 +78,23 @@ def _of_paper(shows: str, width: int) -> Shown:
 
 OF_PAPER = tuple(_of_paper(*place) for place in FIGURES)
 BEYOND = (
-    Shown("Claims", "Quantities and intervals of every claim", ("claims",), "10_verdict"),
-    Shown("High", "The same for several numbers that 'high' may mean", ("thresholds",), "10_verdict"),
-    Shown("Loss", "The same with the loss on outputs alone", ("claims_outputs",), "09_readings"),
+    Shown("Statements", "The quantity of every statement, with its interval", ("claims",), "10_verdict"),
+    Shown("High", "Verdicts for several numbers that 'high' may mean", ("thresholds",), "10_verdict"),
+    Shown("Loss", "The quantity of every statement with the loss on outputs alone", ("claims_outputs",), "09_readings"),
     Shown("Controls", "Task clusters beside chance, surface, fixed inputs and a linear probe", ("controls_w768",),
           "07_controls"),
     Shown("Interventions", "Answers after states are moved to another task's place", ("interventions_w768",),
           "08_interventions"),
     Shown("Alternatives", "Highest F1 by task, by space, method, number of clusters and definition of F1",
           ("alternatives", "alternatives_grids"), "09_readings"),
-    Shown("Multiverse", "Claims under every variant of what the paper leaves open", ("multiverse",), "09_readings"),
+    Shown("Multiverse", "The quantity of every statement under one change to what the paper leaves open",
+          ("multiverse",), "09_readings"),
     Shown("Readings", "How well searched readings fit what the paper shows beside its clusters", ("readings",),
           "09_readings"),
     Shown("Variance", "Variance of the states explained by input, task, distribution and output",
           ("variance_w768_subset", "variance_w768_validation"), "07_controls"),
     Shown("Hard examples", "How hard examples part from their originals", ("hard_examples_w768",), "03_clustering"),
-    Shown("Explorer", "Hidden states in the plane: layers, inputs, hard examples, training, a pretrained model",
+    Shown("Explorer", "Hidden states in two dimensions: layers, inputs, hard examples, training, a pretrained model",
           tuple(f"explorer_{name}" for name in ("layers", "input", "hard", "training", "llm")), "06_explore"),
     Shown("Pretrained models", "Scores at every layer", ("llm_layers",), "05_probe_llms"),
 )  # fmt: skip
@@ -119,13 +120,15 @@ def write(profile: str, overrides: str = "") -> Path:
         raise store.ArtefactError(f"{tables / 'claims.csv'} is missing; run make reproduce PROFILE={profile} first")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"shown": _shown, "number": readme.number, "between": readme.between}
-    claims, known = _claims(tables), facts.of_story(tables)
+    known = facts.of_story(tables)
+    claims = _claims(tables, known["reading"])
     folder = store.FIGURES / name
     page = environment.from_string(TEMPLATE.read_text()).render(
         profile=name,
         found=_found(known),
         folds=_folds(claims),
-        counts=_counts(known["claims"]),
+        counts=facts.counts_by_width(known["claims"]),
+        reading=known["reading"],
         figures=[_figure(f, folder, claims) for f in OF_PAPER],
         beyond=[*_flips(tables), *(b for f in BEYOND if (b := _figure(f, folder, claims))["images"])],
         tables=_tables(tables, chosen),
@@ -187,10 +190,16 @@ def _shown(value: object) -> str:
     return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def _claims(tables: Path) -> list[dict]:
-    """Rows of claims.csv, with statements (said), places (width, and reading where there are several) and classes."""
+def _claims(tables: Path, reading: str) -> list[dict]:
+    """Rows of claims.csv, with statements (said), places (width, and reading where there are several) and classes.
+
+    Rows of the reading that decides come first; of others there is what was measured.
+    """
     rows = store.read_table(tables / "claims.csv", AGAIN).astype(object)
     several = len(readings_in(rows)) > 1
+    if several:
+        own = rows["reading"].isna() | (rows["reading"] == reading)
+        rows = pd.concat([rows[own], rows[~own & (rows["seeds"] > 0)]])
     rows = rows.where(rows.notna(), None).to_dict("records")
     said = {claim.key: claim.statement for claim in (*CLAIMS, *OURS)}
     of_models = {"table1": "{} clusters by task as Table 1 says", "pretrained": "States of models {} cluster by task"}
@@ -200,11 +209,6 @@ def _claims(tables: Path) -> list[dict]:
         place = ", ".join(filter(None, (width, row["reading"] if several else "")))
         row |= {"css": CLASSES[row["verdict"]], "said": statement, "place": place}
     return rows
-
-
-def _counts(claims: pd.DataFrame) -> dict[str, int]:
-    counts = judge.of_paper(claims)["verdict"].value_counts()
-    return {verdict: int(counts.get(verdict, 0)) for verdict in CLASSES}
 
 
 def _figure(shown: Shown, folder: Path, claims: list[dict]) -> dict:
@@ -238,7 +242,8 @@ def _tables(tables: Path, chosen: settings.Settings) -> list[dict]:
         rows = [[title, getattr(paper, field), getattr(here, field)]
                 for field, title in settings.paper_names(section).items()]  # fmt: skip
         notes = "None stands for the paper's rule by width, or for all that are available."
-        found.append({"number": number, "title": f"Settings of {name}", "columns": ["setting", "paper", "here"],
+        of = {"data": "the data", "model": "the model", "tsne": "t-SNE"}.get(name, name)
+        found.append({"number": number, "title": f"Settings of {of}", "columns": ["setting", "paper", "here"],
                       "rows": rows, "notebook": "01_generate_data", "notes": notes})  # fmt: skip
     found.append(_csv(tables, "Table 6", "Sizes of the models", "table6", "02_train"))
     found[-1]["rows"] += [[f"{m.name} (width {m.hidden_dimension})", "", m.parameters] for m in loading.PAPER_MODELS]

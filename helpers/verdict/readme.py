@@ -130,7 +130,8 @@ def _of_readme(known: dict) -> dict:
     return {
         "sentences": story.sentences(known), "alt": story.title(known).replace("\n", ". "),
         "minutes": known["minutes"], "five": five, "others": others,
-        "of_main": runs_in(mine.reset_index()),
+        "of_main": runs_in(mine.reset_index()), "of_profile": runs_in(known["training"]),
+        "epochs": known["accuracy"]["epochs"],
     }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ FIVE = {
     "hard_separate": "hard examples part from the examples that they were made from",
     "same_task_share": "training makes neighbours with the same task much more frequent",
 }
-MEASURED = {"accuracy_validation": "accuracy", "hard_separate": "share", "same_task_share": "gain"}  # else F1
+MEASURED = {"accuracy_validation": "accuracy", "hard_separate": "share", "same_task_share": "gain in share"}  # else F1
 
 
 def main_width(claims: pd.DataFrame) -> int:
@@ -49,10 +49,10 @@ def sentences(known: dict) -> dict[str, str]:
     mine = of_width(known["claims"], width)
     return {
         "What reproduces": _listed(mine, (HOLDS, NO_MORE), "none of the five statements that matter most")
-        + f"; in all, {_count(mine, HOLDS)} of the paper's {len(mine)} statements about its main model ({_of(mine)}) "
-        f"hold, and {_count(mine, NO_MORE)} more hold, but no more than for the untrained model.",
+        + f". In all, {_count(mine, HOLDS)} of the paper's {len(mine)} statements about its main model hold "
+        f"({_of(mine)}), and {_count(mine, NO_MORE)} more hold, but no more than for the untrained model.",
         "What does not": _listed(mine, (FAILS,), "none of the five statements that matter most fails")
-        + f"; in all, {_count(mine, FAILS)} do not hold{_unsure(mine)}.",
+        + f". In all, {_count(mine, FAILS)} do not hold{_unsure(mine)}.",
         "What changes it": _changes(known, width),
     }
 
@@ -91,8 +91,8 @@ def _unsure(mine: pd.DataFrame) -> str:
 def _changes(known: dict, width: int) -> str:
     """How clusters of unseen instances fare at another epoch or in another space, and verdicts with other choices."""
     told = (_places(known, width), _with_outputs(known), *_with_readings(known, width), _own_run(known))
-    parts = [part for part in told if part]
-    return "; ".join(parts) + "." if parts else "nothing else has been measured yet (`make verdict`)."
+    parts = [part[0].upper() + part[1:] for part in told if part]
+    return ". ".join(parts) + "." if parts else "Nothing else has been measured yet (`make verdict`)."
 
 
 def _places(known: dict, width: int) -> str:
@@ -104,10 +104,10 @@ def _places(known: dict, width: int) -> str:
     own = {at: means[[i for i in means.index if i[0] in ("raw", "tsne") and i[1] == at]] for at in (END, PEAK)}
     if own[END].empty:
         return ""
-    others = [f"{own[PEAK].max():.2f} at the epoch where it is highest"] if len(own[PEAK]) else []
+    others = [f"at the epoch where it is highest it is {own[PEAK].max():.2f}"] if len(own[PEAK]) else []
     if ("centred", END) in means.index:
-        others.append(f"{means['centred', END]:.2f} at the end {CENTRED}")
-    but = f" and {', and '.join(others)}" if others else ""
+        others.append(f"at the end, {CENTRED}, it is {means['centred', END]:.2f}")
+    but = f"; {', and '.join(others)}" if others else ""
     return f"the F1 by task of unseen instances is {own[END].max():.2f} at the end of training{but}"
 
 
@@ -147,20 +147,24 @@ def _own_run(known: dict) -> str:
         for t, column in ((mine, "f1"), (hard[hard["space"] == "raw"], "nearer_own_task"))
     )
     same = neighbours_by_layer({"neighbours": near}, "same_task").iloc[:, 1:].max(axis=1)
+    best = f", which of {known['compared']} readings fits what else the paper shows best," if known["fits_best"] else ""
     return (
-        f"in one run with reading {reading_title(known['own'])}, which fits the rest of the paper best, "
-        f"{task.index[-1]} epochs take the F1 of training instances from {task.iloc[0]:.2f} to {task.iloc[-1]:.2f}, "
-        f"hard examples nearer to their own task from {apart.iloc[0]:.0%} to {apart.iloc[-1]:.0%}, and neighbours with "
-        f"the same task from {same.iloc[0]:.2f} to {same.iloc[-1]:.2f} (best layers)"
+        f"in one run with reading {reading_title(known['own'])}{best} {task.index[-1]} epochs take "
+        f"the F1 of training instances from {task.iloc[0]:.2f} to {task.iloc[-1]:.2f}, hard examples nearer to their "
+        f"own task from {apart.iloc[0]:.0%} to {apart.iloc[-1]:.0%}, and neighbours with the same task from "
+        f"{same.iloc[0]:.2f} to {same.iloc[-1]:.2f} (best layers; one run has no interval)"
     )
 
 
 def kinds_of_run(known: dict) -> dict[str, pd.DataFrame]:
-    """Kind of run in words -> its rows of claims.csv by claim: the main model first, other widths, losses, readings."""
+    """Kind of run in words -> its rows of claims.csv by claim: the main model first, other widths, losses, readings.
+
+    Of other readings only what has several seeds: one seed decides nothing.
+    """
     first, claims = main_width(known["claims"]), known["claims"]
     found = {}
     for reading, rows in ({"": claims} | known["other_readings"]).items():
-        measured = rows[rows["width"].notna() & (rows["seeds"] > 0)]
+        measured = rows[rows["width"].notna() & (rows["seeds"] > (1 if reading else 0))]
         for width in sorted(set(measured["width"].astype(int)), key=lambda w: w != first):
             found[f"{width:,}" + (f", {reading_title(reading)}" if reading else "")] = rows[
                 rows["width"] == width
@@ -217,7 +221,10 @@ def title(known: dict) -> str:
         courses.set_index("epoch")[["raw", "tsne"]].max(axis=1).dropna()
     )  # in whichever of the paper's spaces is higher
     accuracy = courses["accuracy"].max()
-    learned = "Unseen instances are solved" if accuracy >= LEARNED else "Not all unseen instances are solved"
+    learned = "unseen instances are solved" if accuracy >= LEARNED else "not all unseen instances are solved"
+    training = known["training"]
+    one = training.loc[training["width"] == width_of_profile(known), "seed"].nunique() == 1
+    learned = f"In one run, {learned}" if one else learned[0].upper() + learned[1:]
     fade = f" at epoch {f1.idxmax()}, then fade to {f1.iloc[-1]:.2f}" if f1.max() - f1.iloc[-1] > FADED else ""
     return f"{learned} (accuracy {accuracy:.2f})\nTheir clusters by task reach F1 {f1.max():.2f}{fade}"
 
@@ -229,7 +236,8 @@ def _runs(known: dict) -> str:
     most = decided.groupby("width")["seeds"].max()
     right = " to ".join(str(n) for n in sorted({most.min(), most.max()})) if len(most) else "no"
     left = runs_in(training, width_of_profile(known))
-    return f"left: {left}; right: {right} {'seed' if right == '1' else 'seeds'} a width"
+    counted = f"{right} {'seed' if right == '1' else 'seeds'} a width"
+    return f"left: {left}; right: reading {reading_title(known['reading'])}, {counted}"
 
 
 def answers(known: dict) -> dict[str, tuple[str, str]]:
@@ -239,7 +247,7 @@ def answers(known: dict) -> dict[str, tuple[str, str]]:
         known: of `facts.of_profile`.
     """
     near, moved, accuracy = known["neighbours"], known["interventions"], known["accuracy"]
-    tsne, surface = known["task"]["tsne"], known["surface"]
+    (raw, tsne), surface = (known["task"][space] for space in ("raw", "tsne")), known["surface"]
     ours, paper = known["table1"]
     main = of_width(known["claims"], main_width(known["claims"]))
     return {
@@ -253,8 +261,8 @@ def answers(known: dict) -> dict[str, tuple[str, str]]:
         ),
         "03_clustering": (
             "Do hidden states cluster by task?",
-            f"F1 of unseen instances, t-SNE: {tsne['start']:.2f} untrained, {tsne['highest']:.2f} at best (epoch "
-            f"{tsne['epoch']}), {tsne['end']:.2f} in the end",
+            f"F1 of unseen instances: {raw['start']:.2f} untrained and {raw['end']:.2f} in the end; of t-SNE states "
+            f"{tsne['start']:.2f} and {tsne['end']:.2f}",
         ),
         "04_knn": (
             "Do nearest neighbours solve unseen instances?",
@@ -268,17 +276,17 @@ def answers(known: dict) -> dict[str, tuple[str, str]]:
         "06_explore": ("What do the clusters look like?", "Linked scatter plots through layers and training"),
         "07_controls": (
             "What would F1 be without a model?",
-            f"{surface['symbols']:.2f} from counts of symbols, {surface['chance']:.2f} by chance (unseen instances)",
+            f"Up to {surface['highest']:.2f}, {surface['from']}; {surface['chance']:.2f} by chance (unseen instances)",
         ),
         "08_interventions": (
             "Does the answer follow a moved state?",
-            f"{moved['task']:.0%} follow a move by the difference of two tasks' means; {moved['random']:.0%} follow a "
-            "random one",
+            f"{moved['mean']:.0%} follow a move to the other task's mean for their input; {moved['task']:.0%} one by "
+            f"the difference of the tasks' means; {moved['random']:.0%} a random one",
         ),
         "09_readings": ("What do the paper's open choices change?", _most(known["varied"])),
         "10_verdict": (
             "Which of the paper's statements hold?",
-            f"{_count(main, HOLDS)} of {len(main)} about its main model",
+            f"{_count(main, HOLDS)} of {len(main)} about its main model ({_of(main)})",
         ),
     }
 
@@ -288,6 +296,12 @@ def _most(varied: dict | None) -> str:
     if varied is None or "task_validation" not in varied["quantities"]:
         return "Nothing raises F1 by task of unseen instances" if varied else "Not measured yet (`make verdict`)"
     one = varied["quantities"]["task_validation"]
+    if one["seeds"] and one["highest"] <= one["seeds"][1]:
+        least, greatest = one["seeds"]
+        return (
+            f"No single change raises F1 of unseen instances above what other seeds give ({least:.2f} to "
+            f"{greatest:.2f}, width {varied['width']})"
+        )
     return (
         f"F1 of unseen instances rises most, {one['default']:.2f} to {one['highest']:.2f}, with "
         f"{variant_title(one['variant'])} (width {varied['width']})"

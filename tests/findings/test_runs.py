@@ -45,8 +45,8 @@ def test_training_is_told_by_its_best_epoch_and_its_rise():
     assert "never half of them in 1 epochs" in training.answer(history([0.0, 0.1]))
     drawn = training.figure(history([0.0, 0.05, 0.6, 0.5]), 32)
     assert "falls from 4.00 to 1.00" in drawn
-    assert "below 0.1 for the last time at epoch 1, when the loss is 3.00" in drawn
-    assert "largest rise from one epoch to the next is 0.55, at epoch 2" in drawn
+    assert "below 0.1 for the last time at epoch 1, when these are 3.00 and 3.00" in drawn
+    assert "largest rise of accuracy from one epoch to the next is 0.55, at epoch 2" in drawn
     assert "never below 0.1" in training.figure(history([0.2, 0.3]), 32)
 
 
@@ -116,7 +116,7 @@ def test_the_explorers_answer_needs_tables_and_says_so():
     assert "Of hard examples 50%" in said
     found = pd.DataFrame({"f1": {"task": 0.7, "distribution": 0.1}})
     shown = clusters.pictures([("validation", 8, 2, "raw"), ("validation", "main", 1, "centred")], [found, found])
-    assert "layer 2, raw states, at 8: 0.70 and 0.10; layer 1, input-centred states, at main: 0.70 and 0.10" in shown
+    assert "layer 2, raw states, epoch 8: 0.70 and 0.10; layer 1, input-centred states, revision main: 0.70" in shown
 
 
 NEAR = pd.DataFrame(
@@ -153,7 +153,13 @@ def beside_controls(raw: float):
     return pd.DataFrame(rows), table, pd.DataFrame(surface)
 
 
-@pytest.mark.parametrize(("raw", "words"), [(0.4, "does, on neither set"), (0.5, "does, on both sets")])
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (0.4, "is not higher on the training subset (0.40 to 0.45) and unseen instances (0.40 to 0.45)."),
+        (0.5, "is higher on the training subset (0.50 to 0.45) and unseen instances (0.50 to 0.45)."),
+    ],
+)
 def test_controls_say_where_states_give_more_than_appearance(raw, words):
     of_states, table, surface = beside_controls(raw)
     said = controls.answer(of_states, table, surface)
@@ -166,7 +172,8 @@ def test_controls_say_where_states_give_more_than_appearance(raw, words):
 def test_one_set_alone_is_named():
     of_states, table, surface = beside_controls(0.5)
     surface.loc[surface["split"] == "subset", "f1"] = 0.6
-    assert "does, only on the unseen instances" in controls.answer(of_states, table, surface)
+    said = controls.answer(of_states, table, surface)
+    assert "higher on the unseen instances (0.50 to 0.45) and not higher on the training subset (0.50 to 0.60)" in said
 
 
 def test_variance_names_the_largest_part():

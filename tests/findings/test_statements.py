@@ -41,16 +41,17 @@ FOUND = searched(a=[(0, 0.9, 0.8)], b=[(0, 0.5, 0.2), (1, 0.7, 0.9)], c=[(0, 0.1
 def test_ways_of_looking_are_told_beside_the_papers_number():
     said = readings.answer(WAYS, None, None, None, None)
     assert "3 ways of looking at the states of 1 run" in said
-    assert "0.70 on the training subset (whitened, 50 components, ward; as the paper looks, 0.50)" in said
+    assert "0.70 on the training subset (whitened, 50 components, Ward linkage; as the paper looks, 0.50)" in said
     assert "that is not above the paper's 0.9" in said
     assert "is above the paper's 0.9" in readings.answer(WAYS.assign(f1=0.95), None, None, None, None)
-    assert "0.50 by KMeans on raw or t-SNE states, 0.70 at most (whitened, 50 components, ward" in readings.ways(WAYS)
+    drawn = readings.ways(WAYS)
+    assert "0.50 by KMeans on raw or t-SNE states, 0.70 at most (whitened, 50 components, Ward linkage" in drawn
 
 
 def test_changes_and_readings_are_told_where_their_tables_are_there():
     said = readings.answer(WAYS, None, VARIANTS, VARIANTS[:2].assign(value=0.45), FOUND)
     assert "Of 1 changes" in said
-    assert "training subset 0.40 to 0.50 (`model.dropout=0`; other seeds of the default give 0.45 to 0.45)" in said
+    assert "training subset 0.40 to 0.50 (no dropout; other seeds of the default give 0.45 to 0.45)" in said
     falling = VARIANTS.assign(value=[0.5 if v == "default" else 0.1 for v in VARIANTS["variant"]])
     assert "none raises F1 by task" in readings.answer(WAYS, None, falling, None, None)
     assert "Of 4 readings that were searched, 2 solve less than half" in said
@@ -61,7 +62,7 @@ def test_a_reading_counts_where_it_was_trained_furthest():
     assert readings.latest(FOUND)["reading"].tolist() == ["b", "a", "d", "c"]
     assert set(readings.unlearnt(FOUND)["reading"]) == {"c", "d"}, "one failed, one solves too few"
     assert list(readings.plain(FOUND))[:4] == ["reading", "width", "epochs", "fit"]
-    assert "met least is 'Then it jumps' (0.10 of 1" in readings.heat(FOUND, 3)
+    assert "met least is 'Accuracy then jumps' (0.10 of 1" in readings.heat(FOUND, 3)
 
 
 @pytest.mark.parametrize(("name", "command"), [("readings", "make readings"), ("multiverse", "make verdict")])
@@ -75,7 +76,7 @@ def test_changes_that_move_a_claim_are_counted_without_the_control():
     table = judge.carried(over, VARIANTS[:0])
     said = readings.moved(table)
     assert "2 claims have a change" in said
-    assert "`model.dropout=0` (2)" in said
+    assert "this one: no dropout (2)" in said
     assert "some other seed" not in said
     assert "50%" in readings.moved(table.assign(seeds=[0.5 if c == "task_subset" else 0.0 for c in table["claim"]]))
     assert readings.moved(table[:0]).startswith("No change alone")
@@ -102,6 +103,8 @@ def test_verdicts_are_counted_at_the_papers_widths_and_apart_from_others():
         "Of the paper's 4 statements, counted once for each of its widths, 1 hold, 1 do not hold and 2 are not" in said
     )
     assert "At width 256, which the paper does not have: 1 hold." in said
+    more = pd.concat([CLAIMS[:3].assign(reading="fitted", seeds=1, verdict=judge.UNDECIDED), CLAIMS])
+    assert statements.answer(more) == said.replace("Of the", "With reading gpt2, of the", 1), "a statement counts once"
 
 
 def test_claims_are_named_for_each_width_with_runs():
