@@ -16,7 +16,7 @@ from helpers.verdict.judge import quantities
 
 # Table -> grid file in data/grids.
 GRIDS = {"quantities": "seeds", "outputs": "outputs", "multiverse": "multiverse", "parts": "parts"}
-RUN = ("variant", "width", "seed")  # what tells apart the runs of a grid, whatever code made them
+RUN = ("variant", "width", "seed", "reading")  # what tells apart the runs of a grid, whatever code made them
 
 
 def collect(tables: Tables) -> pd.DataFrame:
@@ -38,7 +38,7 @@ def save_grid(name: str, made: Tables, folder: Path, grid: str = "") -> None:
     """Write what the finished runs of one grid give: its table, its part of alternatives_grids.csv, of
     course_grids.csv and of verdict.json.
 
-    Rows of a run give way to those of the same variant, width and seed. Those of runs that are not finished here stay,
+    Rows of a run give way to those of the same variant, width, seed and reading. Those of runs that are not finished here stay,
     and what other grids gave.
 
     Args:

@@ -158,7 +158,7 @@ def test_runs_of_a_sweep_are_measured_one_by_one():
         pd.testing.assert_frame_equal(mine, alone)
 
 
-def swept(finished, code: str = "c1", f1: float = 0.5) -> dict[str, pd.DataFrame]:
+def swept(finished, code: str = "c1", f1: float = 0.5, reading: str = "gpt2") -> dict[str, pd.DataFrame]:
     """What a sweep of three seeds gives where only some are finished; `code` goes into the runs' names."""
     rows, parts = [], {}
     for seed in range(3):
@@ -172,9 +172,13 @@ def swept(finished, code: str = "c1", f1: float = 0.5) -> dict[str, pd.DataFrame
         tables["training"].loc[7, "seconds"] = 10_000  # a machine that slept
         searched = dict.fromkeys(("split", "space", "method", "definition"), "x")
         searched |= {"clusters": 1, "epoch": 9, "layer": 6, "f1": f1, "chance": 0.2}
-        tables["alternatives"] = pd.DataFrame([{"width": 768, "seed": seed, "reading": "gpt2", **searched}])
+        tables["alternatives"] = pd.DataFrame([{"width": 768, "seed": seed, **searched}])
+        seen = dict.fromkeys((f"{of}_{n}" for of in ("sees", "share") for n in ("task", "input", "output")), 0.1)
+        course = {"width": 768, "seed": seed, "split": "subset", "space": "raw", "accuracy": 0.5, **seen}
+        heights = [(epoch, layer, f1 * layer) for epoch in (0, 9) for layer in (0, 1, 2)]
+        tables["course"] = pd.DataFrame([course | dict(zip(("epoch", "layer", "f1"), h, strict=True)) for h in heights])
         for name, table in tables.items():
-            seeds = {"seed": seed} if "seed" in table else {}
+            seeds = {"seed": seed, "reading": reading} if "seed" in table else {}
             parts.setdefault(name, []).append(table.assign(run=run, **seeds))
     return {"runs": pd.DataFrame(rows)} | {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
 
@@ -184,6 +188,8 @@ def test_a_grids_results_join_those_of_other_grids(tmp_path):
         verdict_grids.save_grid(name, swept([0]), tmp_path)
     found = pd.read_csv(tmp_path / "alternatives_grids.csv")
     assert sorted(found["grid"]) == ["parts", "seeds"]
+    course = pd.read_csv(tmp_path / "course_grids.csv")
+    assert course.groupby("grid")["layer"].agg(list).to_dict() == {"parts": [2, 2], "seeds": [2, 2]}, "the highest"
     assert list(pd.read_csv(tmp_path / "quantities.csv")) == TABLES["quantities"].split()
     assert set(pd.read_csv(tmp_path / "parts.csv")["variant"]) == {"default"}
     facts = json.loads((tmp_path / "verdict.json").read_text())
@@ -211,6 +217,15 @@ def test_a_clone_with_one_run_of_three_keeps_the_rows_of_the_others(tmp_path):
     facts = json.loads((tmp_path / "verdict.json").read_text())["seeds"]
     assert facts["commits"] == ["c3"], "nothing is left of the others"
     assert facts["hours"] == {f"c3-{seed}": 1.0 for seed in range(3)}
+
+
+def test_runs_of_another_reading_do_not_take_the_place_of_these(tmp_path):
+    verdict_grids.save_grid("quantities", swept([0, 1]), tmp_path)
+    before = pd.read_csv(tmp_path / "quantities.csv")
+    verdict_grids.save_grid("quantities", swept([0], "c2", reading="fitted"), tmp_path)
+    now = pd.read_csv(tmp_path / "quantities.csv")
+    pd.testing.assert_frame_equal(now[now["reading"] == "gpt2"], before)
+    assert set(now.loc[now["reading"] == "fitted", "seed"]) == {0}
 
 
 def test_each_reading_is_judged_by_itself():
