@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from helpers.findings.words import listed, paragraphs
+from helpers.findings.words import listed, paragraphs, two
 from helpers.tables import of_reading, readings_in
 from helpers.verdict import facts, judge
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED
@@ -37,19 +37,61 @@ def answer(claims: pd.DataFrame) -> str:
 
 
 def figure(claims: pd.DataFrame) -> str:
-    """What `figures.claims` shows: the statements that hold and those that do not, for each width with runs."""
+    """What `figures.claims` shows: how many statements have each verdict, for each reading and width with runs."""
     rows = claims[claims["seeds"] > 0].dropna(subset=["width"])
     places = rows.groupby(["reading", "width"], sort=False)
-    return "\n".join(_at_width(f"{int(width)}, reading {reading}", part) for (reading, width), part in places)
+    return "\n".join(
+        f"- Width {int(width)}, reading {reading}: {counted(_counts(part))}." for (reading, width), part in places
+    )
 
 
-def _at_width(place: str, part: pd.DataFrame) -> str:
-    said = []
-    for verdict, words in ((HOLDS, "hold"), (FAILS, "do not hold")):
-        some = part.loc[part["verdict"] == verdict, "claim"]
-        if len(some):
-            said.append(f"These {words}: {'; '.join(judge.EVERY[key].statement for key in some)}.")
-    return f"- Width {place}: {counted(_counts(part))}. {' '.join(said)}"
+def table(claims: pd.DataFrame, width: int) -> pd.DataFrame:
+    """What was measured at one width, as a table to read: statement, quantity with its interval, verdict.
+
+    Args:
+        claims: claims.csv.
+    """
+    rows = claims[(claims["width"] == width) & (claims["seeds"] > 0)]
+    ours = [
+        two(row.ours) + (f" ({two(row.low)} to {two(row.high)})" if pd.notna(row.low) else "")
+        for row in rows.itertuples()
+    ]
+    told = rows.assign(statement=[judge.EVERY[key].statement for key in rows["claim"]], ours=ours)
+    told["untrained"] = told["untrained"].map(lambda value: two(value) if pd.notna(value) else "")
+    columns = ["statement", "where", "paper", "ours", "untrained", "seeds", "verdict", "condition"]
+    return told.set_index("reading")[columns].fillna("")
+
+
+def lacking(claims: pd.DataFrame) -> pd.DataFrame:
+    """How many statements were not measured, by reading and width or by model, and what is missing.
+
+    Args:
+        claims: claims.csv.
+    """
+    rows = claims.assign(reading=claims["reading"].fillna(""), of=_of(claims))
+    without_run = rows.groupby(["reading", "of"])["seeds"].transform(lambda s: not (s > 0).any()) & (
+        rows["reading"] != ""
+    )
+    rows["missing"] = rows["condition"].str.removeprefix("needs ").mask(without_run, "a run of this width")
+    rows = rows[rows["verdict"] == UNMEASURED]
+    return rows.groupby(["reading", "of", "missing"], sort=False).size().rename("statements").reset_index()
+
+
+def _of(claims: pd.DataFrame) -> pd.Series:
+    widths = claims["width"].map(lambda width: "" if pd.isna(width) else f"width {int(width):,}")
+    return widths.where(claims["width"].notna(), claims["about"].fillna(""))
+
+
+def parts(spread: pd.DataFrame) -> str:
+    """Which part of a seed varies most quantities most.
+
+    Args:
+        spread: of `judge.spread_by_part`.
+    """
+    most = spread.dropna().idxmax(axis=1).value_counts()
+    first, *others = [f"{count} vary most with the {part}" for part, count in most.items()]
+    said = [first, *(text.replace(" vary most", "") for text in others)]
+    return f"Of {len(spread)} quantities {listed(said)}. The ten that vary most:"
 
 
 def _counts(claims: pd.DataFrame) -> dict[str, int]:

@@ -38,8 +38,8 @@ def save_grid(name: str, made: Tables, folder: Path, grid: str = "") -> None:
     """Write what the finished runs of one grid give: its table, its part of alternatives_grids.csv, of
     course_grids.csv and of verdict.json.
 
-    Rows of a run give way to those of the same variant, width, seed and reading. Those of runs that are not finished here stay,
-    and what other grids gave.
+    Rows of a run give way to those of the same variant, width, seed and reading. Those of runs that are not finished
+    here stay, and what other grids gave.
 
     Args:
         name: of GRIDS.

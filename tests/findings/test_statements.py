@@ -110,9 +110,35 @@ def test_verdicts_are_counted_at_the_papers_widths_and_apart_from_others():
 def test_claims_are_named_for_each_width_with_runs():
     at_768, at_256 = statements.figure(CLAIMS).splitlines()
     assert at_768.startswith("- Width 768, reading gpt2: 2 hold and 1 do not hold")
-    assert judge.EVERY["task_subset"].statement in at_768.partition("do not hold: ")[2]
-    assert judge.EVERY["task_validation"].statement in at_768.partition("do not hold: ")[0]
     assert at_256.startswith("- Width 256, reading gpt2: 1 hold")
+
+
+def test_a_width_is_told_in_a_table_with_intervals():
+    rows = CLAIMS.assign(where="3.2", paper="high", ours=0.456, low=0.4, high=[0.5] * (len(CLAIMS) - 1) + [None],
+                         untrained=None, condition="")  # fmt: skip
+    table = statements.table(rows, 768)
+    measured = CLAIMS[(CLAIMS["width"] == 768) & (CLAIMS["seeds"] > 0)]
+    assert len(table) == len(measured)
+    assert set(table["ours"]) <= {"0.46 (0.40 to 0.50)", "0.46"}
+    assert table["statement"].iloc[0] == judge.EVERY[measured["claim"].iloc[0]].statement
+
+
+def test_what_is_missing_is_counted_by_reading_and_width():
+    rows = pd.DataFrame(
+        [("a", "gpt2", 32, 3, judge.HOLDS, ""), ("b", "gpt2", 32, 0, judge.UNMEASURED, "needs 100 epochs"),
+         ("a", "gpt2", 2048, 0, judge.UNMEASURED, "needs a run of this width with x"),
+         ("b", "gpt2", 2048, 0, judge.UNMEASURED, "needs a run of this width with y"),
+         ("c", None, None, 0, judge.UNMEASURED, "needs 14 GB")],
+        columns=["claim", "reading", "width", "seeds", "verdict", "condition"],
+    ).assign(about=[None] * 4 + ["GPT-J"])  # fmt: skip
+    found = statements.lacking(rows).to_numpy().tolist()
+    assert found == [["gpt2", "width 32", "100 epochs", 1], ["gpt2", "width 2,048", "a run of this width", 2],
+                     ["", "GPT-J", "14 GB", 1]]  # fmt: skip
+
+
+def test_the_part_that_varies_most_is_named():
+    spread = pd.DataFrame({"data": [0.3, 0.2, 0.1], "initialisation": [0.1, 0.3, 0], "order": [0, 0, 0]})
+    assert statements.parts(spread).startswith("Of 3 quantities 2 vary most with the data and 1 with the init")
 
 
 def test_thresholds_say_how_often_the_number_decides():
