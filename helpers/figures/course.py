@@ -42,9 +42,8 @@ def course(table: pd.DataFrame) -> Figure:
         for (reading, width), colour in colours.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncol=min(4, len(handles)))
-    return titled(
-        figure, "Do clusters by task last while accuracy rises? From small dot to large: training", runs_in(table)
-    )
+    title = "Do clusters by task last as accuracy rises?\nA path a run, from the untrained model (small dot) to its last epoch"
+    return titled(figure, title, runs_in(table))
 
 
 def _colours(count: int) -> list:
