@@ -7,10 +7,13 @@ import pandas as pd
 
 from helpers import store
 from helpers.analysis import alternatives
+from helpers.analysis import course as coming_and_going
 from helpers.figures.verdict import FLIPPED, NO_CHOICE
-from helpers.tables import LABELS, SCORES, near_reading, of_reading, readings_in
+from helpers.tables import LABELS, SCORES, SPLITS, near_reading, of_reading, readings_in
 from helpers.verdict import judge
 from helpers.verdict.judge import WIDTHS
+
+SEEN = ("input", "output", "task")
 
 
 def counts(claims: pd.DataFrame) -> dict[str, int]:
@@ -43,6 +46,40 @@ def course(scores: pd.DataFrame, space: str, label: str = "task", split: str = "
     at = (scores["space"] == space) & (scores["label"] == label) & (scores["split"] == split)
     best = _best_layer(scores[at & (scores["layer"] > 0)], ["f1"])["f1"]
     return {"start": best.iloc[0], "highest": best.max(), "epoch": int(best.idxmax()), "end": best.iloc[-1]}
+
+
+def seen(own: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
+    """Per set of instances, what clusters of raw states agree with untrained and at the end, mean over seeds.
+
+    Args:
+        own: rows of course.csv of one width.
+
+    Returns:
+        Split -> input, output, task -> agreement at the first and at the last epoch, at the layer with the highest F1.
+    """
+    raw = coming_and_going.highest(own).query("space == 'raw'")
+    means = raw.groupby(["split", "epoch"])[[f"sees_{name}" for name in SEEN]].mean()
+    return {split: {name: tuple(means.loc[split][f"sees_{name}"].iloc[[0, -1]]) for name in SEEN} for split in SPLITS}
+
+
+def fading(own: pd.DataFrame, grids: pd.DataFrame | None) -> list[dict]:
+    """The highest F1 by task of unseen instances' raw states and that at the last epoch, a row a reading and width.
+
+    Args:
+        own: course.csv.
+        grids: course_grids.csv, if there.
+
+    Returns:
+        Of each: width, reading, runs, faded (how many), and means of f1, accuracy, last_f1, last_accuracy.
+    """
+    ends = coming_and_going.fading(coming_and_going.beside(own, grids))
+    ends = ends[(ends["split"] == "validation") & (ends["space"] == "raw")]
+    numbers = ["f1", "accuracy", "last_f1", "last_accuracy"]
+    return [
+        {"width": width, "reading": reading, "runs": len(part), "faded": int((part["course"] == "fades").sum())}
+        | part[numbers].mean().to_dict()
+        for (width, reading), part in ends.groupby(["width", "reading"], sort=False)
+    ]
 
 
 def _best_layer(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -322,6 +359,7 @@ def of_profile(tables: Path, width: int) -> dict:
         "behind": runs_behind(known["claims"], store.known_json(tables / "verdict.json") or {}),
         "searched": searched(of_width("alternatives"), _near(tables, "alternatives_grids", known["reading"])),
         "grids": (tables / "alternatives_grids.csv").exists(),
+        "fading": fading(_read(tables, "course"), _maybe(tables, "course_grids")),
         "varied": _varied(tables, known["reading"]),
         "readings": best_readings(_maybe(tables, "readings")),
         "grammar": _read(tables, "grammar").iloc[0].to_dict(),
@@ -339,6 +377,7 @@ def _of_runs(tables: Path, scores: pd.DataFrame, of_width: Callable[[str], pd.Da
         "accuracy": {"highest": accuracy.max(), "epoch": int(accuracy.idxmax()), "epochs": int(scores["epoch"].max())},
         "task": {space: course(scores, space) for space in ("raw", "tsne", "centred")},
         "mapping": course(scores, "raw", "distribution_mapping"),
+        "seen": seen(of_width("course")),
         "neighbours": neighbours(of_width("neighbours")),
         "hard": hard_examples(of_width("hard")),
         "interventions": interventions(of_width("interventions")),

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from helpers import figures, store
 from helpers.errors import exit_status
-from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, reading_title, variant_title
+from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, reading_title, variant_title
 from helpers.figures.verdict import METHOD_TITLES
 from helpers.tables import runs_in
 from helpers.verdict import draw, facts, story
@@ -74,6 +74,7 @@ def results(known: dict) -> str:
             titles=CLAIM_TITLES,
             of_profile=runs_in(known["training"]),
             spaces=SPACE_TITLES,
+            splits=SPLIT_TITLES,
             methods={name: words.replace("\n", " ") for name, words in METHOD_TITLES.items()},
             machines=sorted({row["machine"] for row in known["bench"]}),
         )

@@ -132,6 +132,13 @@ def test_other_numbers_of_the_results_are_those_of_the_committed_tables(texts, t
         best = mine.groupby(["seed", "epoch"])["f1"].max().groupby("epoch").mean()
         numbers = [float(re.search(NUMBER, cell)[0]) for cell in cells]
         assert numbers == pytest.approx([best.iloc[0], best.max(), best.iloc[-1]], abs=0.0051)
+    course = table("course").query("width == 768 and space == 'raw' and layer > 0 and seed == 0")
+    for words, *cells in rows_after(text, "| clusters of |")[1:]:
+        mine = course[course["split"] == {"training subset": "subset", "unseen instances": "validation"}[words]]
+        best = mine.loc[mine.groupby("epoch")["f1"].idxmax()].set_index("epoch")
+        for cell, name in zip(cells, ("sees_input", "sees_output", "sees_task"), strict=True):
+            expected = best[name].iloc[[0, -1]].tolist()
+            assert [float(n) for n in cell.split(", ")] == pytest.approx(expected, abs=0.0051)
     ours, paper = rows_after(text, "| model | at |")[1:]
     models = table("table1").set_index(["model", "label"])
     for row, model in ((ours, ours[0]), (paper, paper[0].removesuffix(" (paper)"))):
