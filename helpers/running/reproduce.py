@@ -88,10 +88,17 @@ def reproduce(profile: str, overrides: str = "", only: str | None = None, force:
         force: run notebooks that are up to date as well.
 
     Raises:
-        settings.SettingsError, notebook.NotebookError
+        SettingsError: a profile or an override that cannot be.
+        ArtefactError: another process does the same for this profile.
+        NotebookError: a notebook that failed.
     """
     settings = resolve(profile, overrides)
     folder = store.DATA / output_name(profile, overrides)
+    with store.locked(folder / "logs"):
+        return _reproduce(settings, folder, profile, overrides, only, force)
+
+
+def _reproduce(settings: Settings, folder: Path, profile: str, overrides: str, only, force: bool) -> list[str]:
     expected = _expected(folder, profile)
     ran = []
     current = keys(settings, folder)

@@ -94,6 +94,13 @@ def test_the_report_is_whole_in_a_browser(smoke, width):
         assert page.locator(".claims tbody tr").last.is_visible(), "statements that are folded away are printed"
 
 
+def test_two_at_once_are_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(store, "DATA", tmp_path / "data")
+    with store.locked(tmp_path / "data/smoke/logs"):
+        assert reproduce.main(["--profile", "smoke"]) == 1
+    assert "another process is working on" in capsys.readouterr().err
+
+
 def test_the_committed_tables_are_whole(committed):
     folder = committed / "data/laptop/tables"
     for name in set(TABLES) - SWEPT - {"gpu_checks"}:
