@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import artefacts
 import pandas as pd
 import pool_tasks
 import psutil
@@ -122,6 +124,18 @@ def test_what_exists_is_not_run_again_and_sweeps_share_it(undisturbed, monkeypat
     again = sweep.run(others)
     expected = tables["clustering"][tables["clustering"]["run"] == others[0].key]
     pd.testing.assert_frame_equal(again["clustering"], expected.reset_index(drop=True))
+
+
+def test_a_flipped_bit_in_a_result_is_found(undisturbed, wanted, monkeypatch):
+    _, data = undisturbed
+    monkeypatch.setattr(store, "DATA", data)
+    rng, silent = random.Random(0), []
+    paths = sorted(wanted[0].folder.iterdir())
+    assert {path.suffix for path in paths} == {".csv", ".json", ""}
+    for path in paths:
+        silent += artefacts.flip(rng, path, lambda path: sweep.tables(wanted))
+    assert not silent
+    assert set(sweep.tables(wanted)["runs"]["status"]) == {"done"}, "all is as it was"
 
 
 def test_a_run_has_another_name_with_another_setting_and_the_same_with_another_order_of_the_grid(wanted):
