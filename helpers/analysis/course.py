@@ -39,9 +39,14 @@ def with_accuracy(rows: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(accuracy=found)
 
 
+def _of_a_run(table: pd.DataFrame) -> list[str]:
+    """The columns that tell the runs of a table apart."""
+    return [c for c in ("grid", "run", "variant", "width", "seed", "reading") if c in table]
+
+
 def highest(course: pd.DataFrame) -> pd.DataFrame:
     """At each epoch of each run, split and space: the row of the layer above the embeddings with the highest F1."""
-    by = [c for c in ("grid", "run", "variant", "width", "seed", "reading") if c in course]
+    by = _of_a_run(course)
     above = course[course["layer"] > 0].reset_index(drop=True)
     best = above.groupby([*by, "split", "space", "epoch"], sort=False, dropna=False)["f1"].idxmax()
     return above.loc[best].reset_index(drop=True)
@@ -57,7 +62,7 @@ def fading(course: pd.DataFrame) -> pd.DataFrame:
         The run's columns, split, space, epoch, f1, accuracy, last_epoch, last_f1, last_accuracy, and course: `rises`
         (no more than FADED below its highest at the end), or `fades`.
     """
-    by = [c for c in ("grid", "run", "variant", "width", "seed", "reading") if c in course]
+    by = _of_a_run(course)
     rows = []
     for place, part in course.groupby([*by, "split", "space"], sort=False, dropna=False):
         part = part.sort_values("epoch")

@@ -3,10 +3,9 @@
 import pandas as pd
 
 from helpers.analysis import course
+from helpers.figures.course import SEEN
 from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES
 from helpers.findings.words import changes, listed, of_width, percent, two
-
-SEEN = ("task", "input", "output")
 
 
 def paths(table: pd.DataFrame) -> str:

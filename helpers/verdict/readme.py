@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers import figures, store
+from helpers.analysis.course import FADED
 from helpers.errors import exit_status
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, reading_title, variant_title
 from helpers.figures.verdict import METHOD_TITLES
@@ -75,6 +76,7 @@ def results(known: dict) -> str:
             of_profile=runs_in(known["training"]),
             spaces=SPACE_TITLES,
             splits=SPLIT_TITLES,
+            faded=FADED,
             methods={name: words.replace("\n", " ") for name, words in METHOD_TITLES.items()},
             machines=sorted({row["machine"] for row in known["bench"]}),
         )
