@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from helpers import store, timing
 from helpers.profiles import output_name, resolve
 from helpers.settings import Settings
-from helpers.tables import TABLES
+from helpers.tables import checked
 
 HEADLESS = "CLM_HEADLESS"  # set where notebooks run without a reader: widgets would be dead in the executed copy
 
@@ -45,9 +45,13 @@ class Workspace:
         self.data, self.figures = store.DATA / name, store.FIGURES / name
 
     def save_table(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
-        """Write data/<profile>/tables/<name>.csv with the columns of TABLES; floats keep six significant digits."""
+        """Write data/<profile>/tables/<name>.csv ; floats keep six significant digits.
+
+        Raises:
+            tables.TableError: the table is not as `tables` declares it.
+        """
         path = self.data / "tables" / f"{name}.csv"
-        table = table[TABLES[name].split()]
+        table = checked(name, table)
         store.write_table(path, table)
         self._note(path)
         return table

@@ -13,7 +13,7 @@ from helpers import fingerprint
 # From the ground up. A module imports from its own room and from floors below it.
 FLOORS = (
     ("errors",),
-    ("settings", "store", "device", "tables", "fingerprint", "timing"),
+    ("settings", "store", "device", "tables", "rows", "fingerprint", "timing"),
     ("profiles",),
     ("workspace", "figures", "task"),
     ("gpt",),
@@ -33,6 +33,7 @@ EVERYWHERE = {
     "store",
     "device",
     "tables",
+    "rows",
     "fingerprint",
 }  # arrows to the ground would hide the others
 

@@ -9,7 +9,7 @@ from helpers import store
 from helpers.benchmarks import analysis, probing, sweeps, training
 from helpers.device import processor
 from helpers.errors import exit_status
-from helpers.tables import TABLES
+from helpers.tables import checked, columns
 
 BENCHES = {
     "training": training.training_throughput,
@@ -34,10 +34,9 @@ def measure(names: list[str], profile: str = "laptop") -> None:
     path = store.DATA / profile / "tables" / "bench.csv"
     for name in names:
         print(f"measuring {name} ...", flush=True)
-        columns = TABLES["bench"].split()
-        found = pd.DataFrame(BENCHES[name](), columns=columns).assign(**processor(), commit=store.commit())
+        found = pd.DataFrame(BENCHES[name](), columns=columns("bench")).assign(**processor(), commit=store.commit())
         print(found.round(3).to_string(index=False), flush=True)
-        store.add_rows(path, found, ["name", "baseline_name", "cpu", "instructions"], digits=4)
+        store.add_rows(path, checked("bench", found), ["name", "baseline_name", "cpu", "instructions"], digits=4)
     print(f"written to {path}")
 
 

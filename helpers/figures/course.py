@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers.figures.style import OKABE_ITO, SPACE_TITLES, SPLIT_TITLES, grid_of, titled
-from helpers.tables import runs_in
+from helpers.rows import runs_in
 
 SEEN = {"task": OKABE_ITO[0], "input": OKABE_ITO[1], "output": OKABE_ITO[2]}
 SPACES = ("raw", "tsne", "centred")

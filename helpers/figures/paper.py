@@ -23,7 +23,7 @@ from helpers.figures.style import (
     palette,
     titled,
 )
-from helpers.tables import runs_in
+from helpers.rows import runs_in
 
 plt.rcParams.update(STYLE)
 

@@ -191,7 +191,7 @@ def titled(figure: Figure, title: str, runs: str = "") -> Figure:
 
     Args:
         title: its lines are kept, and long ones broken.
-        runs: as `tables.runs_in` says it; nothing for figures of pretrained models, which their legend names.
+        runs: as `rows.runs_in` says it; nothing for figures of pretrained models, which their legend names.
     """
     lines = [part for line in title.split("\n") for part in _even_lines(line, 78)]
     lines += _even_lines(runs[:1].upper() + runs[1:], 84)

@@ -18,7 +18,7 @@ from helpers.figures.style import (
     titled,
     variant_title,
 )
-from helpers.tables import readings_in, runs_in
+from helpers.rows import readings_in, runs_in
 
 VERDICT_COLOURS = {
     "holds": "#0072b2",

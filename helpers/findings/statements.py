@@ -3,7 +3,7 @@
 import pandas as pd
 
 from helpers.findings.words import listed, paragraphs, two
-from helpers.tables import of_reading, readings_in
+from helpers.rows import of_reading, readings_in
 from helpers.verdict import facts, judge
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED
 

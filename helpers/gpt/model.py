@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import GPT2Config, GPT2LMHeadModel
+from torch.nn import Module
 
 from helpers.gpt.batches import Batch
 from helpers.settings import ModelSettings
@@ -22,14 +22,16 @@ from helpers.settings import ModelSettings
 PAPER_PARAMETERS = {32: "55 thousand", 768: "23 million", 2048: "202 million"}  # Table 6
 
 
-def build(settings: ModelSettings, vocabulary_size: int, seed: int) -> GPT2LMHeadModel:
-    """A freshly initialised model in float32 on the CPU; the same seed gives the same weights anywhere.
+def build(settings: ModelSettings, vocabulary_size: int, seed: int) -> Module:
+    """A fresh GPT2LMHeadModel in float32 on the CPU; the same seed gives the same initial weights anywhere.
 
     Args:
         settings: width, depth, heads, dropout.
         vocabulary_size: task symbols plus instruction symbols; there are no special tokens.
         seed: of the initialisation; the global random state is left as it was.
     """
+    from transformers import GPT2Config, GPT2LMHeadModel  # takes seconds, and who reads records builds no model
+
     config = GPT2Config(
         vocab_size=vocabulary_size,
         n_positions=settings.positions,
@@ -55,7 +57,7 @@ def build(settings: ModelSettings, vocabulary_size: int, seed: int) -> GPT2LMHea
 
 
 @torch.no_grad()
-def _make_as_read(model: GPT2LMHeadModel, settings: ModelSettings) -> None:
+def _make_as_read(model: Module, settings: ModelSettings) -> None:
     """Change what a reading has otherwise than GPT-2: output layer, embeddings, positions, initial weights."""
     body = model.transformer
     if settings.normalisation == "post":
@@ -96,7 +98,7 @@ def _sinusoids(positions: int, width: int) -> Tensor:
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :width]
 
 
-def load_weights(model: GPT2LMHeadModel, tensors: dict[str, Tensor]) -> None:
+def load_weights(model: Module, tensors: dict[str, Tensor]) -> None:
     """Copy checkpointed weights, by parameter name, into a model; tied weights appear once."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -124,7 +126,7 @@ class HalfWeights:
     The residual stream, layer norms, embeddings and softmax stay in float32.
     """
 
-    def __init__(self, model: GPT2LMHeadModel) -> None:
+    def __init__(self, model: Module) -> None:
         convs = [c for b in model.transformer.h for c in (b.attn.c_attn, b.attn.c_proj, b.mlp.c_fc, b.mlp.c_proj)]
         self.full = [t.detach() for c in convs for t in (c.weight, c.bias)]
         self.half = [t.to(torch.bfloat16) for t in self.full]
@@ -163,7 +165,7 @@ class _HalfLinear(torch.autograd.Function):
 
 
 def forward(
-    model: GPT2LMHeadModel,
+    model: Module,
     batch: Batch,
     generator: torch.Generator | None = None,
     layers: bool = False,
@@ -207,7 +209,7 @@ def forward(
     return Output(x, kept)
 
 
-def logits(model: GPT2LMHeadModel, hidden: Tensor) -> Tensor:
+def logits(model: Module, hidden: Tensor) -> Tensor:
     """Next-token logits (..., V) of final hidden states (..., D), in float32."""
     return F.linear(hidden, model.lm_head.weight, model.lm_head.bias).float()
 

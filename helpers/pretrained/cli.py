@@ -21,7 +21,7 @@ from helpers.pretrained import answers, natural, table1
 from helpers.pretrained import loading as loaders
 from helpers.pretrained.probe import Probe, observe
 from helpers.settings import PROMPT, digest, template_text
-from helpers.tables import LABELS, TABLES
+from helpers.tables import LABELS, checked
 
 
 @dataclass
@@ -228,7 +228,7 @@ def _write(results: Results, folder: Path) -> None:
     solved = results.stacked({key: table1.solved(probe) for key, probe in results.probes.items()})
     tables = {"llm_layers": layers, "table1": table1.table1(results.scores), "llm_solved": solved}
     for name, table in tables.items():
-        store.write_csv(folder / f"{name}.csv", table[TABLES[name].split()])
+        store.write_csv(folder / f"{name}.csv", checked(name, table))
     drawn = {"llm_layers": figures.llm_layers(layers)}
     if len(results.probes) > 1:
         drawn["llm_revisions"] = figures.llm_revisions(layers)

@@ -26,7 +26,7 @@ from helpers.pretrained.loading import PAPER_MODELS
 from helpers.pretrained.probe import Probe
 from helpers.pretrained.table1 import can_be_told, natural_labels
 from helpers.settings import ClusteringSettings
-from helpers.tables import LABELS, TABLES
+from helpers.tables import LABELS, columns
 
 MOVED = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)  # shares of the points
 STARTS = 2
@@ -93,7 +93,7 @@ def expected(found: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     if found.empty:
-        return pd.DataFrame(columns=TABLES["f1_definitions"].split())
+        return pd.DataFrame(columns=columns("f1_definitions"))
     for label, mine in found.groupby("label", sort=False):
         printed = pd.DataFrame([getattr(m, label) for m in PAPER_MODELS], columns=["f1", "ari", "ami"])
         for definition in DEFINITIONS:

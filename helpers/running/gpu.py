@@ -24,7 +24,7 @@ from helpers.errors import Failed, Refused, exit_status
 from helpers.profiles import resolve
 from helpers.running import gpu_checks, packing, pool, sweep
 from helpers.settings import digest
-from helpers.tables import TABLES
+from helpers.tables import checked
 
 SMALL = "model.number_of_layers=2 model.number_of_heads=2"
 # Profile -> models whose numbers are compared with the CPU's, as (profile, overrides).
@@ -190,7 +190,7 @@ def _save_checks(job: Job, check: str, model: str, found: dict[str, float]) -> N
     ]
     table = pd.DataFrame(rows).assign(card=job.card, commit=store.commit())
     table["passed"] = table["value"] <= table["tolerance"]
-    table = table[TABLES["gpu_checks"].split()]
+    table = checked("gpu_checks", table)
     print(table.drop(columns=["card", "commit"]).to_string(index=False), flush=True)
     store.add_rows(job.tables / "gpu_checks.csv", table, ["check", "model", "quantity", "card"])
 

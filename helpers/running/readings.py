@@ -20,7 +20,7 @@ import pandas as pd
 from helpers import store
 from helpers.errors import exit_status
 from helpers.running import pool, sweep
-from helpers.tables import TABLES
+from helpers.tables import checked
 from helpers.verdict import fit
 
 PLANS = store.REPOSITORY / "data" / "grids"
@@ -90,7 +90,7 @@ def search(plan: Plan, bring=sweep.run) -> pd.DataFrame:
         readings = [by_key[key] for key in rung.loc[rung["kept"], "run"]]
         if not readings:
             break
-    return pd.concat(rows, ignore_index=True)[TABLES["readings"].split()]
+    return checked("readings", pd.concat(rows, ignore_index=True))
 
 
 def _row(plan: str, rung: int, epochs: int, point: sweep.Point, tables: dict[str, pd.DataFrame]) -> dict:

@@ -41,7 +41,7 @@ from helpers.profiles import reading_of, resolve
 from helpers.running import pool
 from helpers.running.mirror import Mirror
 from helpers.settings import RunSettings, Settings, SettingsError, digest
-from helpers.tables import TABLES as COLUMNS
+from helpers.tables import checked
 from helpers.task import synthetic
 
 OF_A_RUN = ("training", "clustering", "variance", "hard", "course", "neighbours")  # its tables
@@ -370,7 +370,7 @@ def tables(wanted: list[Point], errors: dict[str, str] | None = None) -> dict[st
             table = store.read_table(point.folder / f"{name}.csv", f"delete {point.folder}")
             frames[name].append(table.assign(run=point.key, reading=place["reading"]))
     stacked = {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items() if parts}
-    return {"runs": pd.DataFrame(rows)} | {n: t[["run", *COLUMNS[n].split()]] for n, t in stacked.items()}
+    return {"runs": pd.DataFrame(rows)} | {n: t[["run"]].join(checked(n, t)) for n, t in stacked.items()}
 
 
 def save(tables: dict[str, pd.DataFrame], folder: Path) -> None:

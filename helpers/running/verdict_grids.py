@@ -10,7 +10,7 @@ from helpers import store
 from helpers.analysis import course
 from helpers.errors import exit_status
 from helpers.running import pool, sweep
-from helpers.tables import TABLES
+from helpers.tables import checked
 from helpers.verdict.claims import Tables
 from helpers.verdict.judge import quantities
 
@@ -48,12 +48,12 @@ def save_grid(name: str, made: Tables, folder: Path, grid: str = "") -> None:
         grid: name of the grid file, where it is not that of GRIDS.
     """
     grid = grid or GRIDS[name]
-    found = collect(made)[TABLES[name].split()]
+    found = checked(name, collect(made))
     store.add_rows(folder / f"{name}.csv", found, [column for column in RUN if column in found])
     for table, rows in (("alternatives", made["alternatives"]), ("course", course.highest(made["course"]))):
         path = folder / f"{table}_grids.csv"
         rows = rows.assign(grid=grid, variant=rows["run"].map(_variants(made)))
-        store.add_rows(path, rows[TABLES[path.stem].split()], ["grid", *RUN])
+        store.add_rows(path, checked(path.stem, rows), ["grid", *RUN])
     path = folder / "alternatives_grids.csv"
     table = store.read_table(path, "restore it, or delete it")
     facts = store.known_json(folder / "verdict.json") or {}

@@ -32,7 +32,7 @@ from scipy import stats
 
 from helpers.analysis import alternatives
 
-Tables = dict[str, pd.DataFrame]  # of one run, by the names of tables.TABLES
+Tables = dict[str, pd.DataFrame]  # of one run, by the names of `tables.TABLES`
 
 
 @dataclass(frozen=True)

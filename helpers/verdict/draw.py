@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from helpers import figures, profiles, store
 from helpers.analysis import course
 from helpers.errors import exit_status
+from helpers.figures.names import stem
 from helpers.figures.style import SPLIT_TITLES
-from helpers.tables import TABLES, stem
+from helpers.tables import columns
 from helpers.verdict.claims import CLAIMS, OURS
 from helpers.verdict.judge import UNMEASURED
 
@@ -85,7 +86,7 @@ def _of_runs(tables: Tables) -> Iterator[tuple[str, Figure]]:
 
 def _as_now(tables: Tables, name: str) -> bool:
     """Whether a table has the columns that this version draws; says so where it is older."""
-    lacks = sorted(set(TABLES[name].split()) - set(tables[name]))
+    lacks = sorted(set(columns(name)) - set(tables[name]))
     if lacks:
         print(
             f"{name}.csv is of an older version (no {', '.join(lacks)}): its figures stay; make reproduce renews both"

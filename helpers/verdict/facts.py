@@ -9,7 +9,8 @@ from helpers import store
 from helpers.analysis import alternatives
 from helpers.analysis import course as coming_and_going
 from helpers.figures.verdict import FLIPPED, NO_CHOICE
-from helpers.tables import LABELS, SCORES, SPLITS, near_reading, of_reading, readings_in
+from helpers.rows import near_reading, of_reading, readings_in
+from helpers.tables import LABELS, SCORES, SPLITS
 from helpers.verdict import judge
 from helpers.verdict.judge import WIDTHS
 

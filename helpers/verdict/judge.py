@@ -13,7 +13,7 @@ from scipy import stats
 
 from helpers import profiles
 from helpers.pretrained.loading import PAPER_MODELS, is_instruction_tuned
-from helpers.tables import TABLES
+from helpers.tables import columns
 from helpers.verdict.claims import ANY, CLAIMS, END, OURS, PEAK, SHARE, Claim, Condition, Rule, Tables, late
 
 HOLDS, NO_MORE = "holds", "holds, but no more than untrained"
@@ -243,7 +243,7 @@ def _row(claim: Claim, decided: Decision) -> dict:
 
 
 def _claims_table(rows: list[dict]) -> pd.DataFrame:
-    return pd.DataFrame(rows).reindex(columns=TABLES["claims"].split()).astype(NUMBERS)
+    return pd.DataFrame(rows).reindex(columns=columns("claims")).astype(NUMBERS)
 
 
 def at_thresholds(measured: pd.DataFrame, widths: tuple[int, ...] = WIDTHS) -> pd.DataFrame:
@@ -263,7 +263,7 @@ def at_thresholds(measured: pd.DataFrame, widths: tuple[int, ...] = WIDTHS) -> p
         for claim, number in itertools.product(high, HIGH):
             verdict = decide(replace(claim, rule=Rule(above=number)), mine).verdict
             rows.append(place | {"claim": claim.key, "number": number, "verdict": verdict})
-    return pd.DataFrame(rows, columns=TABLES["thresholds"].split())
+    return pd.DataFrame(rows, columns=columns("thresholds"))
 
 
 def of_paper(claims: pd.DataFrame) -> pd.DataFrame:

@@ -17,9 +17,10 @@ from matplotlib.figure import Figure
 
 from helpers import figures, profiles, settings, store
 from helpers.errors import exit_status
+from helpers.figures.names import FIGURES, stem
 from helpers.figures.style import SPACE_TITLES
 from helpers.pretrained import loading, natural
-from helpers.tables import FIGURES, readings_in, stem
+from helpers.rows import readings_in
 from helpers.verdict import draw, facts, readme, story
 from helpers.verdict.claims import CLAIMS, OURS
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED

@@ -1,5 +1,7 @@
 """What README.md and docs/results.md say of results, made from committed tables: `make readme`.
 
+The tables and columns that data/README.md lists are written as well.
+
 Numbers come from `facts`, the first sentences from `story`, the rest from readme.md.j2 and results.md.j2. The two
 figures of these pages are written to figures/readme.
 """
@@ -14,12 +16,12 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
-from helpers import figures, store
+from helpers import figures, store, tables
 from helpers.analysis.course import FADED
 from helpers.errors import exit_status
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, reading_title, variant_title
 from helpers.figures.verdict import METHOD_TITLES
-from helpers.tables import runs_in
+from helpers.rows import runs_in
 from helpers.verdict import draw, facts, story
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, OURS
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED
@@ -30,6 +32,7 @@ PLURAL = {
     FAILS: "do not hold", UNDECIDED: "are undecided", UNMEASURED: "are not measured",
 }  # fmt: skip
 SHORT = {CENTRED: "input-centred", AT_PEAK: "at its best epoch", BY_DISTANCE: "by distance"}  # conditions in few words
+MARKS_OF_CODE = "<!-- {0}: `make readme` writes this from helpers/tables.py -->\n", "<!-- end of {0} -->"
 MARKS = "<!-- {0}: `make readme` writes this from committed tables -->\n", "<!-- end of {0} -->"
 
 
@@ -47,11 +50,24 @@ def readme(text: str, known: dict, executed: set[str]) -> str:
     template = _environment().get_template("readme.md.j2")
     context = template.new_context(_of_readme(known) | {"notebooks": _notebooks(known, executed)})
     for name, block in template.blocks.items():
-        start, end = (mark.format(name) for mark in MARKS)
-        before, after = text.index(start) + len(start), text.index(end)
-        written = "".join(block(context))
-        text = text[:before] + written.strip("\n") + "\n" + text[after:]
+        text = _between(MARKS, name, "".join(block(context)), text)
     return text
+
+
+def described(text: str) -> str:
+    """data/README.md with the tables and columns that `tables` declares.
+
+    Raises:
+        ValueError: the marks of the section are not there.
+    """
+    return _between(MARKS_OF_CODE, "tables", tables.described(), text)
+
+
+def _between(marks: tuple[str, str], name: str, written: str, text: str) -> str:
+    """A text with something new between two marks."""
+    start, end = (mark.format(name) for mark in marks)
+    before, after = text.index(start) + len(start), text.index(end)
+    return text[:before] + written.strip("\n") + "\n" + text[after:]
 
 
 def results(known: dict) -> str:
@@ -182,7 +198,7 @@ def pictures(known: dict, tables: draw.Tables) -> dict[str, Figure]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line: put the committed results into README.md and docs/results.md; returns the exit status."""
+    """Command line: renew README.md, docs/results.md and data/README.md; returns the exit status."""
     argparse.ArgumentParser(prog="python -m helpers.verdict.readme", description=__doc__).parse_args(arguments)
     root, folder = store.REPOSITORY, store.REPOSITORY / "data" / "laptop" / "tables"
 
@@ -193,6 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
             store.write_figure(root / "figures" / "readme" / f"{name}.png", figure, dpi=160)
         store.write_bytes(root / "README.md", text.encode())
         store.write_bytes(root / "docs" / "results.md", results(known).encode())
+        store.write_bytes(root / "data" / "README.md", described((root / "data" / "README.md").read_text()).encode())
 
     return exit_status(write)
 

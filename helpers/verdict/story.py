@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from helpers import figures
 from helpers.figures.style import reading_title, variant_title
-from helpers.tables import runs_in
+from helpers.rows import runs_in
 from helpers.verdict import judge
 from helpers.verdict.claims import CENTRED, CLAIMS, END, PEAK, neighbours_by_layer
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, TRAINED, UNMEASURED

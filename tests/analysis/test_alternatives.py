@@ -5,7 +5,7 @@ from sklearn.metrics import f1_score
 
 from helpers.analysis import alternatives, clustering, spaces
 from helpers.settings import ClusteringSettings, TsneSettings
-from helpers.tables import TABLES
+from helpers.tables import columns
 
 LABELS, CLUSTERS = np.array([0, 0, 0, 1, 1, 1]), np.array([7, 7, 7, 7, 8, 8])
 QUICK = ClusteringSettings(n_init=2), TsneSettings(perplexity=5, number_of_iterations=250)
@@ -74,7 +74,7 @@ def test_every_method_finds_clusters_that_are_there():
 def test_the_papers_way_is_the_clustering_of_notebook_03(run):
     scores = clustering.analyse(run, *QUICK, jobs=1)["clustering"]
     table = alternatives.of_run(run, scores, *QUICK, jobs=1)
-    assert set(table) == set(TABLES["alternatives"].split())
+    assert set(table) == set(columns("alternatives"))
     tried = alternatives.epochs(run, scores)
     assert tried[-1] == run.logged_epochs[-1]
     scores = scores[scores["epoch"].isin(tried) & (scores["layer"] > 0) & (scores["label"] == "task")]

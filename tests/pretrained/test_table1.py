@@ -8,7 +8,7 @@ from helpers.analysis import clustering, spaces
 from helpers.errors import Refused
 from helpers.pretrained import answers, cli, loading, natural, table1
 from helpers.pretrained.probe import Probe
-from helpers.tables import LABELS, TABLES
+from helpers.tables import LABELS, columns
 
 
 class Fake:
@@ -254,7 +254,7 @@ def test_the_command_probes_a_folder_of_models_and_of_words_that_are_not_ours(
     made = pd.read_csv(report / "table1.csv")
     assert set(made["source"]) == {"ours", "paper"}
     for name in ("llm_layers", "table1", "llm_solved"):
-        assert list(pd.read_csv(report / f"{name}.csv")) == TABLES[name].split()
+        assert list(pd.read_csv(report / f"{name}.csv")) == columns(name)
     assert (report / "llm_layers.png").exists()
 
 

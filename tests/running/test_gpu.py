@@ -14,7 +14,7 @@ import torch
 from helpers import store
 from helpers.benchmarks import speed
 from helpers.running import gpu, packing, pool, sweep
-from helpers.tables import TABLES
+from helpers.tables import columns
 
 COMMAND = (sys.executable, "-m", "helpers.running.gpu", "--device", "cpu", "--profile", "smoke", "--minutes", "20")
 
@@ -61,7 +61,7 @@ def test_each_step_is_done_once_however_often_the_command_is_stopped(rehearsed):
 
 def test_the_checks_stand_in_a_table(rehearsed):
     checks = pd.read_csv(rehearsed[0] / "data/smoke/tables/gpu_checks.csv")
-    assert list(checks) == TABLES["gpu_checks"].split()
+    assert list(checks) == columns("gpu_checks")
     assert checks["check"].value_counts().to_dict() == {"agreement": 5, "resumption": 1}
     assert checks["passed"].all()
 
@@ -77,7 +77,7 @@ def test_runs_are_done_in_the_order_of_the_grid_and_give_every_table(rehearsed):
     ]
     for name in (*sweep.TABLES, "quantities", "claims", "thresholds"):
         table = store.read_table(tables / f"{name}.csv", "")
-        assert list(table) == TABLES[name].split()
+        assert list(table) == columns(name)
         if "seed" in table:
             assert set(zip(table["width"], table["seed"], strict=True)) == {(32, 0), (16, 0), (32, 1)}
     assert list(json.loads((tables / "verdict.json").read_text())) == ["gpu_smoke", "sha256"]

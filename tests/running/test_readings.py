@@ -6,7 +6,7 @@ from made_up_tables import made_up
 
 from helpers import store
 from helpers.running import readings, sweep
-from helpers.tables import TABLES
+from helpers.tables import columns
 
 PLAN = """
 profile: smoke
@@ -54,7 +54,7 @@ def test_the_best_third_goes_on_from_rung_to_rung(plan):
     found = readings.search(plan, train)
     assert [len(asked) for asked in train.asked] == [18, 6, 2]
     assert [{epochs for epochs, _ in asked} for asked in train.asked] == [{2}, {6}, {12}]
-    assert list(found) == TABLES["readings"].split()
+    assert list(found) == columns("readings")
     assert len(found) == 26
     for n, rung in found.groupby("rung"):
         assert rung["fit"].is_monotonic_decreasing

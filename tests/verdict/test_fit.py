@@ -5,7 +5,7 @@ import pytest
 from made_up_tables import made_up
 
 from helpers.settings import ModelSettings
-from helpers.tables import TABLES
+from helpers.tables import columns
 from helpers.verdict import fit
 
 VOCABULARY = 60
@@ -62,4 +62,4 @@ def test_a_model_that_never_learns_has_no_jump():
 
 def test_every_target_is_a_column():
     keys = {t.key for t in (*fit.TARGETS, *fit.AT_THE_END)} | {"parameters", "fit"}
-    assert keys <= set(TABLES["readings"].split())
+    assert keys <= set(columns("readings"))

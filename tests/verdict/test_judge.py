@@ -12,7 +12,7 @@ from helpers.figures.style import CLAIM_TITLES
 from helpers.figures.verdict import VERDICT_COLOURS
 from helpers.pretrained.loading import PAPER_MODELS
 from helpers.running import verdict_grids
-from helpers.tables import TABLES
+from helpers.tables import columns
 from helpers.verdict import claims, judge, page, readme
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED, VERDICTS
 
@@ -170,12 +170,12 @@ def swept(finished, code: str = "c1", f1: float = 0.5, reading: str = "gpt2") ->
         tables = made_up(True)
         tables["training"] = tables["training"].assign(seconds=36.0)
         tables["training"].loc[7, "seconds"] = 10_000  # a machine that slept
-        searched = dict.fromkeys(("split", "space", "method", "definition"), "x")
+        searched = {"split": "subset"} | dict.fromkeys(("space", "method", "definition"), "x")
         searched |= {"clusters": 1, "epoch": 9, "layer": 6, "f1": f1, "chance": 0.2}
         tables["alternatives"] = pd.DataFrame([{"width": 768, "seed": seed, **searched}])
         seen = dict.fromkeys((f"{of}_{n}" for of in ("sees", "share") for n in ("task", "input", "output")), 0.1)
         course = {"width": 768, "seed": seed, "split": "subset", "space": "raw", "accuracy": 0.5, **seen}
-        heights = [(epoch, layer, f1 * layer) for epoch in (0, 9) for layer in (0, 1, 2)]
+        heights = [(epoch, layer, f1 * layer / 2) for epoch in (0, 9) for layer in (0, 1, 2)]
         tables["course"] = pd.DataFrame([course | dict(zip(("epoch", "layer", "f1"), h, strict=True)) for h in heights])
         for name, table in tables.items():
             seeds = {"seed": seed, "reading": reading} if "seed" in table else {}
@@ -190,7 +190,7 @@ def test_a_grids_results_join_those_of_other_grids(tmp_path):
     assert sorted(found["grid"]) == ["parts", "seeds"]
     course = pd.read_csv(tmp_path / "course_grids.csv")
     assert course.groupby("grid")["layer"].agg(list).to_dict() == {"parts": [2, 2], "seeds": [2, 2]}, "the highest"
-    assert list(pd.read_csv(tmp_path / "quantities.csv")) == TABLES["quantities"].split()
+    assert list(pd.read_csv(tmp_path / "quantities.csv")) == columns("quantities")
     assert set(pd.read_csv(tmp_path / "parts.csv")["variant"]) == {"default"}
     facts = json.loads((tmp_path / "verdict.json").read_text())
     assert facts["seeds"] == facts["parts"]

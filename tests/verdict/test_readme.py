@@ -9,7 +9,7 @@ import pytest
 from made_up_tables import made_up
 
 from helpers import store
-from helpers.tables import near_reading, of_reading, readings_in, runs_in
+from helpers.rows import near_reading, of_reading, readings_in, runs_in
 from helpers.verdict import claims, facts, judge, readme, story
 
 LINES = 150

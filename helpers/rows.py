@@ -1,0 +1,52 @@
+"""Which runs the rows of a table are of: their readings, widths and seeds, and these in words."""
+
+GPT2 = "gpt2"  # the reading of tables that name none
+
+
+def readings_in(table) -> list[str]:
+    """Names of the readings of what the paper leaves open that a table's runs took (column `reading`), in its order."""
+    named = table["reading"].dropna() if "reading" in table else ()
+    return list(dict.fromkeys(named)) or [GPT2]
+
+
+def of_reading(table, reading: str):
+    """The rows of a table that belong to a reading: those that name it or none, as all do without the column."""
+    return table[table["reading"].isna() | (table["reading"] == reading)] if "reading" in table else table
+
+
+def near_reading(table, reading: str):
+    """The rows of a table whose runs took a reading, or it with open choices changed.
+
+    A changed one is named as in "gpt2 training.loss_on=outputs".
+    """
+    if "reading" not in table:
+        return table
+    names = table["reading"].fillna(reading)
+    return table[(names == reading) | names.str.startswith(f"{reading} ")]
+
+
+def runs_in(table, width: int | None = None) -> str:
+    """Which runs a table's rows are of, in words: "width 768, reading gpt2, 3 seeds".
+
+    Args:
+        table: with columns width and seed, or seeds (how many), and reading where there are several.
+        width: hidden dimension of the rows that count; all by default.
+    """
+    rows = table if width is None else table[table["width"] == width]
+    widths = sorted(set(rows["width"].dropna().astype(int)))
+    named = readings_in(rows)
+    readings = list(dict.fromkeys(name.split()[0] for name in named))
+    if len(named) == 1 and " " in named[0]:
+        readings = [f"{readings[0]} with a choice changed"]
+    if "seeds" in rows:
+        least, most = (int(rows.loc[rows["seeds"] > 0, "seeds"].agg(f)) for f in ("min", "max"))
+        seeds = _counted(most, "seed") if least == most else f"{least} to {most} seeds"
+    else:
+        found = sorted(set(rows["seed"]))
+        seeds = f"seed {found[0]}" if len(found) == 1 else _counted(len(found), "seed")
+    of_widths = f"{'width' if len(widths) == 1 else 'widths'} {', '.join(f'{w:,}' for w in widths)}"
+    return f"{of_widths}, {'reading' if len(readings) == 1 else 'readings'} {', '.join(readings)}, {seeds}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
