@@ -136,6 +136,11 @@ def reading_of(run: RunSettings) -> str:
     return " ".join([name, *changes(READINGS[name])])
 
 
+def named(reading: str) -> Settings:
+    """Settings of the laptop profile in a reading, as `reading_of` writes it."""
+    return resolve("laptop", f"reading={reading}")
+
+
 def _get(settings: BaseModel, name: str) -> object:
     section, _, last = name.rpartition(".")
     return getattr(getattr(settings, section), last)

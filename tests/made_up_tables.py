@@ -21,7 +21,7 @@ def made_up(good: bool, seed: int = 0, width: int = 768) -> dict[str, pd.DataFra
             loss = 4 - 3 * epoch / 100
         rate = 1e-4 * (1 + np.cos(np.pi * epoch / 100)) / 2
         both = {"accuracy_validation": accuracy, "accuracy_subset": accuracy}
-        training.append(place | both | {"epoch": epoch, "loss": loss, "learning_rate": rate})
+        training.append(place | both | {"epoch": epoch, "loss": loss, "output_loss": loss, "learning_rate": rate})
     for epoch in EPOCHS:
         grown = 1 / (1 + np.exp(-(epoch - 35) / 3)) if good else 1 - 0.8 * epoch / 100
         for layer in range(7):

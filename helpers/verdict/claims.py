@@ -19,6 +19,8 @@ A second review, with intervals in sight, asked of each quantity whether it is w
 - That accuracy saturates high, on either set, and that deeper layers cluster unseen instances better, were not asked.
 - The highest F1 of t-SNE states also looks where the table of alternatives fitted it: a run of few t-SNE epochs may
   have left out the highest. This is the one change by which a statement can come to hold (under `AT_PEAK`).
+- "While the loss already falls" is said of the loss that a run is trained on; on outputs alone, that on all tokens was
+  looked at.
 - A condition counts only if one of the paper's own spaces was measured on two seeds as well.
 - Beside each score stands that of the untrained model, which decides nothing.
 """
@@ -30,6 +32,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from helpers import profiles
 from helpers.analysis import alternatives
 
 Tables = dict[str, pd.DataFrame]  # of one run, by the names of `tables.TABLES`
@@ -261,9 +264,10 @@ def _peak(tables: Tables, space: str, _at: str) -> float:
 
 
 def _early_accuracy(tables: Tables, _space: str, _at: str) -> float:
-    """Highest validation accuracy up to the epoch by which the loss has made a third of its way down."""
+    """Highest validation accuracy up to the epoch by which the loss that is trained on has made a third of its way."""
     training = tables["training"].set_index("epoch")
-    loss = training["loss"]
+    trained_on = profiles.named(training["reading"].iloc[0]).training.loss_on
+    loss = training["output_loss" if trained_on == "outputs" else "loss"]
     fallen = (loss.iloc[0] - loss) / (loss.iloc[0] - loss.min())
     return float(training["accuracy_validation"].loc[: (fallen >= 1 / 3).idxmax()].max())
 

@@ -140,6 +140,23 @@ def test_what_a_run_cannot_tell_is_left_out_and_not_guessed():
     assert "accuracy_late" in found
 
 
+LOSSES = {
+    "gpt2": True,
+    "fitted": False,
+    "gpt2 training.loss_on=outputs": False,
+    "fitted training.loss_on=sequence": True,
+}
+
+
+@pytest.mark.parametrize(("reading", "near_zero"), LOSSES.items())
+def test_accuracy_is_near_zero_while_the_loss_that_is_trained_on_falls(reading, near_zero):
+    """Here accuracy comes at epoch 35; the loss on all tokens falls before, that on outputs with it."""
+    tables = {n: t.assign(reading=reading) if "reading" in t else t for n, t in made_up(True).items()}
+    tables["training"]["output_loss"] = 1 - tables["training"]["accuracy_validation"]
+    found = judge.quantities(tables).set_index("claim").loc["accuracy_late", "value"]
+    assert (found < 0.1) == near_zero
+
+
 def test_clusters_that_are_not_there_cannot_last():
     tables = made_up(True)
     tables["clustering"]["f1"] = 0.4
