@@ -5,7 +5,6 @@ own hash, so that moving or renaming a module changes nothing; what it depends o
 """
 
 import ast
-import copy
 import hashlib
 import json
 from functools import cache
@@ -26,7 +25,7 @@ def of_code(*modules: str) -> str:
     Raises:
         FingerprintError: there is no such module.
     """
-    return _join(sorted(_source_digest(name) for name in modules))
+    return _join(sorted(_known(name)[1] for name in modules))
 
 
 def of_notebook(path: Path) -> str:
@@ -49,7 +48,7 @@ def closure(modules: set[str]) -> set[str]:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += [m for m in imports(_tree(name), name) if _counts(m)]
+            waiting += [m for m in _known(name)[0] if _counts(m)]
     return found
 
 
@@ -105,7 +104,6 @@ def _path(module: str) -> Path | None:
     return next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.exists()), None)
 
 
-@cache
 def _tree(module: str) -> ast.Module:
     if (path := _path(module)) is None:
         raise FingerprintError(f"there is no module {PACKAGE.name}.{module}")
@@ -113,15 +111,19 @@ def _tree(module: str) -> ast.Module:
 
 
 @cache
-def _source_digest(module: str) -> str:
-    """Hash of a module's code without docstrings, comments and imports from this package."""
-    tree = copy.deepcopy(_tree(module))
+def _known(module: str) -> tuple[set[str], str]:
+    """The modules of this package that a module imports, and the hash of its code.
+
+    The latter is without docstrings, comments and imports from this package.
+    """
+    tree = _tree(module)
+    imported = imports(tree, module)
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(
             node, clean=False
         ):
             node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(repr(_canonical(_WithoutImports().visit(tree))).encode()).hexdigest()
+    return imported, hashlib.sha256(repr(_canonical(_WithoutImports().visit(tree))).encode()).hexdigest()
 
 
 class _WithoutImports(ast.NodeTransformer):

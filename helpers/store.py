@@ -125,6 +125,15 @@ def locked(folder: Path):
         yield
 
 
+@contextlib.contextmanager
+def _one_at_a_time(path: Path):
+    """Wait until no other process is within this block for the same path."""
+    with open(path, "w") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a small file atomically."""
     with replacing(path) as temporary:
@@ -157,7 +166,8 @@ def write_csv(path: Path, table, digits: int = 6) -> None:
 def write_table(path: Path, table, digits: int = 6) -> None:
     """Write a table as write_csv does, and its SHA-256 into SHA256SUMS beside it, which `sha256sum -c` reads."""
     write_csv(path, table, digits)
-    _write_sums(path.parent, _sums(path.parent) | {path.name: sha256(path)})
+    with _one_at_a_time(path.parent / f".{SUMS}.lock"):  # notebooks that run side by side share a folder of tables
+        _write_sums(path.parent, _sums(path.parent) | {path.name: sha256(path)})
 
 
 def add_rows(path: Path, found: pd.DataFrame, by: list[str], digits: int = 6) -> None:

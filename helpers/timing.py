@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LOG, BEGAN = "CLM_WORK_LOG", "CLM_STAGE_BEGAN"  # the file; when a notebook's kernel was asked for, seconds since 1970
+HEADLESS = "CLM_HEADLESS"  # set where notebooks run without a reader: widgets would be dead in the executed copy
 
 
 @contextlib.contextmanager

@@ -17,8 +17,6 @@ from helpers.profiles import output_name, resolve
 from helpers.settings import Settings
 from helpers.tables import checked
 
-HEADLESS = "CLM_HEADLESS"  # set where notebooks run without a reader: widgets would be dead in the executed copy
-
 
 @dataclass
 class Workspace:

@@ -7,6 +7,7 @@ import tempfile
 
 os.environ["CLM_ROOT"] = tempfile.mkdtemp(prefix="clm-tests-")  # before helpers.store is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the package sets it, before torch is loaded
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What the tests of the pool have its workers do; imports little, so that a worker has it soon."""
+"""What the tests of the pool and the crew have other processes do; imports little, so that a worker has it soon."""
 
 import os
 import time
@@ -18,3 +18,46 @@ def wait_at_first(path: str, seconds: float) -> int:
     if len(Path(path).read_text().split()) == 1:
         time.sleep(seconds)
     return os.getpid()
+
+
+def wait_until(condition, seconds: float = 60) -> None:
+    """Wait until something is so; raises TimeoutError where it never is."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.02)
+
+
+def meet(folder, name, others):
+    """Come to a place, and wait until others are there: never comes back if they cannot be there at once."""
+    (folder / name).touch()
+    wait_until(lambda: all((folder / other).exists() for other in others))
+    return name
+
+
+def fail(error):
+    """Raise an error."""
+    raise error
+
+
+def die(signal_number):
+    """End by a signal."""
+    os.kill(os.getpid(), signal_number)
+
+
+def work_until_interrupted(folder):
+    """Say that it works, and that it was told to stop."""
+    (folder / "working").write_text(str(os.getpid()))
+    try:
+        wait_until(lambda: False)
+    finally:
+        (folder / "told").touch()
+
+
+def note_stage(stage, folder, parameters):
+    """Stand for a notebook: say when it began and ended, and fail if a file tells it to."""
+    began = time.monotonic()
+    if (folder / f"{stage}.fails").exists():
+        raise ValueError(f"{stage} cannot be")
+    return {"began": began, "ended": time.monotonic()}

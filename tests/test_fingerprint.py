@@ -18,8 +18,7 @@ def package(tmp_path, monkeypatch):
         forget()
 
     def forget():
-        fingerprint._tree.cache_clear()
-        fingerprint._source_digest.cache_clear()
+        fingerprint._known.cache_clear()
 
     monkeypatch.setattr(fingerprint, "PACKAGE", where)
     write({"__init__.py": ""})

@@ -13,6 +13,7 @@ from helpers.tables import checked, columns
 
 BENCHES = {
     "training": training.training_throughput,
+    "beside": training.beside_another,
     "growth": training.growth,
     "data": training.data_generation,
     "kmeans": analysis.kmeans_sweep,

@@ -1,8 +1,11 @@
 """Training, recording and drawing data: against transformers' Trainer, and at many times the data."""
 
+import multiprocessing
+import os
 import statistics
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -36,17 +39,36 @@ def training_throughput() -> list[dict]:
     return [*rows, share]
 
 
+def beside_another() -> list[dict]:
+    """Seconds of a training step where two runs train at once, each on all cores: threads that wait sleep, or spin."""
+    ours, theirs = (_two_at_once(policy) for policy in ("passive", "active"))
+    name = "threads that spin while they wait (OMP_WAIT_POLICY=active)"
+    return [row("training step beside another run", ours, theirs, name, "s", lower_is_better=True)]
+
+
+def _two_at_once(policy: str) -> float:
+    before = os.environ["OMP_WAIT_POLICY"]
+    os.environ["OMP_WAIT_POLICY"] = policy  # read by the new processes
+    try:
+        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+            both = [pool.submit(_our_instances_per_second, 6) for _ in range(2)]
+            size = resolve("laptop").training.batch_size
+            return statistics.mean(size / found.result()[0] for found in both)
+    finally:
+        os.environ["OMP_WAIT_POLICY"] = before
+
+
 def _ours_in_own_process() -> tuple[float, dict]:
     throughput, achieved, peak, precision = apart(_our_instances_per_second)
     share = row("share of matmul peak", achieved, peak, f"4096 x 4096 {precision} matmul", "GFLOP/s")
     return throughput, share | {"ratio": achieved / peak}
 
 
-def _our_instances_per_second() -> tuple[float, float, float, str]:
+def _our_instances_per_second(steps: int = STEPS) -> tuple[float, float, float, str]:
     run, where = laptop_run()
     trainer = train._Trainer(run, where)
     rows = run.rows["train"]
-    order = train.batches.epoch_order(rows, run.settings.training.batch_size, 0, 1)[: STEPS + 2]
+    order = train.batches.epoch_order(rows, run.settings.training.batch_size, 0, 1)[: steps + 2]
     times, tokens = [], []
     for i, (part,) in enumerate(order):
         start = time.perf_counter()

@@ -31,7 +31,7 @@ from helpers.explorer.stage import Stage
 from helpers.explorer.widgets import Legend, box, choose
 from helpers.gpt.runs import Run
 from helpers.pretrained.probe import Probe
-from helpers.workspace import HEADLESS
+from helpers.timing import HEADLESS
 
 ONCE = ("count", "split", "projection", "moment", "colour", "k")  # controls that Explorer.show sets
 EACH = ("layer", "space", "moment")  # those of every plot

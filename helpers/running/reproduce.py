@@ -1,4 +1,4 @@
-"""The main job: run the notebooks in order, each only if something that it depends on has changed.
+"""The main job: run the notebooks, each when those it needs are done, and only if what it depends on has changed.
 
 A notebook depends on its own cells, on the helper modules that it imports (comments and docstrings aside),
 on the values of the settings listed here, and on the notebooks before it. All of that goes into one hash,
@@ -8,17 +8,26 @@ kept beside the executed notebook; equal hash and present outputs mean up to dat
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
+import psutil
+
 from helpers import fingerprint, store, timing
-from helpers.errors import exit_status
+from helpers.errors import Failed, Refused, exit_status
 from helpers.profiles import command_line, output_name, resolve
 from helpers.running import copies, execute
+from helpers.running.board import Board, clock
+from helpers.running.crew import Crew
 from helpers.settings import Settings, digest
 
 NOTEBOOKS = store.REPOSITORY / "notebooks"
 GRID = ("widths", "seeds", "epochs_by_width")
+MOST = 4  # notebooks side by side
+MEMORY = 3 * 2**30  # bytes that one may need
+UNKNOWN = 60.0  # seconds of a notebook that was never timed
 
 
 @dataclass(frozen=True)
@@ -79,49 +88,130 @@ def keys(settings: Settings, folder: Path) -> dict[str, str]:
     return found
 
 
-def reproduce(profile: str, overrides: str = "", only: str | None = None, force: bool = False) -> list[str]:
+def reproduce(
+    profile: str, overrides: str = "", only: str | None = None, force: bool = False, together: int | None = None
+) -> list[str]:
     """Bring the notebooks of a profile up to date; returns the names of those that ran.
 
     Args:
         profile, overrides: as for `profiles.resolve`.
-        only: stop after this notebook; it and what it needs are brought up to date.
+        only: this notebook and those that it needs, and no other.
         force: run notebooks that are up to date as well.
+        together: how many notebooks may run side by side; as many as this machine can hold by default.
 
     Raises:
         SettingsError: a profile or an override that cannot be.
         ArtefactError: another process does the same for this profile.
-        NotebookError: a notebook that failed.
+        NotebookError: notebooks that failed; all that do not need them have run.
     """
     settings = resolve(profile, overrides)
     folder = store.DATA / output_name(profile, overrides)
     with store.locked(folder / "logs"):
-        return _reproduce(settings, folder, profile, overrides, only, force)
+        job = Job(settings, folder, profile, overrides, force)
+        ran = job.run(_wanted(only), together or _room())
+        if only is None and (ran or not (folder / "report.html").exists()):
+            from helpers.verdict import page  # takes seconds to import
 
-
-def _reproduce(settings: Settings, folder: Path, profile: str, overrides: str, only, force: bool) -> list[str]:
-    expected = _expected(folder, profile)
-    ran = []
-    current = keys(settings, folder)
-    for stage in _wanted(only):
-        manifest = folder / "notebooks" / f"{stage}.json"
-        if not force and _up_to_date(stage, manifest, current[stage]):
-            print(f"{stage}: up to date")
-            continue
-        manifest.unlink(missing_ok=True)
-        facts = _run(stage, folder, {"profile": profile, "overrides": overrides}, expected.get(stage))
-        facts |= {"key": current[stage], "seeds": list(settings.seeds), **store.provenance()}
-        store.write_json(manifest, {"outputs": _outputs(folder, stage, facts), **facts})
-        _note_provenance(folder, stage, facts)
-        print(f"{stage}: done in {execute.clock(facts['seconds'])}{_in_words(facts['work'])}", flush=True)
-        ran.append(stage)
-    if only is None and (ran or not (folder / "report.html").exists()):
-        from helpers.verdict import page  # takes seconds to import
-
-        page.write(profile, overrides)
+            page.write(profile, overrides)
     return ran
 
 
-def _run(stage: str, folder: Path, parameters: dict, expected: float | None) -> dict:
+def _room() -> int:
+    """How many notebooks this machine can run side by side, by its cores and free memory."""
+    return max(1, min(MOST, joblib.cpu_count(), int(psutil.virtual_memory().available / MEMORY)))
+
+
+@dataclass
+class Job:
+    """The notebooks of a profile, run as soon as those that they need are up to date."""
+
+    settings: Settings
+    folder: Path
+    profile: str
+    overrides: str
+    force: bool
+
+    def __post_init__(self) -> None:
+        self.keys = keys(self.settings, self.folder)
+        self.expected = _expected(self.folder, self.profile)
+
+    def run(self, wanted: list[str], together: int) -> list[str]:
+        """Bring these notebooks up to date, several side by side; returns the names of those that ran.
+
+        Raises:
+            NotebookError: some failed; the others have run.
+        """
+        waiting, ran, failed = list(wanted), [], {}
+        with Board(lambda running: self._left(waiting, running, together)) as board, Crew(together) as crew:
+            while waiting or crew.running:
+                for stage in self._ready(waiting, crew.running, failed):
+                    if not self.force and _up_to_date(stage, self._manifest(stage), self.keys[stage], board.say):
+                        board.say(f"{stage}: up to date")
+                        waiting.remove(stage)
+                        break  # others may be ready now
+                    if crew.has_room:
+                        waiting.remove(stage)
+                        self._begin(stage, crew, board)
+                else:
+                    if not crew.running:
+                        break  # what waits needs what failed
+                    ended = crew.wait()
+                    if ended.error:
+                        failed[ended.name] = ended.error
+                        board.end(ended.name, "failed")
+                    else:
+                        board.end(ended.name, self._note(ended.name, ended.value))
+                        ran.append(ended.name)
+        if failed:
+            raise _all_of(failed, waiting)
+        return [stage for stage in STAGES if stage in ran]
+
+    def _ready(self, waiting: list[str], running: list[str], failed: dict) -> list[str]:
+        """Those whose needs are met, the ones first on which most work waits."""
+        unmet = {*waiting, *running, *failed}
+        ready = [stage for stage in waiting if not unmet & set(STAGES[stage].needs)]
+        return sorted(ready, key=lambda stage: -self._chain(stage, set(waiting)))
+
+    def _chain(self, stage: str, among: set[str]) -> float:
+        """Seconds of the longest chain of notebooks that begins with this one."""
+        after = [self._chain(s, among) for s in among if stage in STAGES[s].needs]
+        return self.expected.get(stage, UNKNOWN) + max(after, default=0)
+
+    def _left(self, waiting: list[str], running: dict[str, float], together: int) -> float | None:
+        """Seconds that are left, where all that waits has been timed before."""
+        among = [*waiting, *running]
+        if not all(stage in self.expected for stage in among):
+            return None
+        rest = {stage: self.expected[stage] - running.get(stage, 0) for stage in among}
+        chains = [self._chain(stage, set(among)) - running.get(stage, 0) for stage in among]
+        return max(sum(max(s, 0) for s in rest.values()) / together, *chains, 0)
+
+    def _manifest(self, stage: str) -> Path:
+        return self.folder / "notebooks" / f"{stage}.json"
+
+    def _begin(self, stage: str, crew: Crew, board: Board) -> None:
+        self._manifest(stage).unlink(missing_ok=True)
+        board.begin(stage, self.folder / "logs" / f"{stage}.log", self.expected.get(stage))
+        crew.start(stage, _run, stage, self.folder, {"profile": self.profile, "overrides": self.overrides})
+
+    def _note(self, stage: str, facts: dict) -> str:
+        """Write down what made a notebook's results; returns what to say of it."""
+        facts |= {"key": self.keys[stage], "seeds": list(self.settings.seeds), **store.provenance()}
+        store.write_json(self._manifest(stage), {"outputs": _outputs(self.folder, stage, facts), **facts})
+        _note_provenance(self.folder, stage, facts)
+        return f"done in {clock(facts['seconds'])}{_in_words(facts['work'])}"
+
+
+def _all_of(failed: dict[str, Exception], waiting: list[str]) -> Exception:
+    """One error for all that failed, with what was not run for that; an error of ours that came alone is itself."""
+    for error in failed.values():
+        if not isinstance(error, (Failed, Refused)):
+            raise error
+    said = [str(error) for error in failed.values()]
+    return execute.NotebookError("\n".join([*said, *([f"not run: {', '.join(waiting)}"] if waiting else [])]))
+
+
+def _run(stage: str, folder: Path, parameters: dict) -> dict:
     """Run one notebook; seconds that it took, and seconds of each kind of work in all of its processes."""
     with timing.collected(folder / "logs" / f"{stage}.work") as work:
         seconds = execute.run(
@@ -129,7 +219,6 @@ def _run(stage: str, folder: Path, parameters: dict, expected: float | None) -> 
             folder / "notebooks" / f"{stage}.ipynb",
             folder / "logs" / f"{stage}.log",
             parameters,
-            expected,
         )
     return {"seconds": round(seconds, 1), "work": {kind: round(s, 1) for kind, s in work.items()}}
 
@@ -149,7 +238,7 @@ def _outputs(folder: Path, stage: str, facts: dict) -> dict[str, str]:
 def _in_words(work: dict[str, float]) -> str:
     """Kinds of work that took a second or more, the longest first."""
     most = sorted(((s, kind) for kind, s in work.items() if s >= 1), reverse=True)
-    return f" ({', '.join(f'{kind} {execute.clock(s)}' for s, kind in most)})" if most else ""
+    return f" ({', '.join(f'{kind} {clock(s)}' for s, kind in most)})" if most else ""
 
 
 def _wanted(only: str | None) -> list[str]:
@@ -169,12 +258,12 @@ def lost(known: dict) -> list[Path]:
     return [path for path, expected in paths.items() if not path.exists() or store.sha256(path) != expected]
 
 
-def _up_to_date(stage: str, manifest: Path, key: str) -> bool:
+def _up_to_date(stage: str, manifest: Path, key: str, say: Callable[[str], None]) -> bool:
     known = store.known_json(manifest)
     if known is None or known["key"] != key:
         return False
     if gone := lost(known):
-        print(f"{stage}: {gone[0]} is missing or was changed, so it runs again")
+        say(f"{stage}: {gone[0]} is missing or was changed, so it runs again")
     return not gone
 
 
@@ -209,6 +298,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--only", choices=list(STAGES), help="this notebook and those it needs")
     parser.add_argument("--force", action="store_true", help="run notebooks that are up to date as well")
+    parser.add_argument(
+        "--together", type=int, metavar="N", help="notebooks side by side (default: by cores and memory)"
+    )
     parser.add_argument("--settings", action="store_true", help="print the settings that would be used, and stop")
     given = parser.parse_args(arguments)
     return exit_status(lambda: _bring(given), "stopped; the same command continues from the last finished epoch")
@@ -219,9 +311,9 @@ def _bring(given: argparse.Namespace) -> None:
         print(resolve(given.profile, given.set).model_dump_json(indent=1))
         return
     start = time.monotonic()
-    ran = reproduce(given.profile, given.set, given.only, given.force)
+    ran = reproduce(given.profile, given.set, given.only, given.force, given.together)
     name = output_name(given.profile, given.set)
-    took = f"in {execute.clock(time.monotonic() - start)}" if ran else "nothing to do"
+    took = f"in {clock(time.monotonic() - start)}" if ran else "nothing to do"
     print(f"{took}: tables in data/{name}/tables, figures in figures/{name}, notebooks in data/{name}/notebooks")
     if given.only is None:
         print(f"report: data/{name}/report.html")

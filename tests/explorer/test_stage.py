@@ -13,7 +13,7 @@ from helpers.explorer import app
 from helpers.explorer.palette import UNKNOWN, rgba
 from helpers.explorer.plot import SAME
 from helpers.explorer.source import COLOURS
-from helpers.workspace import HEADLESS
+from helpers.timing import HEADLESS
 
 
 def drawn(shown, number: int = 0) -> np.ndarray:

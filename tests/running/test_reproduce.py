@@ -12,13 +12,14 @@ import artefacts
 import pandas as pd
 import pytest
 from browser import browsing
+from pool_tasks import note_stage
 
 from helpers import fingerprint, store
 from helpers.explorer import sources
 from helpers.pretrained import loading
 from helpers.pretrained.probe import open_probe
 from helpers.profiles import PROFILES, resolve
-from helpers.running import copies, reproduce
+from helpers.running import copies, execute, reproduce
 from helpers.settings import DataSettings
 from helpers.tables import TABLES, columns
 from helpers.task import synthetic
@@ -98,6 +99,48 @@ def test_two_at_once_are_refused(tmp_path, monkeypatch, capsys):
     with store.locked(tmp_path / "data/smoke/logs"):
         assert reproduce.main(["--profile", "smoke"]) == 1
     assert "another process is working on" in capsys.readouterr().err
+
+
+@pytest.fixture
+def job_of_made_up_notebooks(tmp_path, monkeypatch):
+    """A job whose notebooks note when they ran; and what they noted."""
+    noted = {}
+    monkeypatch.setattr(reproduce, "_run", note_stage)
+    monkeypatch.setattr(reproduce.Job, "_note", lambda _, stage, facts: noted.update({stage: facts}) or "done")
+    return reproduce.Job(resolve("smoke"), tmp_path, "smoke", "", force=True), noted
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_a_notebook_begins_when_those_it_needs_have_ended(job_of_made_up_notebooks, together):
+    job, noted = job_of_made_up_notebooks
+    assert job.run(list(reproduce.STAGES), together) == list(reproduce.STAGES)
+    for name, stage in reproduce.STAGES.items():
+        assert all(noted[need]["ended"] < noted[name]["began"] for need in stage.needs)
+
+
+def test_what_does_not_need_a_failed_notebook_is_done(job_of_made_up_notebooks, tmp_path):
+    job, noted = job_of_made_up_notebooks
+    (tmp_path / "05_probe_llms.fails").touch()
+    with pytest.raises(ValueError, match="05_probe_llms cannot be"):
+        job.run(list(reproduce.STAGES), 2)
+    assert set(reproduce.STAGES) - set(noted) == {"05_probe_llms", "06_explore", "10_verdict"}
+
+
+def test_failures_of_notebooks_are_told_together(tmp_path):
+    found = reproduce._all_of({"a": execute.NotebookError("a: no"), "b": execute.NotebookError("b: no")}, ["c", "d"])
+    assert isinstance(found, execute.NotebookError)
+    assert str(found).splitlines() == ["a: no", "b: no", "not run: c, d"]
+
+
+def test_the_time_left_is_that_of_the_longest_chain_or_of_the_work(tmp_path):
+    job = reproduce.Job(resolve("smoke"), tmp_path, "smoke", "", force=True)
+    job.expected = dict.fromkeys(reproduce.STAGES, 60.0)
+    assert job._left(list(reproduce.STAGES), {}, 1) == 600
+    assert job._left(list(reproduce.STAGES), {}, 9) == 300, "01, 02, 03, 09, 10"
+    assert job._left(["09_readings", "10_verdict"], {"03_clustering": 45.0}, 2) == 135
+    assert job._left([], {"10_verdict": 90.0}, 2) == 0, "longer than expected"
+    del job.expected["10_verdict"]
+    assert job._left(["10_verdict"], {}, 1) is None
 
 
 def test_the_committed_tables_are_whole(committed):
@@ -318,12 +361,12 @@ def test_a_setting_reruns_what_depends_on_it():
 
 def test_a_helper_reruns_the_notebooks_that_import_it(monkeypatch):
     base = reproduce.keys(resolve("laptop"), FOLDER)
-    real = fingerprint._source_digest
+    real = fingerprint._known
 
     def changed(module):
-        monkeypatch.setattr(fingerprint, "_source_digest", lambda name: "changed" if name == module else real(name))
+        monkeypatch.setattr(fingerprint, "_known", lambda n: (real(n)[0], "changed") if n == module else real(n))
         now = reproduce.keys(resolve("laptop"), FOLDER)
-        monkeypatch.setattr(fingerprint, "_source_digest", real)
+        monkeypatch.setattr(fingerprint, "_known", real)
         return {name for name in base if now[name] != base[name]}
 
     of_a_run = set(base) - {"01_generate_data", "05_probe_llms"}
