@@ -36,8 +36,8 @@ $(READY): requirements.lock install.py
 	@$(PYTHON) install.py
 	@touch $@
 
-reproduce: $(READY) ## the main job: notebooks, tables and figures of PROFILE
-	@$(PYTHON) -m helpers.running.reproduce --profile "$(PROFILE)" --set "$(CHOSEN)"
+reproduce: $(READY) ## the main job: notebooks, tables and figures of PROFILE (TOGETHER=1: one notebook at a time)
+	@$(PYTHON) -m helpers.running.reproduce --profile "$(PROFILE)" --set "$(CHOSEN)" $(if $(TOGETHER),--together $(TOGETHER))
 
 test: $(READY) ## lint, and run all tests
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .

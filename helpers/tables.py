@@ -14,6 +14,7 @@ LABELS = ("task", "distribution", "distribution_mapping")  # the identities that
 SCORES = ("f1", "ari", "ami")
 SPLITS = ("subset", "validation")  # the sets whose states are recorded
 
+WHOLE = "whole.json"  # beside the tables: how long it took to make them
 ROUNDING = 1e-9  # by which a sum of shares may miss its bound
 
 

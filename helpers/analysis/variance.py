@@ -14,6 +14,7 @@ import pandas as pd
 
 MAIN = ("input", "task", "output")
 PARTS = (*MAIN, "mapping", "distribution", "instruction", "rest")  # in the order in which they are entered
+DIGITS = 12  # of a share: what is smaller is rounding
 
 
 class Parts:
@@ -45,7 +46,8 @@ class Parts:
         found = {name: float(np.mean([added(name, order) for order in orders])) for name in MAIN}
         entered = (MAIN, ("mapping",), ("mapping", "distribution"), ("mapping", "instruction"))
         steps = [*(explained(frozenset(names)) for names in entered), 1.0]
-        return found | dict(zip(PARTS[len(MAIN) :], map(float, np.diff(steps)), strict=True))
+        found |= dict(zip(PARTS[len(MAIN) :], map(float, np.diff(steps)), strict=True))
+        return {name: round(share, DIGITS) + 0.0 for name, share in found.items()}  # no -0
 
     def _basis(self, names: frozenset[str]) -> np.ndarray:
         """Orthonormal columns (N, rank) that span what is constant within groups of the factors, means left out."""

@@ -23,10 +23,17 @@ def _solved(table: pd.DataFrame, width: int, k: int) -> str:
     return (
         f"**{named(table, width)}: a vote of the {k} nearest training states solves "
         f"{percent(best['accuracy'].iloc[-1])} of unseen instances at the last epoch** (best layer), "
-        f"{percent(best['accuracy'].iloc[0])} before any training, and {percent(layer0['accuracy'])} at layer 0, "
+        f"{_untrained(best['accuracy'].iloc[0], best['accuracy'].iloc[-1])}, and {percent(layer0['accuracy'])} at layer 0, "
         "which sees the input alone. The share of neighbours with the same task "
         f"{changes(best['same_task'].iloc[0], best['same_task'].iloc[-1])}."
     )
+
+
+def _untrained(before: float, after: float) -> str:
+    """The accuracy before any training, and that it is the same where it is."""
+    if percent(before) == percent(after):
+        return f"as well as before any training ({percent(before)})"
+    return f"{percent(before)} before any training"
 
 
 def figure(table: pd.DataFrame, width: int, k: int) -> str:

@@ -6,7 +6,11 @@ from helpers.figures.style import LABEL_TITLES
 from helpers.findings.words import highest, listed, paragraphs, percent, two
 from helpers.tables import LABELS
 
-CALLED = {"task": "category", "distribution": "task", "distribution_mapping": "task with word pair"}  # in our words
+CALLED = {
+    "task": "category, the paper's task",
+    "distribution": "task, its distribution",
+    "distribution_mapping": "task with word pair, its distribution-mapping",
+}
 
 
 def answer(rows: pd.DataFrame, solved: pd.DataFrame, beside: str = "LLaMa-7B") -> str:

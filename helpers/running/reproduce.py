@@ -22,6 +22,7 @@ from helpers.running import copies, execute
 from helpers.running.board import Board, clock
 from helpers.running.crew import Crew
 from helpers.settings import Settings, digest
+from helpers.tables import WHOLE
 
 NOTEBOOKS = store.REPOSITORY / "notebooks"
 GRID = ("widths", "seeds", "epochs_by_width")
@@ -108,7 +109,10 @@ def reproduce(
     folder = store.DATA / output_name(profile, overrides)
     with store.locked(folder / "logs"):
         job = Job(settings, folder, profile, overrides, force)
-        ran = job.run(_wanted(only), together or _room())
+        began, together = time.monotonic(), together or _room()
+        ran = job.run(_wanted(only), together)
+        if ran == list(STAGES):
+            _note_whole(folder, time.monotonic() - began, together)
         if only is None and (ran or not (folder / "report.html").exists()):
             from helpers.verdict import page  # takes seconds to import
 
@@ -278,6 +282,14 @@ def _note_provenance(folder: Path, stage: str, facts: dict) -> None:
     else:
         longest = {name: before[name] for name in ("longest_seconds", "longest_work") if name in before}
     store.write_json(path, known | {stage: facts | longest})
+
+
+def _note_whole(folder: Path, seconds: float, together: int) -> None:
+    """Write down how long all notebooks took, so many side by side: the longest time is that of a run from nothing."""
+    path = folder / "tables" / WHOLE
+    known = store.read_json(path, "delete it") if path.exists() else {"seconds": 0.0}
+    if seconds >= known["seconds"]:
+        store.write_json(path, {"seconds": round(seconds, 1), "together": together, "commit": store.commit()})
 
 
 def _expected(folder: Path, profile: str) -> dict[str, float]:

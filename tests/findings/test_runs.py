@@ -131,6 +131,7 @@ def test_neighbours_are_told_by_the_best_layer_and_layer_0():
     said = neighbours.answer(NEAR, 2)
     assert "vote of the 2 nearest training states solves 40% of unseen" in said
     assert "5% before any training, and 0% at layer 0" in said
+    assert neighbours._untrained(0.951, 0.949) == "as well as before any training (95%)"
     assert "same task rises from 0.10 to 0.80" in said
     assert (
         "KNN accuracy rises from 0.00 to 0.40 from layer 0 to layer 2 and is highest at layer 2"

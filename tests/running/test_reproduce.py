@@ -271,7 +271,8 @@ def coordinates(path):
 
 # Every kind of file that a run leaves, and what reads it; None where no command does.
 READERS = {
-    "data/*/*/.lock": None,  # empty
+    "data/*/*/.lock": None,  # empty, as is the next
+    "data/*/*/.SHA256SUMS.lock": None,
     "data/datasets/*/*": data_set,
     "data/runs/*/*.json": one_run,
     "data/runs/*/epochs/*.safetensors": lambda path: one_run(path).run.record(int(path.stem)),
@@ -282,6 +283,7 @@ READERS = {
     "data/probes/*/SHA256SUMS": lambda path: sources.open_folder(path.parent).known_scores(),
     "data/probes/*/*": lambda path: open_probe(path.parent).solved(),
     "data/models/*/[!.]*": lambda path: loading.default_folder(),
+    "data/smoke*/tables/whole.json": lambda path: store.read_json(path, "run it again"),
     "data/smoke*/tables/provenance.json": lambda path: store.read_json(path, "run it again"),
     "data/smoke*/tables/*": table,
     "data/smoke*/notebooks/*.outputs.json": lambda path: store.read_json(path, "run it again"),

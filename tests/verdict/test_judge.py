@@ -265,20 +265,21 @@ def test_table_1_is_decided_by_our_probe_of_the_same_model():
 
 
 def test_either_kind_of_pretrained_model_is_decided_by_the_worst_of_its_kind():
-    names = ["google/gemma-3-270m", "google/gemma-3-270m-it", "meta-llama/Llama-2-7b-chat-hf"]
-    f1s = [(0.93, 0.90, 0.96), (0.95, 0.93, 0.97), (0.5, 0.45, 0.55)]
+    names = ["google/gemma-3-270m", "gpt2", "google/gemma-3-270m-it", "meta-llama/Llama-2-7b-chat-hf"]
+    f1s = [(0.93, 0.90, 0.96), (0.94, 0.92, 0.96), (0.95, 0.93, 0.97), (0.5, 0.45, 0.55)]
     ours = pd.DataFrame({"model": names, "revision": "main", "source": "ours", "label": "task"})
     ours["f1"] = [f1 for f1, _, _ in f1s]
     spread = ours.assign(metric="f1", low=[low for _, low, _ in f1s], high=[high for _, _, high in f1s])
     both = judge.tuned_rows(ours, spread)
     assert both["verdict"].tolist() == [HOLDS, FAILS]
     assert both["ours"].tolist() == [0.93, 0.5]
-    two = judge.tuned_rows(ours[:2], spread)
-    assert two["verdict"].tolist() == [HOLDS, HOLDS]
-    one = judge.tuned_rows(ours[:1], spread)
-    assert one["verdict"].tolist() == [HOLDS, UNMEASURED]
-    assert "togethercomputer/Llama-2-7B-32K-Instruct" in one["condition"][1]
-    wide = judge.tuned_rows(ours[:1], spread.assign(low=0.6))
+    one_tuned = judge.tuned_rows(ours[:3], spread)
+    assert one_tuned["verdict"].tolist() == [HOLDS, UNDECIDED]
+    assert one_tuned["condition"][1].startswith("one model alone, google/gemma-3-270m-it; ")
+    none_tuned = judge.tuned_rows(ours[:2], spread)
+    assert none_tuned["verdict"].tolist() == [HOLDS, UNMEASURED]
+    assert "togethercomputer/Llama-2-7B-32K-Instruct" in none_tuned["condition"][1]
+    wide = judge.tuned_rows(ours[:2], spread.assign(low=0.6))
     assert wide["verdict"][0] == UNDECIDED
 
 
