@@ -226,7 +226,8 @@ TABLES = {
         ),
         nearer_own_task=_share(
             "share of hard instances whose mean distance to their own task is below that to their original, input "
-            "held fixed"
+            "held fixed; empty where no task has two hard instructions",
+            empty=True,
         ),
         accuracy_hard=_share("the model's task accuracy on hard examples"),
         accuracy_original=_share("and on the instructions they were made from"),
@@ -265,7 +266,7 @@ TABLES = {
             "(the same with labels permuted: high, for groups are small); linear_probe (accuracy of a logistic "
             "regression on held-out instructions)"
         ),
-        value=_number("", -1, 1),
+        value=_number("empty where no input has instances of several tasks in the split", -1, 1, empty=True),
     ),
     "alternatives": _table(
         "Task F1 in ways that are not the paper's, each at its best layer and the best of up to three epochs: the "

@@ -23,7 +23,7 @@ def _solved(table: pd.DataFrame, width: int, k: int) -> str:
     return (
         f"**{named(table, width)}: a vote of the {k} nearest training states solves "
         f"{percent(best['accuracy'].iloc[-1])} of unseen instances at the last epoch** (best layer), "
-        f"{_untrained(best['accuracy'].iloc[0], best['accuracy'].iloc[-1])}, and {percent(layer0['accuracy'])} at layer 0, "
+        f"{_untrained(*best['accuracy'].iloc[[0, -1]])}, and {percent(layer0['accuracy'])} at layer 0, "
         "which sees the input alone. The share of neighbours with the same task "
         f"{changes(best['same_task'].iloc[0], best['same_task'].iloc[-1])}."
     )

@@ -26,7 +26,8 @@ def _learned(history: pd.DataFrame, width: int) -> str:
     return (
         f"**{named(history, width)}: {percent(unseen.max())} of unseen instances are solved at the best epoch, "
         f"{unseen.idxmax()}** (chosen on the same instances), {when}. At the end, epoch {mean.index.max()}, it is "
-        f"{percent(unseen.iloc[-1])} of them, and {percent(seen.iloc[-1])} of the training subset, half of which is hard examples."
+        f"{percent(unseen.iloc[-1])} of them, and {percent(seen.iloc[-1])} of the training subset, half of which is "
+        "hard examples."
     )
 
 

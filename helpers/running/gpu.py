@@ -38,7 +38,10 @@ KILLED = {
     "smoke": (f"widths=16 {SMALL} training.stop_epoch=3 training.log_every=3", 1),
 }
 # Pieces of helpers.benchmarks.speed, those first that a GPU changes most. A rehearsal measures nothing.
-BENCHES = {"paper": ("training", "probe", "growth", "sweep", "kmeans", "search", "tsne", "data", "lens"), "smoke": ()}
+BENCHES = {
+    "paper": ("training", "beside", "probe", "growth", "sweep", "kmeans", "search", "tsne", "data", "lens"),
+    "smoke": (),
+}
 BENCH_SHARE = 0.25  # of the time, after which no piece of the bench is begun before the runs
 BENCH_LONGEST = 300  # seconds of a piece
 STOPPED = "stopped; the same command goes on from what is done"

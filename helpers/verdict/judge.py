@@ -346,8 +346,8 @@ def tuned_rows(ours: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
     """That states cluster by task in models instruction-tuned or not, as two claims about the models probed here.
 
     The rule: the lowest task F1 of a kind's models, with the interval over instructions, is above the
-    lowest of Table 1 less the 0.1 that `table1_rows` allows. It was written when one model had been looked at. One model
-    decides nothing, as one seed decides nothing of a run.
+    lowest of Table 1 less the 0.1 that `table1_rows` allows. It was written when one model had been looked at. One
+    model decides nothing, as one seed decides nothing of a run.
 
     Args:
         ours: table1.csv.
