@@ -18,10 +18,8 @@ SOLVED = pd.DataFrame({"model": "gemma", "revision": "main", "task": ["a", "b"],
 
 def test_a_model_stands_beside_the_papers_without_what_cannot_be_told():
     said = pretrained.answer(ROWS, SOLVED)
-    assert (
-        "gemma main, layer 14: F1 0.90 by category, the paper's task (0.96) and 0.30 by task, its distribution (0.57); in brackets"
-        in said
-    )
+    scores = "F1 0.90 by category, the paper's task (0.96) and 0.30 by task, its distribution (0.57)"
+    assert f"gemma main, layer 14: {scores}; in brackets" in said
     assert "solves 25% of the instances" in said
     assert "word pair" not in said
 
