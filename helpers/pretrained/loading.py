@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
@@ -223,7 +224,19 @@ def _read_once() -> Iterator[None]:
     import gguf
 
     reader = gguf.GGUFReader
-    gguf.GGUFReader = functools.cache(reader)
+
+    class Reader(reader):
+        """The same, with the mapped file as a plain array: a hundred thousand words are cut from it one by one."""
+
+        @property
+        def data(self):
+            return self._plain
+
+        @data.setter
+        def data(self, mapped):
+            self._plain = mapped.view(np.ndarray)
+
+    gguf.GGUFReader = functools.cache(Reader)
     try:
         yield
     finally:
