@@ -70,9 +70,12 @@ class Board(contextlib.AbstractContextManager):
     def _draw(self, running: dict[str, float]) -> None:
         width = shutil.get_terminal_size().columns - 1
         left = self.left(running)
-        parts = [f"about {clock(left)} left"] if left else []
-        parts += [self._of(name, seconds) for name, seconds in running.items()]
-        line = " · ".join([*parts, *(_last_words(self._running[name][1]) for name in running)])
+        whole = f"about {clock(left)} left | " if left else ""
+        room = (width - len(whole)) // len(running) - len(" | ")
+        parts = [
+            f"{self._of(name, seconds)} · {_last_words(self._running[name][1])}" for name, seconds in running.items()
+        ]
+        line = whole + " | ".join(part[:room] for part in parts)
         print(f"\r{line[:width]:<{width}}", end="", flush=True)
 
     def _of(self, name: str, seconds: float) -> str:

@@ -33,13 +33,14 @@ def test_a_file_gets_whole_lines(tmp_path, monkeypatch, capsys):
 
 def test_a_terminal_gets_one_line_that_says_what_runs_and_what_is_left(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
     shown = Board(lambda running: 60.0 * len(running))
     for name in ("a", "b"):
         (tmp_path / name).write_text(f"words of {name}\n")
         shown.begin(name, tmp_path / name, 90)
     shown._draw({"a": 10, "b": 5})
     line = capsys.readouterr().out
-    assert line.strip().startswith("about 2:00 left · a 0:10 of about 1:30 · b 0:05 of about 1:30 · words of a")
+    assert line.strip() == "about 2:00 left | a 0:10 of about 1:30 · words of a | b 0:05 of about 1:30 · words of b"
     assert "\n" not in line
     shown.say("c: up to date")
     assert capsys.readouterr().out.endswith("\rc: up to date\n"), "after the line was wiped"
