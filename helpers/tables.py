@@ -76,6 +76,7 @@ SPLIT = {"split": _words(among=SPLITS)}
 SPACE = {"space": _words()}
 LABEL = {"label": _words(among=LABELS)}
 SCORED = {"f1": _share(), "ari": _index(), "ami": _index()}
+SCORED_IF_TOLD = {"f1": _share(empty=True), "ari": _index(empty=True), "ami": _index(empty=True)}
 VARIANT = {"variant": _words("the settings that were changed; default for none")}
 OF_GRID = {
     "grid": _words("file in `data/grids`"),
@@ -353,9 +354,7 @@ TABLES = {
             LABELS,
         ),
         layer=_count("the layer reported; the paper does not say which", empty=True),
-        f1=_share(empty=True),
-        ari=_index(empty=True),
-        ami=_index(empty=True),
+        **SCORED_IF_TOLD,
         source=_words("ours or paper", ("ours", "paper")),
     ),
     "table1_intervals": _table(
@@ -402,9 +401,7 @@ TABLES = {
         ),
         label=_words("as in table1.csv", LABELS),
         k=_count("number of clusters, that of distinct labels"),
-        f1=_share(empty=True),
-        ari=_index(empty=True),
-        ami=_index(empty=True),
+        **SCORED_IF_TOLD,
     ),
     "llm_neighbours": _table(
         "Neighbours of instances with held-out instructions (a fifth of each task's) among the others.",

@@ -43,7 +43,7 @@ class Workspace:
         self.data, self.figures = store.DATA / name, store.FIGURES / name
 
     def save_table(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
-        """Write data/<profile>/tables/<name>.csv ; floats keep six significant digits.
+        """Write data/<profile>/tables/<name>.csv; floats keep six significant digits.
 
         Raises:
             tables.TableError: the table is not as `tables` declares it.

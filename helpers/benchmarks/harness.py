@@ -22,8 +22,13 @@ from helpers.task import synthetic
 
 def apart(function, *arguments):
     """The result of a function called in a fresh process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+    return side_by_side(1, function, *arguments)[0]
+
+
+def side_by_side(count: int, function, *arguments) -> list:
+    """The results of a function called in so many fresh processes at once."""
+    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return [one.result() for one in [pool.submit(function, *arguments) for _ in range(count)]]
 
 
 def row(name: str, ours: float, baseline: float, baseline_name: str, unit: str, lower_is_better: bool = False) -> dict:

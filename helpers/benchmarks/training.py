@@ -1,11 +1,9 @@
 """Training, recording and drawing data: against transformers' Trainer, and at many times the data."""
 
-import multiprocessing
 import os
 import statistics
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments, default_data_collator
 
 from helpers import store
-from helpers.benchmarks.harness import apart, laptop_run, median_seconds, peak_memory, row, wait
+from helpers.benchmarks.harness import apart, laptop_run, median_seconds, peak_memory, row, side_by_side, wait
 from helpers.device import choose
 from helpers.gpt import model as gpt
 from helpers.gpt import train
@@ -50,10 +48,8 @@ def _two_at_once(policy: str) -> float:
     before = os.environ["OMP_WAIT_POLICY"]
     os.environ["OMP_WAIT_POLICY"] = policy  # read by the new processes
     try:
-        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-            both = [pool.submit(_our_instances_per_second, 6) for _ in range(2)]
-            size = resolve("laptop").training.batch_size
-            return statistics.mean(size / found.result()[0] for found in both)
+        size = resolve("laptop").training.batch_size
+        return statistics.mean(size / found[0] for found in side_by_side(2, _our_instances_per_second, 6))
     finally:
         os.environ["OMP_WAIT_POLICY"] = before
 

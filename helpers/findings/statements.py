@@ -5,12 +5,7 @@ import pandas as pd
 from helpers.findings.words import listed, paragraphs, two
 from helpers.rows import of_reading, readings_in
 from helpers.verdict import facts, judge
-from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED
-
-PLURAL = {
-    HOLDS: "hold", NO_MORE: "hold, but no more than untrained", CONDITION: "hold under a condition",
-    FAILS: "do not hold", UNDECIDED: "are undecided", UNMEASURED: "are not measured",
-}  # fmt: skip
+from helpers.verdict.judge import PLURAL, UNMEASURED
 
 
 def counted(counts: dict[str, int]) -> str:

@@ -121,7 +121,7 @@ def reproduce(
 
 
 def _room() -> int:
-    """How many notebooks this machine can run side by side, by its cores and free memory."""
+    """How many notebooks this machine can run side by side, by its cores and free memory; device.cores loads torch."""
     return max(1, min(MOST, joblib.cpu_count(), int(psutil.virtual_memory().available / MEMORY)))
 
 

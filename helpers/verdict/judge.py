@@ -20,6 +20,10 @@ HOLDS, NO_MORE = "holds", "holds, but no more than untrained"
 CONDITION, FAILS = "holds under a condition", "does not hold"
 UNDECIDED, UNMEASURED = "undecided", "not measured"
 VERDICTS = (HOLDS, NO_MORE, CONDITION, FAILS, UNDECIDED, UNMEASURED)
+PLURAL = {
+    HOLDS: "hold", NO_MORE: "hold, but no more than untrained", CONDITION: "hold under a condition",
+    FAILS: "do not hold", UNDECIDED: "are undecided", UNMEASURED: "are not measured",
+}  # fmt: skip
 BOTH_SIDES = "the interval lies on both sides of the rule's number; more seeds would tell"
 ONE_SEED = "one seed has no interval; make verdict adds more"
 TRAINED, UNTRAINED = "trained", "untrained"  # the model that a quantity is measured on

@@ -23,7 +23,7 @@ from helpers.pretrained import loading, natural
 from helpers.rows import readings_in
 from helpers.verdict import draw, facts, readme, story
 from helpers.verdict.claims import CLAIMS, OURS
-from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED
+from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, PLURAL, UNDECIDED, UNMEASURED
 
 TEMPLATE = Path(__file__).with_name("report.html")
 AGAIN = "run make reproduce"
@@ -134,7 +134,7 @@ def write(profile: str, overrides: str = "") -> Path:
         beyond=[*_flips(tables), *(b for f in BEYOND if (b := _figure(f, folder, claims))["images"])],
         tables=_tables(tables, chosen),
         provenance=_provenance(tables),
-        plural=readme.PLURAL,
+        plural=PLURAL,
         several=bool(known["other_readings"]),
     )
     path = store.DATA / name / "report.html"

@@ -24,13 +24,9 @@ from helpers.figures.verdict import METHOD_TITLES
 from helpers.rows import runs_in
 from helpers.verdict import draw, facts, story
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, OURS
-from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED
+from helpers.verdict.judge import CONDITION, HOLDS, PLURAL, UNMEASURED
 
 HERE = Path(__file__).parent
-PLURAL = {
-    HOLDS: "hold", NO_MORE: "hold, but no more than untrained", CONDITION: "hold under a condition",
-    FAILS: "do not hold", UNDECIDED: "are undecided", UNMEASURED: "are not measured",
-}  # fmt: skip
 SHORT = {CENTRED: "input-centred", AT_PEAK: "at its best epoch", BY_DISTANCE: "by distance"}  # conditions in few words
 MARKS_OF_CODE = "<!-- {0}: `make readme` writes this from helpers/tables.py -->\n", "<!-- end of {0} -->"
 MARKS = "<!-- {0}: `make readme` writes this from committed tables -->\n", "<!-- end of {0} -->"
