@@ -46,7 +46,7 @@ class Workspace:
         """Write data/<profile>/tables/<name>.csv; floats keep six significant digits.
 
         Raises:
-            tables.TableError: the table is not as `tables` declares it.
+            schemas.TableError: the table is not as `tables` declares it.
         """
         path = self.data / "tables" / f"{name}.csv"
         table = checked(name, table)

@@ -13,6 +13,7 @@ from helpers import fingerprint
 # From the ground up. A module imports from its own room and from floors below it.
 FLOORS = (
     ("errors",),
+    ("schemas",),
     ("settings", "store", "device", "tables", "rows", "fingerprint", "timing"),
     ("profiles",),
     ("workspace", "figures", "task"),
@@ -32,6 +33,7 @@ EVERYWHERE = {
     "profiles",
     "store",
     "device",
+    "schemas",
     "tables",
     "rows",
     "fingerprint",

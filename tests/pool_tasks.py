@@ -20,19 +20,20 @@ def wait_at_first(path: str, seconds: float) -> int:
     return os.getpid()
 
 
-def wait_until(condition, seconds: float = 60) -> None:
-    """Wait until something is so; raises TimeoutError where it never is."""
+def wait_for(condition, what: str, seconds: float = 90):
+    """Wait until something is so; what it then is. Raises TimeoutError where it never is."""
     end = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() > end:
-            raise TimeoutError
+            raise TimeoutError(f"waited {seconds} s for {what}")
         time.sleep(0.02)
+    return found
 
 
 def meet(folder, name, others):
     """Come to a place, and wait until others are there: never comes back if they cannot be there at once."""
     (folder / name).touch()
-    wait_until(lambda: all((folder / other).exists() for other in others))
+    wait_for(lambda: all((folder / other).exists() for other in others), f"{others} to come")
     return name
 
 
@@ -50,7 +51,7 @@ def work_until_interrupted(folder):
     """Say that it works, and that it was told to stop."""
     (folder / "working").write_text(str(os.getpid()))
     try:
-        wait_until(lambda: False)
+        wait_for(lambda: False, "a signal")
     finally:
         (folder / "told").touch()
 

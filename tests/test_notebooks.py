@@ -6,12 +6,12 @@ import re
 import pytest
 
 from helpers import store
-from helpers.running import reproduce
+from helpers.running import stages
 from helpers.tables import TABLES
 
 PATHS = sorted((store.REPOSITORY / "notebooks").glob("*.ipynb"))
 LONGEST = 15  # lines of a code cell
-SWEPT = {name for names in reproduce.FROM_SWEEPS.values() for name in names}
+SWEPT = {name for names in stages.FROM_SWEEPS.values() for name in names}
 OTHERS = SWEPT | {"bench", "latency", "gpu_checks"}  # tables that no notebook writes
 
 
@@ -21,8 +21,8 @@ def cells(path) -> list[tuple[str, str]]:
 
 
 def test_the_stages_are_the_notebooks_in_their_order():
-    assert [path.stem for path in PATHS] == list(reproduce.STAGES)
-    for name, stage in reproduce.STAGES.items():
+    assert [path.stem for path in PATHS] == list(stages.STAGES)
+    for name, stage in stages.STAGES.items():
         assert all(need < name for need in stage.needs)
 
 
@@ -76,4 +76,4 @@ def test_what_sweeps_make_is_read_where_it_is_said_to_be():
     for path in PATHS:
         code = "".join(source for kind, source in cells(path) if kind == "code")
         for name in SWEPT:
-            assert (f'"{name}"' in code) == (name in reproduce.FROM_SWEEPS.get(path.stem, ())), f"{path.stem}: {name}"
+            assert (f'"{name}"' in code) == (name in stages.FROM_SWEEPS.get(path.stem, ())), f"{path.stem}: {name}"

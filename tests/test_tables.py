@@ -4,7 +4,8 @@ import pytest
 
 from helpers import store, tables
 from helpers.profiles import PROFILES
-from helpers.tables import TABLES, TableError, checked, columns
+from helpers.schemas import TableError
+from helpers.tables import TABLES, checked, columns
 from helpers.verdict import readme
 
 COMMITTED = sorted(p for profile in PROFILES for p in (store.REPOSITORY / "data" / profile / "tables").glob("*.csv"))

@@ -5,6 +5,7 @@ light, in a map that colour-blind readers can order; with several seeds a line i
 interval.
 """
 
+from helpers.figures.controls import alternatives, controls, interventions
 from helpers.figures.course import course, seen
 from helpers.figures.explorer import explorer
 from helpers.figures.paper import (
@@ -17,17 +18,8 @@ from helpers.figures.paper import (
     variance,
 )
 from helpers.figures.pretrained import llm_layers, llm_map, llm_neighbours, llm_revisions
-from helpers.figures.readings import readings
-from helpers.figures.verdict import (
-    alternatives,
-    claims,
-    controls,
-    flips,
-    interventions,
-    multiverse,
-    summary,
-    thresholds,
-)
+from helpers.figures.readings import flips, multiverse, readings
+from helpers.figures.verdict import claims, summary, thresholds
 
 __all__ = [
     "alternatives",

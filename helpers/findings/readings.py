@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from helpers.figures.controls import METHOD_TITLES
 from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES, variant_title
-from helpers.figures.verdict import METHOD_TITLES
 from helpers.findings.words import listed, paragraphs, percent, two
 from helpers.verdict import facts, judge
 from helpers.verdict.fit import AT_THE_END, TARGETS

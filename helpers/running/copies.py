@@ -79,7 +79,7 @@ def stamp(path: Path, key: str, commit: str, tables: dict[str, str]) -> None:
     """Note in a copy what made it.
 
     Args:
-        key: of the notebook, from `reproduce.keys`.
+        key: of the notebook, from `stages.keys`.
         commit: that was checked out.
         tables: file name -> SHA-256 of the tables that it wrote.
     """

@@ -8,7 +8,7 @@ import pandas as pd
 from helpers import store
 from helpers.analysis import alternatives
 from helpers.analysis import course as coming_and_going
-from helpers.figures.verdict import FLIPPED, NO_CHOICE
+from helpers.figures.readings import FLIPPED, NO_CHOICE
 from helpers.rows import near_reading, of_reading, readings_in
 from helpers.tables import LABELS, SCORES, SPLITS, WHOLE
 from helpers.verdict import judge

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from helpers import figures, store, tables
 from helpers.analysis.course import FADED
 from helpers.errors import exit_status
+from helpers.figures.controls import METHOD_TITLES
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, reading_title, variant_title
-from helpers.figures.verdict import METHOD_TITLES
 from helpers.rows import runs_in
 from helpers.verdict import draw, facts, story
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, OURS

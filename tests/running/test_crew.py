@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pool_tasks import die, fail, meet, wait_until, work_until_interrupted
+from pool_tasks import die, fail, meet, wait_for, work_until_interrupted
 
 from helpers import store
 from helpers.errors import Failed, Refused
@@ -52,7 +52,7 @@ def test_who_fails_or_dies_does_so_alone(tmp_path):
 def test_leaving_early_interrupts_and_waits(tmp_path):
     with Crew(1) as crew:
         crew.start("working", work_until_interrupted, tmp_path)
-        wait_until((tmp_path / "working").exists)
+        wait_for((tmp_path / "working").exists, "the work to begin")
     assert (tmp_path / "told").exists()
     assert not psutil.pid_exists(int((tmp_path / "working").read_text()))
 
@@ -76,9 +76,9 @@ def test_nobody_outlives_the_job(tmp_path, number):
     script.write_text(SCRIPT)
     environment = os.environ | {"PYTHONPATH": str(store.REPOSITORY)}
     job = subprocess.Popen([sys.executable, script, TESTS, tmp_path], env=environment, stderr=subprocess.PIPE)
-    wait_until((tmp_path / "working").exists)
+    wait_for((tmp_path / "working").exists, "the work to begin")
     worker = int((tmp_path / "working").read_text() or 0)
     job.send_signal(number)
     job.communicate(timeout=60)
-    wait_until(lambda: not psutil.pid_exists(worker))
+    wait_for(lambda: not psutil.pid_exists(worker), "the worker to end")
     assert (tmp_path / "told").exists() == (number == signal.SIGINT)

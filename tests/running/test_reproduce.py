@@ -19,7 +19,7 @@ from helpers.explorer import sources
 from helpers.pretrained import loading
 from helpers.pretrained.probe import open_probe
 from helpers.profiles import PROFILES, resolve
-from helpers.running import copies, execute, reproduce
+from helpers.running import copies, execute, job, reproduce, stages
 from helpers.settings import DataSettings
 from helpers.tables import TABLES, columns
 from helpers.task import synthetic
@@ -27,10 +27,10 @@ from helpers.verdict import page as report
 
 ROOT = store.REPOSITORY
 FOLDER = Path("no-tables-yet")
-SWEPT = {name for names in reproduce.FROM_SWEEPS.values() for name in names}  # by other commands
+SWEPT = {name for names in stages.FROM_SWEEPS.values() for name in names}  # by other commands
 
 
-def job(root, *arguments):
+def make(root, *arguments):
     command = [sys.executable, "-m", "helpers.running.reproduce", *arguments]
     environment = os.environ | {"CLM_ROOT": str(root)}
     return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
@@ -40,7 +40,7 @@ def job(root, *arguments):
 def smoke(tmp_path_factory):
     """The whole smoke profile, from nothing."""
     root = tmp_path_factory.mktemp("smoke")
-    result = job(root, "--profile", "smoke")
+    result = make(root, "--profile", "smoke")
     assert result.returncode == 0, result.stdout + result.stderr
     return root
 
@@ -54,10 +54,10 @@ def test_every_table_and_figure_is_made_and_a_second_call_does_nothing(smoke):
     figures = list((smoke / "figures/smoke").glob("*.svg"))
     assert len(figures) > 10
     assert all(path.with_suffix(".png").stat().st_size > 5000 for path in figures)
-    assert {p.stem for p in (smoke / "data/smoke/notebooks").glob("*.ipynb")} == set(reproduce.STAGES)
+    assert {p.stem for p in (smoke / "data/smoke/notebooks").glob("*.ipynb")} == set(stages.STAGES)
     assert (smoke / "data/smoke/report.html").exists()
-    again = job(smoke, "--profile", "smoke")
-    assert again.stdout.count("up to date") == len(reproduce.STAGES)
+    again = make(smoke, "--profile", "smoke")
+    assert again.stdout.count("up to date") == len(stages.STAGES)
     assert "report: data/smoke/report.html" in again.stdout
 
 
@@ -105,42 +105,42 @@ def test_two_at_once_are_refused(tmp_path, monkeypatch, capsys):
 def job_of_made_up_notebooks(tmp_path, monkeypatch):
     """A job whose notebooks note when they ran; and what they noted."""
     noted = {}
-    monkeypatch.setattr(reproduce, "_run", note_stage)
-    monkeypatch.setattr(reproduce.Job, "_note", lambda _, stage, facts: noted.update({stage: facts}) or "done")
-    return reproduce.Job(resolve("smoke"), tmp_path, "smoke", "", force=True), noted
+    monkeypatch.setattr(job, "_run", note_stage)
+    monkeypatch.setattr(job.Job, "_note", lambda _, stage, facts: noted.update({stage: facts}) or "done")
+    return job.Job(resolve("smoke"), tmp_path, "smoke", "", force=True), noted
 
 
 @pytest.mark.parametrize("together", [1, 3])
 def test_a_notebook_begins_when_those_it_needs_have_ended(job_of_made_up_notebooks, together):
-    job, noted = job_of_made_up_notebooks
-    assert job.run(list(reproduce.STAGES), together) == list(reproduce.STAGES)
-    for name, stage in reproduce.STAGES.items():
+    made, noted = job_of_made_up_notebooks
+    assert made.run(list(stages.STAGES), together) == list(stages.STAGES)
+    for name, stage in stages.STAGES.items():
         assert all(noted[need]["ended"] < noted[name]["began"] for need in stage.needs)
 
 
 def test_what_does_not_need_a_failed_notebook_is_done(job_of_made_up_notebooks, tmp_path):
-    job, noted = job_of_made_up_notebooks
+    made, noted = job_of_made_up_notebooks
     (tmp_path / "05_probe_llms.fails").touch()
     with pytest.raises(ValueError, match="05_probe_llms cannot be"):
-        job.run(list(reproduce.STAGES), 2)
-    assert set(reproduce.STAGES) - set(noted) == {"05_probe_llms", "06_explore", "10_verdict"}
+        made.run(list(stages.STAGES), 2)
+    assert set(stages.STAGES) - set(noted) == {"05_probe_llms", "06_explore", "10_verdict"}
 
 
 def test_failures_of_notebooks_are_told_together(tmp_path):
-    found = reproduce._all_of({"a": execute.NotebookError("a: no"), "b": execute.NotebookError("b: no")}, ["c", "d"])
+    found = job._all_of({"a": execute.NotebookError("a: no"), "b": execute.NotebookError("b: no")}, ["c", "d"])
     assert isinstance(found, execute.NotebookError)
     assert str(found).splitlines() == ["a: no", "b: no", "not run: c, d"]
 
 
 def test_the_time_left_is_that_of_the_longest_chain_or_of_the_work(tmp_path):
-    job = reproduce.Job(resolve("smoke"), tmp_path, "smoke", "", force=True)
-    job.expected = dict.fromkeys(reproduce.STAGES, 60.0)
-    assert job._left(list(reproduce.STAGES), {}, 1) == 600
-    assert job._left(list(reproduce.STAGES), {}, 9) == 300, "01, 02, 03, 09, 10"
-    assert job._left(["09_readings", "10_verdict"], {"03_clustering": 45.0}, 2) == 135
-    assert job._left([], {"10_verdict": 90.0}, 2) == 0, "longer than expected"
-    del job.expected["10_verdict"]
-    assert job._left(["10_verdict"], {}, 1) is None
+    made = job.Job(resolve("smoke"), tmp_path, "smoke", "", force=True)
+    made.expected = dict.fromkeys(stages.STAGES, 60.0)
+    assert made._left(list(stages.STAGES), {}, 1) == 600
+    assert made._left(list(stages.STAGES), {}, 9) == 300, "01, 02, 03, 09, 10"
+    assert made._left(["09_readings", "10_verdict"], {"03_clustering": 45.0}, 2) == 135
+    assert made._left([], {"10_verdict": 90.0}, 2) == 0, "longer than expected"
+    del made.expected["10_verdict"]
+    assert made._left(["10_verdict"], {}, 1) is None
 
 
 def test_the_committed_tables_are_whole(committed):
@@ -149,7 +149,7 @@ def test_the_committed_tables_are_whole(committed):
         assert list(pd.read_csv(folder / f"{name}.csv")) == columns(name)
     made = json.loads((folder / "provenance.json").read_text())
     assert made.pop(store.SEAL)
-    assert set(reproduce.STAGES) - set(made) <= {"06_explore"}  # it makes pictures, no table
+    assert set(stages.STAGES) - set(made) <= {"06_explore"}  # it makes pictures, no table
     assert not any("changes" in facts["commit"] for facts in made.values())
     figures = {p.stem for p in (committed / "figures/laptop").glob("*.svg")}
     assert {s for f in report.OF_PAPER[:4] for s in f.stems} <= figures
@@ -162,7 +162,7 @@ MEGABYTE = 2**20
 def test_committed_notebooks_are_linked_and_of_the_committed_tables_run(committed):
     """README links the executed copies that are there, and no other; each is of the run that made the tables."""
     folder = committed / "data/laptop/notebooks"
-    copies_there = {path.stem: path for path in folder.glob("*.ipynb") if path.stem in reproduce.STAGES}
+    copies_there = {path.stem: path for path in folder.glob("*.ipynb") if path.stem in stages.STAGES}
     linked = set(LINKED.findall((committed / "README.md").read_text()))
     assert linked == set(copies_there), "README's list of notebooks links what is committed, and no more"
     said = [copies.stale(path, committed / "data/laptop/tables") for path in copies_there.values()]
@@ -171,7 +171,7 @@ def test_committed_notebooks_are_linked_and_of_the_committed_tables_run(committe
 
 
 def test_executed_copies_are_text_and_pictures_of_the_tables_run(smoke):
-    for name in reproduce.STAGES:
+    for name in stages.STAGES:
         path = smoke / f"data/smoke/notebooks/{name}.ipynb"
         assert copies.stale(path, smoke / "data/smoke/tables") == ""
         assert path.stat().st_size < 2 * MEGABYTE, "two widths; the laptop profile has one"
@@ -216,15 +216,15 @@ def test_a_report_of_nothing_says_what_to_run(tmp_path, monkeypatch, capsys):
 
 def test_a_lost_table_reruns_its_notebook_alone(smoke):
     (smoke / "data/smoke/tables/neighbours.csv").unlink()
-    result = job(smoke, "--profile", "smoke")
-    assert result.stdout.count("up to date") == len(reproduce.STAGES) - 1
+    result = make(smoke, "--profile", "smoke")
+    assert result.stdout.count("up to date") == len(stages.STAGES) - 1
     assert "04_knn: done" in result.stdout
     assert (smoke / "data/smoke/tables/neighbours.csv").exists()
 
 
 def test_overrides_write_beside_the_profile_and_share_its_runs(smoke):
     trained = {p.name for p in (smoke / "data/runs").iterdir()}
-    result = job(smoke, "--profile", "smoke", "--set", "neighbours.k=5", "--only", "04_knn")
+    result = make(smoke, "--profile", "smoke", "--set", "neighbours.k=5", "--only", "04_knn")
     assert result.returncode == 0, result.stderr
     (folder,) = (smoke / "data").glob("smoke--neighbours.k-5-*")
     assert (folder / "tables/neighbours.csv").exists()
@@ -235,7 +235,7 @@ def test_overrides_write_beside_the_profile_and_share_its_runs(smoke):
 def test_provenance_is_written_beside_the_tables(smoke):
     found = json.loads((smoke / "data/smoke/tables/provenance.json").read_text())
     assert found.pop(store.SEAL)
-    assert set(found) == set(reproduce.STAGES)
+    assert set(found) == set(stages.STAGES)
     assert all({"commit", "seconds", "seeds", "versions"} <= set(facts) for facts in found.values())
 
 
@@ -259,7 +259,7 @@ def of_notebooks(path):
     for manifest in store.DATA.glob(f"{profile}/notebooks/*.outputs.json"):
         own = manifest.with_name(manifest.name.replace(".outputs", ""))
         known = store.known_json(own)
-        if path in ([own] if known is None else reproduce.lost(known)):
+        if path in ([own] if known is None else stages.lost(known)):
             raise store.ArtefactError(f"{path} was changed")
 
 
@@ -337,7 +337,7 @@ def test_a_flipped_bit_in_any_committed_table_or_its_provenance_is_found(committ
     ],
 )
 def test_bad_requests_end_at_once_with_the_remedy(tmp_path, arguments, words):
-    result = job(tmp_path, *arguments)
+    result = make(tmp_path, *arguments)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
     for word in words:
@@ -346,10 +346,10 @@ def test_bad_requests_end_at_once_with_the_remedy(tmp_path, arguments, words):
 
 
 def test_a_setting_reruns_what_depends_on_it():
-    base = reproduce.keys(resolve("laptop"), FOLDER)
+    base = stages.keys(resolve("laptop"), FOLDER)
 
     def changed(overrides):
-        now = reproduce.keys(resolve("laptop", overrides), FOLDER)
+        now = stages.keys(resolve("laptop", overrides), FOLDER)
         return {name for name in base if now[name] != base[name]}
 
     assert changed("neighbours.k=5") == {"04_knn", "10_verdict"}
@@ -362,12 +362,12 @@ def test_a_setting_reruns_what_depends_on_it():
 
 
 def test_a_helper_reruns_the_notebooks_that_import_it(monkeypatch):
-    base = reproduce.keys(resolve("laptop"), FOLDER)
+    base = stages.keys(resolve("laptop"), FOLDER)
     real = fingerprint._known
 
     def changed(module):
         monkeypatch.setattr(fingerprint, "_known", lambda n: (real(n)[0], "changed") if n == module else real(n))
-        now = reproduce.keys(resolve("laptop"), FOLDER)
+        now = stages.keys(resolve("laptop"), FOLDER)
         monkeypatch.setattr(fingerprint, "_known", real)
         return {name for name in base if now[name] != base[name]}
 
@@ -388,10 +388,10 @@ def test_a_changed_word_pair_reruns_the_probe_and_what_shows_it(tmp_path, monkey
     monkeypatch.setenv("HOME", str(tmp_path))
     shutil.copytree(store.NATURAL, tmp_path / "words")
     settings = resolve("laptop", f"probe.data={place.format(tmp_path)}")
-    before = reproduce.keys(settings, FOLDER)
+    before = stages.keys(settings, FOLDER)
     pairs = tmp_path / "words/linguistic/antonyms.json"
     pairs.write_text(pairs.read_text().replace("}", ', "thick": "thin"}'))
-    after = reproduce.keys(settings, FOLDER)
+    after = stages.keys(settings, FOLDER)
     assert {name for name in before if before[name] != after[name]} == {
         "05_probe_llms",
         "06_explore",
@@ -404,10 +404,10 @@ def test_a_changed_word_pair_reruns_the_probe_and_what_shows_it(tmp_path, monkey
 )
 def test_a_table_of_sweeps_reruns_what_reads_it(tmp_path, table, rerun):
     settings = resolve("laptop")
-    before = reproduce.keys(settings, tmp_path)
+    before = stages.keys(settings, tmp_path)
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / f"{table}.csv").write_text("width,seed\n")
-    after = reproduce.keys(settings, tmp_path)
+    after = stages.keys(settings, tmp_path)
     assert {name for name in before if before[name] != after[name]} == rerun
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 import pool_tasks
 import psutil
 import pytest
+from pool_tasks import wait_for
 
 from helpers import store
 from helpers.running import pool, readings, sweep, verdict_grids
@@ -76,14 +77,6 @@ def cluster(folder: Path, roots: list[Path]):
             for i, root in enumerate(roots)
         ]  # fmt: skip
         yield json.loads(file.read_text())["address"], scheduler, workers
-
-
-def wait_for(condition, what: str, seconds: float = 90):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
-        time.sleep(0.05)
-    return found
 
 
 def without_time(table: pd.DataFrame) -> pd.DataFrame:
