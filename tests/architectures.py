@@ -24,7 +24,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from helpers import store
 from helpers.pretrained import loading, probe
-from helpers.pretrained.loading import ModelError
+from helpers.pretrained.failures import ModelError
 
 LAYERS, WIDTH, HEADS, HEAD, INNER, POSITIONS, WINDOW = 4, 32, 4, 8, 64, 512, 16
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from helpers import store
 from helpers.benchmarks.harness import apart, memory, peak_memory, row, wait
 from helpers.device import choose
-from helpers.pretrained import loading, natural, probe
+from helpers.pretrained import default_model, loading, natural, probe
 from helpers.settings import PROMPT
 
 
@@ -46,7 +46,7 @@ def _our_probe(dtype: str) -> tuple[float, float, str]:
 
 def _plain_probe(batch: int, count: int, dtype: str) -> float:
     device = choose().device  # where the probe itself computes
-    model = AutoModelForCausalLM.from_pretrained(loading.default_folder(), dtype=getattr(torch, dtype)).to(device)
+    model = AutoModelForCausalLM.from_pretrained(default_model.default_folder(), dtype=getattr(torch, dtype)).to(device)
     tokens, texts = _default_prompts(count)
 
     def observe(part: list[str]) -> None:
@@ -59,7 +59,7 @@ def _plain_probe(batch: int, count: int, dtype: str) -> float:
 def _default_prompts(count: int):
     """The default model's tokenizer, and some of the 8,800 prompts."""
     instances = natural.draw(natural.load()).sample(count, random_state=0)
-    tokens = AutoTokenizer.from_pretrained(loading.default_folder())
+    tokens = AutoTokenizer.from_pretrained(default_model.default_folder())
     tokens.padding_side = "right"
     texts = zip(instances["instruction"], instances["input"], strict=True)
     return tokens, [PROMPT.format(instruction=i, input=x) for i, x in texts]
@@ -94,7 +94,7 @@ def _lens_probe(batch: int, count: int, dtype: str) -> float:
 
     device = choose().device
     bridge = TransformerBridge.boot_transformers(
-        str(loading.default_folder()), device=device.type, dtype=getattr(torch, dtype)
+        str(default_model.default_folder()), device=device.type, dtype=getattr(torch, dtype)
     )
     tokens, texts = _default_prompts(count)
 

@@ -18,7 +18,9 @@ import pandas as pd
 from helpers import figures, store
 from helpers.errors import exit_status
 from helpers.pretrained import answers, natural, table1
-from helpers.pretrained import loading as loaders
+from helpers.pretrained.default_model import DEFAULT
+from helpers.pretrained.loading import load
+from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.pretrained.probe import Probe, observe
 from helpers.settings import PROMPT, digest, template_text
 from helpers.tables import LABELS, checked
@@ -63,12 +65,12 @@ def run(
         loading: further arguments of loading.load.
 
     Raises:
-        loading.ModelError, loading.ModelFailed
+        failures.ModelError, failures.ModelFailed
     """
     results = Results()
     for name in models:
         for revision in revisions or (None,):
-            model = loaders.load(name, revision, **loading)
+            model = load(name, revision, **loading)
             print(f"{model.name} {model.revision}: {model.reason}", flush=True)
             key = model.name, model.revision
             results.probes[key] = observe(model, instances, template, solved, layers)
@@ -83,11 +85,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Do a language model's hidden states cluster by task? Observes the model on 16 natural tasks, "
         "clusters every layer, and prints its row of the paper's Table 1.",
         epilog=f"words of your own (--data FOLDER):\n{indent(natural.SHAPE, '  ')}\n\nthe paper's models:\n"
-        + "\n".join(f"  {m.name}: {m.hub_id} ({m.gigabytes} GB)" for m in loaders.PAPER_MODELS),
+        + "\n".join(f"  {m.name}: {m.hub_id} ({m.gigabytes} GB)" for m in PAPER_MODELS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("model", nargs="?", default=loaders.DEFAULT, help="hub id, folder or .gguf file (default: %(default)s)")
+    add("model", nargs="?", default=DEFAULT, help="hub id, folder or .gguf file (default: %(default)s)")
     add("--revision", default="", help="branch, tag or commit, or several: step1000,step10000")
     _add_words(parser)
     add("--layers", type=_layers, help="layers to cluster, as in 0,8,16 (default: all)")

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from helpers.analysis import clustering
 from helpers.analysis.alternatives import DEFINITIONS
 from helpers.device import cores
-from helpers.pretrained.loading import PAPER_MODELS
+from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.pretrained.probe import Probe
 from helpers.pretrained.table1 import can_be_told, natural_labels
 from helpers.settings import ClusteringSettings

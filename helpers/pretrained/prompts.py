@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from helpers.pretrained.loading import ModelError
+from helpers.pretrained.failures import ModelError
 from helpers.settings import CHAT, PROMPT, template_text
 
 MARKS = "\u2063\u2064\ue000\uf8ff"  # one of these, invisible or for private use, finds the input in a chat template

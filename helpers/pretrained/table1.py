@@ -23,7 +23,7 @@ from helpers.analysis import clustering, neighbours, spaces, tsne
 from helpers.device import cores
 from helpers.errors import Refused
 from helpers.pretrained import natural
-from helpers.pretrained.loading import PAPER_MODELS
+from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.pretrained.probe import Probe
 from helpers.pretrained.trial import NO_EMBEDDING
 from helpers.settings import ClusteringSettings, digest

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from helpers.pretrained.loading import Loaded, ModelError, is_out_of_memory
+from helpers.pretrained.failures import ModelError, is_out_of_memory
+from helpers.pretrained.loading import Loaded
 from helpers.pretrained.observe import PLAIN, Way, observe_rows
 from helpers.pretrained.prompts import Prompts, Row, shared_rows
 

@@ -22,7 +22,7 @@ from helpers import fingerprint, store
 from helpers.device import processor
 from helpers.errors import Failed, Refused, exit_status
 from helpers.profiles import resolve
-from helpers.running import gpu_checks, packing, pool, sweep
+from helpers.running import gpu_checks, grids, packing, pool, sweep
 from helpers.settings import digest
 from helpers.tables import checked
 
@@ -166,10 +166,10 @@ def _grid(job: Job) -> Path:
     return store.REPOSITORY / "data" / "grids" / f"gpu_{job.profile}.yaml"
 
 
-def _points(job: Job) -> list[sweep.Point]:
-    content = sweep.read_yaml(_grid(job))
+def _points(job: Job) -> list[grids.Point]:
+    content = grids.read_yaml(_grid(job))
     device = " training.device=cpu" if job.device == "cpu" else ""
-    return sweep.points(**content | {"common": content["common"] + device})
+    return grids.points(**content | {"common": content["common"] + device})
 
 
 def _agreement(job: Job, profile: str, overrides: str) -> None:
@@ -216,7 +216,7 @@ def _measure(job: Job, name: str) -> None:
         process.wait()
 
 
-def _train(job: Job, points: list[sweep.Point], ledger: Ledger) -> dict[str, pd.DataFrame]:
+def _train(job: Job, points: list[grids.Point], ledger: Ledger) -> dict[str, pd.DataFrame]:
     """The tables of all runs that are done, after training what there is time for."""
     begin = job.began + 60 * job.minutes
     until = pool.Time(begin, begin + 60 * job.grace)

@@ -19,7 +19,7 @@ import pandas as pd
 
 from helpers import store
 from helpers.errors import exit_status
-from helpers.running import pool, sweep
+from helpers.running import grids, pool, sweep
 from helpers.tables import checked
 from helpers.verdict import fit
 
@@ -32,7 +32,7 @@ class Plan:
 
     Attributes:
         name: of the file.
-        grid: profile, common, grid and variants of sweep.points.
+        grid: profile, common, grid and variants of grids.points.
         rungs: epochs, rising.
         keep: one in so many goes on.
     """
@@ -47,23 +47,23 @@ def read_plan(path: Path) -> Plan:
     """The plan of a file.
 
     Raises:
-        sweep.SweepError: the file is missing, or not of the form above.
+        grids.GridError: the file is missing, or not of the form above.
     """
-    content = sweep.read_yaml(path, {"rungs", "keep"})
+    content = grids.read_yaml(path, {"rungs", "keep"})
     rungs, keep = content.pop("rungs", None), content.pop("keep", 3)
     if not isinstance(rungs, list) or not rungs or not all(isinstance(e, int) and e > 0 for e in rungs):
-        raise sweep.SweepError(f"{path}: rungs must be a list of epochs, such as [20, 60, 200]")
+        raise grids.GridError(f"{path}: rungs must be a list of epochs, such as [20, 60, 200]")
     if rungs != sorted(set(rungs)):
-        raise sweep.SweepError(f"{path}: rungs={rungs} must rise")
+        raise grids.GridError(f"{path}: rungs={rungs} must rise")
     if not isinstance(keep, int) or keep < 2:
-        raise sweep.SweepError(f"{path}: keep={keep!r} must be a number from 2 on")
+        raise grids.GridError(f"{path}: keep={keep!r} must be a number from 2 on")
     plan = Plan(Path(path).stem, content, tuple(rungs), keep)
-    sweep.named(path, lambda: [sweep.points(**_at(plan, epochs)) for epochs in rungs])
+    grids.named(path, lambda: [grids.points(**_at(plan, epochs)) for epochs in rungs])
     return plan
 
 
 def _at(plan: Plan, epochs: int, readings: list[dict] | None = None) -> dict:
-    """Arguments of sweep.points for one rung: of all readings, or of those that went on."""
+    """Arguments of grids.points for one rung: of all readings, or of those that went on."""
     grid = {**plan.grid, "common": f"{plan.grid.get('common', '')} training.stop_epoch={epochs}"}
     return grid if readings is None else grid | {"grid": {}, "variants": readings}
 
@@ -79,7 +79,7 @@ def search(plan: Plan, bring=sweep.run) -> pd.DataFrame:
     """
     rows, readings = [], None
     for n, epochs in enumerate(plan.rungs):
-        points = sweep.points(**_at(plan, epochs, readings))
+        points = grids.points(**_at(plan, epochs, readings))
         tables = bring(points, f"{plan.name}, {len(points)} readings to epoch {epochs}")
         rung = pd.DataFrame([_row(plan.name, n, epochs, point, tables) for point in points])
         rung = rung.sort_values("fit", ascending=False, kind="stable")
@@ -93,7 +93,7 @@ def search(plan: Plan, bring=sweep.run) -> pd.DataFrame:
     return checked("readings", pd.concat(rows, ignore_index=True))
 
 
-def _row(plan: str, rung: int, epochs: int, point: sweep.Point, tables: dict[str, pd.DataFrame]) -> dict:
+def _row(plan: str, rung: int, epochs: int, point: grids.Point, tables: dict[str, pd.DataFrame]) -> dict:
     facts = tables["runs"].set_index("run").loc[point.key]
     place = {"plan": plan, "rung": rung, "epochs": epochs, "run": point.key, "reading": in_words(point.values)}
     place |= {"width": facts["width"], "seed": facts["seed"], "status": facts["status"], "commit": facts["commit"]}

@@ -1,193 +1,42 @@
 """Many training runs, each trained and analysed once: `make sweep GRID=grids/example.yaml`, or `run` from a notebook.
 
-A grid file names a profile, settings that all runs share, lists of values to combine, and variants:
-
-    profile: laptop
-    set: training.stop_epoch=20 clustering.spaces=raw,centred
-    grid:
-      width: [32, 64]
-      seed: [0, 1, 2, 3, 4]
-    variants:            # optional: every combination once for each of these
-      - {}
-      - {training.loss_on: outputs}
+`helpers/running/grids.py` says what a grid file holds.
 
 A run is named by the hash of all its settings and of the code that makes it. Its result lies under
 data/sweeps/results; whichever sweep needs it again finds it there.
 """
 
 import argparse
-import datetime
-import itertools
-import json
-import shlex
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
-import yaml
 
-from helpers import fingerprint, store
+from helpers import store
 from helpers.analysis import measure
 from helpers.device import choose
 from helpers.errors import Refused, exit_status
 from helpers.gpt import model as gpt
 from helpers.gpt import runs, train
-from helpers.profiles import reading_of, resolve
+from helpers.profiles import reading_of
 from helpers.running import pool
+from helpers.running.grids import ANALYSIS, Point, code_of_runs, place_of, read_grid
 from helpers.running.mirror import Mirror
-from helpers.settings import RunSettings, Settings, SettingsError, digest
+from helpers.settings import RunSettings, digest
 from helpers.tables import checked
 from helpers.task import synthetic
 
 OF_A_RUN = ("training", "clustering", "variance", "hard", "course", "neighbours")  # its tables
 MEASURED = ("surface", "controls", "interventions", "alternatives")
 TABLES = (*OF_A_RUN, *MEASURED)
-ANALYSIS = ("clustering", "tsne", "neighbours")  # the sections of the settings that the analysis reads
 EPOCHS_SHARE = 0.9  # of the work of a run, the rest being analysis
 
 
-class SweepError(Refused):
-    """A grid file that cannot be; the message names the file, the entry and the remedy."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """One run of a sweep: the values that set it apart, the variant among them in words, and all its settings."""
-
-    values: dict
-    variant: str
-    settings: Settings
-    run: RunSettings
-
-    @property
-    def key(self) -> str:
-        """Hash of what fixes the run's tables: settings and code."""
-        analysis = {name: getattr(self.settings, name).model_dump(mode="json") for name in ANALYSIS}
-        run = self.run.model_dump(mode="json", exclude={"training": {"device"}})
-        return digest([run, analysis, _code()], 16)
-
-    @property
-    def name(self) -> str:
-        """For people: the values that set it apart."""
-        return ", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in self.values.items())
-
-    @property
-    def folder(self) -> Path:
-        """Where its result lies, or will."""
-        return store.DATA / "sweeps" / "results" / self.key
-
-
-def _code() -> str:
-    return fingerprint.of_code(*runs.CODE, *measure.CODE, "task.grammar", "task.synthetic", "gpt.runs")
-
-
-class _Strict(yaml.SafeLoader):
-    """YAML in which a key that is given twice is an error, not the last one's win."""
-
-    def construct_mapping(self, node, deep=False):
-        """As SafeLoader's; raises SweepError for a key given twice."""
-        merge = "tag:yaml.org,2002:merge"  # `<<: *name` takes over what stands elsewhere, and may be overridden
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != merge]
-        if twice := [key for n, key in enumerate(keys) if key in keys[:n]]:
-            raise SweepError(f"line {node.start_mark.line + 1}: {twice[0]!r} is given twice; keep one")
-        return super().construct_mapping(node, deep)
-
-
-def read_grid(path: Path) -> list[Point]:
-    """The runs that a grid file asks for, each once.
-
-    Raises:
-        SweepError: the file is missing or not of the form above, or a setting in it cannot be.
-    """
-    content = read_yaml(path)
-    return named(path, lambda: points(**content))
-
-
-def named(path: Path, action: Callable[[], list]):
-    """What an action gives; an error of settings names the file that they are from."""
-    try:
-        return action()
-    except (SettingsError, SweepError) as error:
-        raise SweepError(f"{path}: {error}") from None
-
-
-def read_yaml(path: Path, more: Collection[str] = ()) -> dict:
-    """The entries of a grid file, as arguments of `points`, and those named by `more` where it has them.
-
-    Raises:
-        SweepError: the file is missing, or is no mapping of such entries.
-    """
-    try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8-sig"), _Strict)
-    except FileNotFoundError:
-        raise SweepError(f"{path} does not exist; `make sweep GRID=...` names a grid file") from None
-    except OSError as error:
-        raise SweepError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SweepError(f"{path} is not UTF-8 text; save it as UTF-8") from None
-    except yaml.YAMLError as error:
-        raise SweepError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    except (SweepError, RecursionError, ValueError, TypeError) as error:  # a date that is none, a list as a key
-        raise SweepError(f"{path}: {str(error) or type(error).__name__}") from None
-    entries = ("profile", "set", "grid", "variants", *sorted(more))
-    if not isinstance(content, dict) or not set(content) <= set(entries):
-        listed = f"{', '.join(entries[:-1])} and {entries[-1]}"
-        raise SweepError(f"{path} must be a mapping with {listed}, none of them needed")
-    return {"common" if k == "set" else k: v for k, v in content.items() if v is not None}
-
-
-def points(profile: str = "laptop", common: str = "", grid: dict | None = None, variants: list | None = None):
-    """The runs of a grid: every combination of its values, for every variant.
-
-    Args:
-        profile: whose settings the rest starts from.
-        common: assignments that all runs share, as `make SET` takes them.
-        grid: setting -> list of values.
-        variants: settings to change together; [{}] if None.
-
-    Raises:
-        SweepError, SettingsError
-    """
-    grid, variants = grid or {}, variants or [{}]
-    for name, value in (("profile", profile), ("set", common)):
-        if not isinstance(value, str):
-            raise SweepError(f"{name}: {value!r} is no word; write it as text")
-    if not isinstance(grid, dict):
-        raise SweepError("grid must be a mapping from setting to list of values, such as {seed: [0, 1, 2]}")
-    for name, values in grid.items():
-        if not isinstance(values, list) or not values:
-            raise SweepError(f"grid: {name} must be a list of values, such as [0, 1, 2]")
-    if not isinstance(variants, list) or not all(isinstance(v, dict) for v in variants):
-        raise SweepError("variants must be a list of mappings from setting to value, such as - {seed: 3}")
-    found: dict[str, Point] = {}
-    for variant in variants:
-        for combination in itertools.product(*grid.values()):
-            values = dict(zip(grid, combination, strict=True)) | variant
-            settings = resolve(profile, f"{common} {' '.join(_assignment(*item) for item in values.items())}")
-            for run in settings.runs():
-                named = values if len(settings.runs()) == 1 else values | _place(run)
-                point = Point(named, " ".join(f"{k}={v}" for k, v in variant.items()), settings, run)
-                found.setdefault(point.key, point)
-    return list(found.values())
-
-
-def _place(run: RunSettings) -> dict:
-    return {"width": run.model.hidden_dimension, "seed": run.seed}
-
-
-def _assignment(name: str, value: object) -> str:
-    if isinstance(value, (datetime.date, bytes, set)):
-        raise SweepError(f"{name}: {value!r} is no number, word or list of them; put it in quotes")
-    try:
-        text = "none" if value is None else value if isinstance(value, str) else json.dumps(value)
-    except TypeError:
-        raise SweepError(f"{name}: {value!r} holds more than numbers and words; put them in quotes") from None
-    return shlex.quote(f"{name}={text}")
+class WorkerError(Refused):
+    """A worker that cannot take a task; the message says which, why and what to do."""
 
 
 def run(
@@ -222,12 +71,10 @@ def run(
 def _run_missing(client, missing: list[Point], label: str, until: pool.Time | None) -> dict[str, str]:
     errors = {}
     print(f"{len(missing)} runs on {pool.workers(client)} workers; dashboard: {client.dashboard_link}", flush=True)
-    token = _write_token()
+    token, code = _write_token(), code_of_runs()
     by_key = {p.key: p for p in missing}
     tasks = [
-        pool.Task(
-            p.key, p.name, train_and_analyse, (p.run, *(getattr(p.settings, s) for s in ANALYSIS), _code(), token)
-        )
+        pool.Task(p.key, p.name, train_and_analyse, (p.run, *(getattr(p.settings, s) for s in ANALYSIS), code, token))
         for p in missing
     ]
     for outcome in pool.run(client, tasks, label, until):
@@ -259,10 +106,10 @@ def train_and_analyse(settings: RunSettings, kmeans, tsne, near, code: str, toke
         Facts about the run, and its tables by name.
 
     Raises:
-        SweepError: this worker's code is not the client's.
+        WorkerError: this worker's code is not the client's.
     """
-    if code != _code():
-        raise SweepError(f"{socket.gethostname()} has other code ({store.commit()}): update its clone, start it again")
+    if code != code_of_runs():
+        raise WorkerError(f"{socket.gethostname()} has other code ({store.commit()}): update its clone, start it again")
     start = time.monotonic()
     dataset, where = _dataset(settings), _where(settings)
     opened = runs.open_run(settings, dataset)
@@ -363,7 +210,7 @@ def tables(wanted: list[Point], errors: dict[str, str] | None = None) -> dict[st
         measured = {k: (facts or {}).get(k) for k in ("epochs", "best_epoch", "accuracy_validation", "seconds")}
         where = {k: (facts or {}).get(k) for k in ("folder", "computed", "commit")}
         error = errors.get(point.key, "")
-        place = {"run": point.key, **_place(point.run), "variant": point.variant, **point.values}
+        place = {"run": point.key, **place_of(point.run), "variant": point.variant, **point.values}
         place |= {"reading": reading_of(point.run)}
         rows.append(place | {"status": status, **measured, **where, "error": error})
         for name in (facts or {}).get("tables", ()):

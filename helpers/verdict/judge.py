@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from helpers import profiles
-from helpers.pretrained.loading import PAPER_MODELS, is_instruction_tuned
+from helpers.pretrained.paper_models import PAPER_MODELS, is_instruction_tuned
 from helpers.tables import columns
 from helpers.verdict.claims import ANY, CLAIMS, END, OURS, PEAK, SHARE, Claim, Condition, Rule, Tables, late
 

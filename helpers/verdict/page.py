@@ -19,7 +19,8 @@ from helpers import figures, profiles, settings, store
 from helpers.errors import exit_status
 from helpers.figures.names import FIGURES, stem
 from helpers.figures.style import SPACE_TITLES
-from helpers.pretrained import loading, natural
+from helpers.pretrained import natural
+from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.rows import readings_in
 from helpers.verdict import draw, facts, readme, story
 from helpers.verdict.claims import CLAIMS, OURS
@@ -247,7 +248,7 @@ def _tables(tables: Path, chosen: settings.Settings) -> list[dict]:
         found.append({"number": number, "title": f"Settings of {of}", "columns": ["setting", "paper", "here"],
                       "rows": rows, "notebook": "01_generate_data", "notes": notes})  # fmt: skip
     found.append(_csv(tables, "Table 6", "Sizes of the models", "table6", "02_train"))
-    found[-1]["rows"] += [[f"{m.name} (width {m.hidden_dimension})", "", m.parameters] for m in loading.PAPER_MODELS]
+    found[-1]["rows"] += [[f"{m.name} (width {m.hidden_dimension})", "", m.parameters] for m in PAPER_MODELS]
     rows = [[t.category, t.name.replace("_", " "), " · ".join(f"{x} → {t.pairs[x]}" for x in list(t.pairs)[:3])]
             for t in natural.load()]  # fmt: skip
     found.append({"number": "Table 7", "title": "The natural tasks", "columns": ["category", "task", "for example"],

@@ -8,7 +8,7 @@ import pytest
 import transformers
 
 from helpers import store
-from helpers.pretrained import loading, natural
+from helpers.pretrained import default_model, loading, natural
 
 # Learned, rotary and no positions; local attention, experts, parallel and post norm; an encoder's relative; recurrence.
 HANDFUL = ("bloom", "falcon_mamba", "gemma3", "gpt_neo", "mixtral", "opt", "phi", "qwen3_next", "roberta", "xlnet")
@@ -37,7 +37,7 @@ def test_a_handful_of_architectures(kind, tmp_path, drawn):
 def test_the_default_model_with_its_own_weights(tmp_path, monkeypatch):
     """Gemma-3-270M: states of all 19 layers and solved answers of 20 prompts, within 0.001 of a layer's spread."""
     monkeypatch.setattr(store, "DATA", store.REPOSITORY / "data")  # converted once, where `make probe` keeps it
-    folder, model = loading.default_folder(), loading.load(device="cpu", dtype="float32")
+    folder, model = default_model.default_folder(), loading.load(device="cpu", dtype="float32")
     drawn = natural.draw(natural.load()[:2], pairs=5, instructions=2)
     result, error = architectures.compared(model, folder, drawn, tmp_path)
     assert result.layers == 19

@@ -7,7 +7,7 @@ import pytest
 from helpers.analysis import clustering
 from helpers.analysis.alternatives import DEFINITIONS
 from helpers.pretrained import f1
-from helpers.pretrained.loading import PAPER_MODELS
+from helpers.pretrained.paper_models import PAPER_MODELS
 
 
 @pytest.fixture(scope="module")

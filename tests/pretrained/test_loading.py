@@ -13,12 +13,12 @@ from transformers import BertConfig, BertForMaskedLM
 
 from helpers import device
 from helpers.errors import Refused
-from helpers.pretrained import loading
+from helpers.pretrained import default_model, failures, loading, paper_models
 
 
 def message(name, **options) -> str:
     """The one sentence with which a model is refused."""
-    with pytest.raises((Refused, loading.ModelFailed)) as error:
+    with pytest.raises((Refused, failures.ModelFailed)) as error:
         loading.load(str(name), dtype="float32", **options)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -54,7 +54,7 @@ def test_what_is_not_there_or_not_causal(tmp_path):
 
 def test_a_revision_of_what_has_none(folder):
     assert "has no revision 'step1'" in message(folder, revision="step1")
-    assert "has no revision 'step1'" in message(loading.DEFAULT, revision="step1")
+    assert "has no revision 'step1'" in message(default_model.DEFAULT, revision="step1")
     assert loading.load(str(folder), "main", dtype="float32").revision == "main"
 
 
@@ -189,5 +189,5 @@ def test_two_loads_are_one_identity_and_one_set_of_weights(folder):
 
 
 def test_names_say_whether_a_model_is_instruction_tuned():
-    assert loading.is_instruction_tuned("google/gemma-3-270m-it")
-    assert not loading.is_instruction_tuned("bigscience/bloom")
+    assert paper_models.is_instruction_tuned("google/gemma-3-270m-it")
+    assert not paper_models.is_instruction_tuned("bigscience/bloom")

@@ -5,7 +5,7 @@ import torch
 from tiny_models import KINDS, quiet
 
 from helpers import store
-from helpers.pretrained import loading, observe, probe, trial
+from helpers.pretrained import failures, loading, observe, paper_models, probe, trial
 
 
 def one_at_a_time(folder, instances):
@@ -147,18 +147,18 @@ def test_rows_are_put_back_in_order():
 def test_layers_that_a_model_lacks_are_refused_before_the_work(saved, instances, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "DATA", tmp_path)
     model = loading.load(str(saved["gpt2"]), dtype="float32")
-    with pytest.raises(loading.ModelError, match="has layers 0 to 3"):
+    with pytest.raises(failures.ModelError, match="has layers 0 to 3"):
         probe.observe(model, instances, layers=[4], progress=quiet)
     assert not list(tmp_path.rglob("part-*"))
 
 
 def test_the_papers_models_are_listed_with_published_scores():
-    assert [m.name for m in loading.PAPER_MODELS] == [
+    assert [m.name for m in paper_models.PAPER_MODELS] == [
         "LLaMa-7B",
         "LLaMa-13B",
         "GPT-J-6B",
         "LLaMa-2-7B-Instruct",
         "Instruct-GPT-J-6B",
     ]
-    table = pd.DataFrame([m.task for m in loading.PAPER_MODELS], columns=["f1", "ari", "ami"])
+    table = pd.DataFrame([m.task for m in paper_models.PAPER_MODELS], columns=["f1", "ari", "ami"])
     assert table["f1"].between(0.88, 0.96).all()

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PreTrainedTokenizerFast
 
 from helpers.pretrained import prompts
-from helpers.pretrained.loading import ModelError
+from helpers.pretrained.failures import ModelError
 from helpers.settings import CHAT, template_text
 
 SPECIAL = "{% for m in messages %}[{{ m.role }}] {{ m.content }} [end]{% endfor %}"

@@ -335,7 +335,7 @@ def test_checkpoints_are_rows_of_one_table(saved, instances, tmp_path, monkeypat
         model = real(str(folders[revision]), **options)
         return loading.Loaded(**{**model.__dict__, "name": name, "revision": revision})
 
-    monkeypatch.setattr(loading, "load", load)
+    monkeypatch.setattr(cli, "load", load)
     results = cli.run(("some/model",), instances, ("step1", "step2"), layers=[1], dtype="float32")
     layers = results.layers()
     assert set(layers["revision"]) == {"step1", "step2"}

@@ -31,7 +31,7 @@ from transformers import (
 
 from helpers import store
 from helpers.pretrained import loading, natural, probe, table1, trial
-from helpers.pretrained.loading import ModelError
+from helpers.pretrained.failures import ModelError
 
 TOKENS = tokenizer("metaspace")
 SIZE = len(TOKENS)

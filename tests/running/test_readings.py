@@ -5,7 +5,7 @@ import pytest
 from made_up_tables import made_up
 
 from helpers import store
-from helpers.running import readings, sweep
+from helpers.running import grids, readings
 from helpers.tables import columns
 
 PLAN = """
@@ -99,7 +99,7 @@ def test_another_plans_rows_stay(plan, tmp_path):
 def test_a_plan_that_cannot_be_is_refused_before_any_work(tmp_path, entry, message):
     path = tmp_path / "plan.yaml"
     path.write_text(f"profile: smoke\n{entry}\n")
-    with pytest.raises(sweep.SweepError, match=message) as refused:
+    with pytest.raises(grids.GridError, match=message) as refused:
         readings.read_plan(path)
     assert str(path) in str(refused.value)
 
@@ -109,6 +109,6 @@ def test_the_committed_plans_can_be_read_and_their_readings_differ():
     assert plans
     for plan in plans:
         for epochs in plan.rungs:
-            points = sweep.points(**readings._at(plan, epochs))
+            points = grids.points(**readings._at(plan, epochs))
             assert len({p.key for p in points}) == len(points)
             assert all(not p.settings.clustering.beyond_the_paper for p in points)

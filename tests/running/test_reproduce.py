@@ -16,7 +16,7 @@ from pool_tasks import note_stage
 
 from helpers import fingerprint, store
 from helpers.explorer import sources
-from helpers.pretrained import loading
+from helpers.pretrained import default_model
 from helpers.pretrained.probe import open_probe
 from helpers.profiles import PROFILES, resolve
 from helpers.running import copies, execute, job, reproduce, stages
@@ -282,7 +282,7 @@ READERS = {
     "data/probes/*/layers-*.csv": lambda path: sources.open_folder(path.parent).known_scores(),
     "data/probes/*/SHA256SUMS": lambda path: sources.open_folder(path.parent).known_scores(),
     "data/probes/*/*": lambda path: open_probe(path.parent).solved(),
-    "data/models/*/[!.]*": lambda path: loading.default_folder(),
+    "data/models/*/[!.]*": lambda path: default_model.default_folder(),
     "data/smoke*/tables/whole.json": lambda path: store.read_json(path, "run it again"),
     "data/smoke*/tables/provenance.json": lambda path: store.read_json(path, "run it again"),
     "data/smoke*/tables/*": table,

@@ -10,7 +10,7 @@ from made_up_tables import made_up
 
 from helpers.figures.style import CLAIM_TITLES
 from helpers.figures.verdict import VERDICT_COLOURS
-from helpers.pretrained.loading import PAPER_MODELS
+from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.running import verdict_grids
 from helpers.tables import columns
 from helpers.verdict import claims, judge, page, readme
