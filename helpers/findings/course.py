@@ -4,7 +4,7 @@ import pandas as pd
 
 from helpers.analysis import course
 from helpers.figures.course import SEEN
-from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES
+from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES, variant_title
 from helpers.findings.words import changes, listed, of_width, percent, two
 
 
@@ -75,7 +75,7 @@ def settings_that_keep(variants: pd.DataFrame) -> str:
     ends = ends[(ends["split"] == "validation") & (ends["space"] == "raw")]
     able = ends[ends["last_accuracy"] >= course.GOOD]
     kept = able[able["course"] == "rises"]
-    names = listed(f"`{name}`" for name in kept["variant"]) if len(kept) else "none"
+    names = listed(variant_title(name) for name in kept["variant"]) if len(kept) else "none"
     return (
         f"Of {len(ends)} variants, {len(able)} answer {percent(course.GOOD)} of unseen instances at their last epoch. "
         f"Of these, clusters by task stay within {course.FADED:g} of their highest F1 in: {names}."

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from helpers.figures.controls import METHOD_TITLES
-from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES, variant_title
+from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, variant_title
 from helpers.findings.words import listed, paragraphs, percent, two
 from helpers.verdict import facts, judge
 from helpers.verdict.fit import AT_THE_END, TARGETS
@@ -153,6 +153,28 @@ def ways(table: pd.DataFrame) -> str:
         f"Upper row, clusters matched to labels one-to-one: {'; '.join(said)}. Lower row: other definitions of F1 and "
         "more clusters."
     )
+
+
+def moves(table: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The changes that take a claim across its rule's number, as a table to read: those first that chance makes least.
+
+    Args:
+        table: of `judge.carried`.
+        count: of rows.
+    """
+    rows = table.sort_values("seeds", kind="stable").head(count)
+    return pd.DataFrame(
+        {
+            "quantity": rows["claim"].map(CLAIM_TITLES),
+            "states": rows["space"].map(lambda space: SPACE_TITLES.get(space, "")),
+            "at": rows["at"].map({"end": "last epoch", "peak": "highest epoch"}),
+            "holds": rows["rule"],
+            "nothing changed": rows["default"].round(3),
+            "change": rows["variant"].map(variant_title),
+            "changed": rows["value"].round(3),
+            "other seeds there": rows["seeds"].map(lambda share: percent(share) if pd.notna(share) else ""),
+        }
+    ).reset_index(drop=True)
 
 
 def moved(table: pd.DataFrame) -> str:

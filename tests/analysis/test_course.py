@@ -59,7 +59,7 @@ def test_variants_that_keep_clusters_are_named():
             for name, end in (("default", 0.4), ("training.weight_decay=1", 0.88))]  # fmt: skip
     said = say.settings_that_keep(course.highest(pd.concat(runs)))
     assert "Of 2 variants, 2 answer" in said
-    assert "in: `training.weight_decay=1`." in said
+    assert "in: weight decay 1." in said
 
 
 def test_a_runs_course_is_that_of_its_other_tables(run, settings):

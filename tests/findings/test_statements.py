@@ -82,6 +82,16 @@ def test_changes_that_move_a_claim_are_counted_without_the_control():
     assert readings.moved(table[:0]).startswith("No change alone")
 
 
+def test_changes_that_chance_makes_least_come_first_in_words():
+    over = VARIANTS.assign(value=VARIANTS["variant"].map({"default": 0.4, "model.dropout=0": 0.95}).fillna(0.99))
+    table = judge.carried(over, VARIANTS[:0])
+    by_chance = table.assign(seeds=[0.0 if c == "task_subset" else 0.5 for c in table["claim"]])
+    told = readings.moves(by_chance, 5)
+    assert told["quantity"][0] == "Task clusters, training subset (F1)"
+    assert told["change"][0] == "no dropout"
+    assert told["other seeds there"].is_monotonic_increasing
+
+
 CLAIMS = pd.DataFrame(
     [
         {"claim": claim, "reading": "gpt2", "width": width, "verdict": verdict, "seeds": seeds}
