@@ -98,11 +98,16 @@ class Run:
     def model(self, which: str = "best"):
         """The transformers model at the best or the last epoch trained, float32, on the CPU, in evaluation mode.
 
+        Where another call with a later training.stop_epoch has trained the run further, the best epoch is that until
+        the one at which these settings stop, if some call stopped there.
+
         Raises:
-            store.ArtefactError: the weights are lost or changed, or those of an epoch after the one at which these
-                settings stop: another call with a later training.stop_epoch has trained the run further.
+            store.ArtefactError: the weights are lost or changed, or of an epoch after the one at which these settings
+                stop.
         """
         entry = self.progress[which]
+        if which == "best":
+            entry = self.progress["stops"].get(str(self.settings.training.last_epoch), entry)
         epoch = entry.get("epoch", self.epoch)
         if epoch > self.settings.training.last_epoch:
             raise store.ArtefactError(

@@ -91,7 +91,7 @@ class _Trainer:
         self.half = gpt.HalfWeights(self.model) if where.bfloat16 and where.device.type == "cpu" else None
         self.generator = torch.Generator(where.device)
         self.steps = math.ceil(run.rows["train"].inputs.size / s.batch_size)
-        self.saved = {"epoch": -1, "history": [], "logged": {}, "best": None, "last": None}
+        self.saved = {"epoch": -1, "history": [], "logged": {}, "best": None, "last": None, "stops": {}}
         self.best: dict[str, torch.Tensor] = {}  # weights of the best epoch, where no checkpoint has them yet
         self.saved_at, self.cost = time.perf_counter(), 0.0  # of the last checkpoint, and the seconds that it took
 
@@ -208,6 +208,7 @@ class _Trainer:
             "logged": old["logged"] | ({str(epoch): logged} if logged else {}),
             "best": best,
             "last": old["last"],
+            "stops": old["stops"],
         }
 
     def _checkpoint_is_due(self, epoch: int) -> bool:
@@ -216,7 +217,10 @@ class _Trainer:
         return epoch >= self.settings.last_epoch or time.perf_counter() - self.saved_at >= wait
 
     def _save(self, epoch: int) -> None:
-        """Write a checkpoint of this epoch, and the best epoch's weights where they are not on disk."""
+        """Write a checkpoint of this epoch, and the best epoch's weights where they are not on disk.
+
+        Of each epoch at which a call stopped, the best weights until then are kept: who asks for no more finds them.
+        """
         start, folder = time.perf_counter(), self.run.folder
         moments = {}
         for name, parameter in self.model.named_parameters():
@@ -231,9 +235,10 @@ class _Trainer:
         if self.best:
             best |= _save_tensors(folder, f"checkpoints/best-{best['epoch']:04d}.safetensors", self.best)
             self.best = {}
-        self.saved |= {"last": last}
+        stops = {str(epoch): dict(best)} if epoch >= self.settings.last_epoch else {}
+        self.saved |= {"last": last, "stops": self.saved["stops"] | stops}
         store.write_json(folder / "progress.json", self.saved)
-        current = {last["file"], best["file"]}
+        current = {last["file"], best["file"], *(stop["file"] for stop in self.saved["stops"].values())}
         for path in (folder / "checkpoints").glob("*.safetensors"):
             if not path.name.startswith("epoch-") and f"checkpoints/{path.name}" not in current:
                 path.unlink()

@@ -329,6 +329,28 @@ def test_a_run_saved_by_us_loads_into_plain_transformers(run):
     shutil.rmtree(run.folder / "export")
 
 
+def test_a_run_that_went_on_keeps_the_best_weights_of_where_it_stopped_before(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "DATA", tmp_path)
+    accuracy = iter([0.0, 0.5, 0.1, 0.2, 0.9, 0.3])  # of epochs 0 to 5: the best are 1, then 4
+    observed = train._Trainer._observed
+
+    def told(trainer, epoch):
+        seen, logged = observed(trainer, epoch)
+        right = np.full(seen["validation"].correct.shape, next(accuracy))
+        return seen | {"validation": seen["validation"]._replace(correct=right)}, logged
+
+    monkeypatch.setattr(train._Trainer, "_observed", told)
+    common = f"{TINY} training.number_of_epochs=20"
+    first, then = (resolve("smoke", f"{common} training.stop_epoch={n}").run(16, 0) for n in (3, 5))
+    before = train.train(first, dataset, CPU32, progress=quiet).model("best").state_dict()
+    train.train(then, dataset, CPU32, progress=quiet)
+    again = runs.open_run(first, dataset)
+    assert again.best_epoch == 1
+    assert all(torch.equal(weight, before[name]) for name, weight in again.model("best").state_dict().items())
+    assert runs.open_run(then, dataset).progress["best"]["epoch"] == 4
+    assert len(list((again.folder / "checkpoints").glob("best-*"))) == 2
+
+
 def test_weights_of_a_later_epoch_than_the_settings_stop_at_are_refused(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "DATA", tmp_path)
     longer, shorter = (resolve("smoke", f"{TINY} training.stop_epoch={n}").run(16, 0) for n in (4, 2))
