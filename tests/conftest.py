@@ -9,6 +9,7 @@ os.environ["CLM_ROOT"] = tempfile.mkdtemp(prefix="clm-tests-")  # before helpers
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the package sets it, before torch is loaded
 
+import joblib
 import pytest
 import torch
 from tiny_models import KINDS, make
@@ -87,7 +88,13 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-LONGEST = ("test_reproduce.py", "test_app.py", "test_sweep.py")  # a file is one worker's; these go first
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores, at most 8: some tests do nothing but wait for other processes or a timeout."""
+    return min(joblib.cpu_count() + 1, 8)
+
+
+# A file is one worker's; those that take longest go first.
+LONGEST = ("test_reproduce.py", "test_sweep.py", "test_gpu.py", "test_app.py", "test_train.py", "test_gpu_checks.py")
 
 
 def pytest_collection_modifyitems(items):
