@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.cluster import AgglomerativeClustering, SpectralClustering
-from sklearn.metrics.cluster import contingency_matrix, pair_confusion_matrix
 from sklearn.neighbors import kneighbors_graph
 from threadpoolctl import threadpool_limits
 
 from helpers import timing
 from helpers.analysis import clustering, spaces, tsne
+from helpers.analysis.scores import DEFINITIONS
 from helpers.device import cores
 from helpers.gpt.runs import Run
 from helpers.settings import ClusteringSettings, TsneSettings
@@ -121,47 +121,3 @@ def _of_layer(run, epoch: int, split: str, layer: int, settings, tsne_settings) 
                     if (multiple, definition) != (1, "matched"):
                         score(space, "kmeans", multiple, definition, found)
     return rows
-
-
-def _each_f1(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """F1 of every label against every cluster, (labels, clusters)."""
-    table = contingency_matrix(labels, clusters)
-    return 2 * table / (table.sum(1, keepdims=True) + table.sum(0))
-
-
-def best_cluster_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
-    """F1 of each label with whichever cluster fits it best, weighted by size; several labels may share a cluster."""
-    sizes = np.unique(labels, return_counts=True)[1]
-    return clustering.rounded(np.average(_each_f1(labels, clusters).max(1), weights=sizes))
-
-
-def majority_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
-    """F1 of calling every point what most of its cluster is, weighted by size; rewards many clusters."""
-    table = contingency_matrix(labels, clusters)
-    called = np.zeros((len(table), len(table)), table.dtype)  # (labels, what their points are called)
-    np.add.at(called.T, table.argmax(0), table.T)
-    f1 = 2 * called.diagonal() / (called.sum(1) + called.sum(0))
-    return clustering.rounded(np.average(f1, weights=called.sum(1)))
-
-
-def pairwise_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
-    """F1 over pairs of points: same label predicted by same cluster."""
-    (_, false_positive), (false_negative, true_positive) = pair_confusion_matrix(labels, clusters)
-    return clustering.rounded(2 * true_positive / (2 * true_positive + false_positive + false_negative))
-
-
-def bcubed_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
-    """B-cubed F1: precision and recall of each point's cluster, averaged over points."""
-    table = contingency_matrix(labels, clusters).astype(float)
-    precision = (table**2 / table.sum(0)).sum() / table.sum()
-    recall = (table**2 / table.sum(1, keepdims=True)).sum() / table.sum()
-    return clustering.rounded(2 * precision * recall / (precision + recall))
-
-
-DEFINITIONS = {
-    "matched": clustering.matched_f1,
-    "pairwise": pairwise_f1,
-    "bcubed": bcubed_f1,
-    "best_cluster": best_cluster_f1,
-    "majority": majority_f1,
-}

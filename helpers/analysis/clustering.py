@@ -1,7 +1,7 @@
 """Layer-wise clustering of hidden states and its extrinsic scores (section 3.2, appendix B).
 
 KMeans with as many clusters as labels, on raw states, on t-SNE (Table 5) and on input-centred states.
-Scores: F1 after matching clusters to labels one-to-one, adjusted Rand index, adjusted mutual information.
+Scores are those of `scores`.
 """
 
 import contextlib
@@ -14,17 +14,15 @@ import numpy as np
 import pandas as pd
 import sklearn
 from joblib import Parallel, delayed
-from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
-from sklearn.metrics.cluster import contingency_matrix
 from sklearn.metrics.pairwise import euclidean_distances
 from threadpoolctl import ThreadpoolController, threadpool_limits
 from tqdm import tqdm
 
 from helpers import fingerprint, store, timing
 from helpers.analysis import course, spaces, tsne, variance
+from helpers.analysis.scores import score
 from helpers.device import cores
 from helpers.gpt.records import EpochRecord
 from helpers.gpt.runs import Run
@@ -33,39 +31,7 @@ from helpers.tables import SPLITS
 
 MOST_DISTANCES = 4000  # points whose distances to one another are kept in memory, 128 MB
 TABLES = ("clustering", "variance", "hard", "course")
-DIGITS = 12  # decimals of a score: equal clusterings tie, in whatever order their sums were taken
-
-
-def matched_f1(labels: np.ndarray, clusters: np.ndarray) -> float:
-    """F1 after matching clusters to labels one-to-one, averaged over labels by size (appendix B).
-
-    The matching maximises the number of points on which both agree (Hungarian algorithm), and of several such
-    matchings takes one with the highest F1, so that the clusters' numbers do not matter. A label that no cluster is
-    matched to scores 0.
-
-    Args:
-        labels, clusters: (N,) any hashable numbers.
-    """
-    table = contingency_matrix(labels, clusters)  # (labels, clusters)
-    sizes = table.sum(1, keepdims=True)
-    f1 = 2 * table / (sizes + table.sum(0)) * sizes / sizes.sum()  # what a matched pair adds to the average
-    # All pairs together add at most 1, and half of that decides only between equal numbers of points.
-    matched = linear_sum_assignment(table + f1 / 2, maximize=True)
-    return rounded(f1[matched].sum())
-
-
-def rounded(score: float) -> float:
-    """A score without the last digits, in which the order of a sum shows."""
-    return round(float(score), DIGITS)
-
-
-def scores(labels: np.ndarray, clusters: np.ndarray) -> dict[str, float]:
-    """Matched F1, ARI and AMI of a clustering against labels, both (N,)."""
-    return {
-        "f1": matched_f1(labels, clusters),
-        "ari": rounded(adjusted_rand_score(labels, clusters)),
-        "ami": rounded(adjusted_mutual_info_score(labels, clusters)),
-    }
+CODE = ("clustering", "course", "scores", "spaces", "tsne", "variance")  # modules whose code these depend on
 
 
 def kmeans(points: np.ndarray, k: int, settings: ClusteringSettings) -> np.ndarray:
@@ -169,11 +135,16 @@ def within_input_separation(states: np.ndarray, frame: pd.DataFrame) -> float:
 
 
 def pair_separation(clusters: np.ndarray, frame: pd.DataFrame) -> float:
-    """Share of hard instances that lie in another cluster than the instance they were made from."""
+    """Share of hard instances that lie in another cluster than the instance they were made from.
+
+    Args:
+        clusters: (N,).
+        frame: the N instances of the training subset.
+    """
     place = {key: i for i, key in enumerate(zip(frame["instruction_id"], frame["input"], strict=True))}
     hard = frame[frame["hard"]]
     twins = [place[key] for key in zip(hard["original"], hard["input"], strict=True)]
-    return float((clusters[hard.index] != clusters[twins]).mean())
+    return float((clusters[frame["hard"].to_numpy()] != clusters[twins]).mean())
 
 
 def tsne_epochs(logged: list[int], count: int | None) -> list[int]:
@@ -190,10 +161,13 @@ def analyse(
 
     Epochs are analysed in parallel, one thread each, and cached as they finish; an interrupted analysis
     continues. Columns are those of tables.TABLES.
+
+    Raises:
+        store.ArtefactError: a record of the run is lost or was changed.
     """
     logged = run.logged_epochs
     with_tsne = set(tsne_epochs(logged, tsne_settings.epochs)) if "tsne" in clustering.spaces else set()
-    code = fingerprint.of_code(*(f"analysis.{n}" for n in ("clustering", "course", "spaces", "tsne", "variance")))
+    code = fingerprint.of_code(*(f"analysis.{name}" for name in CODE))
     key = digest([clustering.model_dump(mode="json"), tsne_settings.model_dump(mode="json", exclude={"epochs"}), code])
     folder = run.folder / "clustering" / key
     paths = {e: folder / f"{e:04d}{'-tsne' if e in with_tsne else ''}.json" for e in logged}
@@ -220,7 +194,7 @@ def _analyse_epoch(run, epoch: int, clustering, tsne_settings, with_tsne: bool, 
         for split in SPLITS:
             frame = run.dataset.split(split)
             labels, parts = labels_of(frame), variance.Parts(frame)
-            for layer, found in _spaces(run, record, split, frame, clustering, tsne_settings, with_tsne):
+            for layer, found in _spaces(run, record, split, clustering, tsne_settings, with_tsne):
                 place = {"epoch": epoch, "layer": layer, "split": split}
                 shares = parts.of(found["raw"])
                 tables["variance"] += [place | {"part": n, "share": s} for n, s in shares.items()]
@@ -228,7 +202,7 @@ def _analyse_epoch(run, epoch: int, clustering, tsne_settings, with_tsne: bool, 
                     if space not in clustering.spaces:
                         continue
                     with timing.timed("KMeans"):
-                        rows, by_task = _scored(points, labels, clustering)
+                        rows, by_task = scored(points, labels, clustering)
                     tables["clustering"] += [place | {"space": space} | row for row in rows]
                     f1 = next(row["f1"] for row in rows if row["label"] == "task")
                     tables["course"].append(place | {"space": space} | course.row(f1, by_task, frame, shares))
@@ -237,7 +211,7 @@ def _analyse_epoch(run, epoch: int, clustering, tsne_settings, with_tsne: bool, 
     store.write_json(path, tables)
 
 
-def _spaces(run, record: EpochRecord, split, frame, clustering, tsne_settings, with_tsne):
+def _spaces(run, record: EpochRecord, split, clustering, tsne_settings, with_tsne):
     """For each layer, the points of each space, in as few dimensions as hold them."""
     inputs = run.dataset.inputs(split)
     raw, centred = record.states(split), record.centred(split, inputs)
@@ -250,13 +224,16 @@ def _spaces(run, record: EpochRecord, split, frame, clustering, tsne_settings, w
         yield layer, found
 
 
-def _scored(points, labels, clustering) -> tuple[list[dict], np.ndarray]:
+def scored(
+    points: np.ndarray, labels: dict[str, np.ndarray], settings: ClusteringSettings
+) -> tuple[list[dict], np.ndarray]:
+    """Scores of KMeans on points (N, D) against each label, as rows, and its clusters (N,) where that label is task."""
     rows, by_task, clusters_of = [], None, kmeans_of(points)
     for name, truth in labels.items():
         k = len(np.unique(truth))
-        clusters = clusters_of(k, clustering)
+        clusters = clusters_of(k, settings)
         by_task = clusters if name == "task" else by_task
-        rows.append({"label": name, "k": k, **scores(truth, clusters)})
+        rows.append({"label": name, "k": k, **score(truth, clusters)})
     return rows, by_task
 
 

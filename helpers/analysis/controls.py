@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from helpers import timing
 from helpers.analysis import clustering, spaces
+from helpers.analysis.scores import matched_f1, score
 from helpers.gpt.runs import Run
 from helpers.settings import ClusteringSettings
 from helpers.tables import SPLITS
@@ -49,7 +50,7 @@ def surface(dataset: Dataset, settings: ClusteringSettings) -> pd.DataFrame:
                 "edit_distance": _by_edit_distance(frame["instruction"], k),
             }
             rows += [
-                {"split": split, "control": control, "label": label, **clustering.scores(truth, clusters)}
+                {"split": split, "control": control, "label": label, **score(truth, clusters)}
                 for control, clusters in found.items()
             ]
     return pd.DataFrame(rows)
@@ -67,10 +68,10 @@ def _by_edit_distance(instructions: pd.Series, k: int) -> np.ndarray:
     return model.fit_predict(distances)[place]
 
 
-def epochs_of_interest(run: Run) -> dict[str, int]:
+def epochs_of_interest(run: Run) -> list[int]:
     """The logged epochs at which controls are taken: untrained, nearest to the best, last."""
     logged = run.logged_epochs
-    return {"untrained": 0, "best": min(logged, key=lambda e: abs(e - run.best_epoch)), "last": logged[-1]}
+    return sorted({0, min(logged, key=lambda e: abs(e - run.best_epoch)), logged[-1]})
 
 
 def of_states(run: Run, settings: ClusteringSettings) -> pd.DataFrame:
@@ -86,7 +87,7 @@ def of_states(run: Run, settings: ClusteringSettings) -> pd.DataFrame:
     """
     rows = []
     with timing.timed("controls"), threadpool_limits(1):
-        for epoch in sorted(set(epochs_of_interest(run).values())):
+        for epoch in epochs_of_interest(run):
             record = run.record(epoch)
             for split in SPLITS:
                 frame = run.dataset.split(split)
@@ -102,12 +103,12 @@ def _of_layer(states: np.ndarray, frame: pd.DataFrame, settings: ClusteringSetti
     points = spaces.same_distances(states)
     clusters = clustering.kmeans(points, len(np.unique(truth)), settings)
     rng = np.random.default_rng(0)
-    permuted = pd.DataFrame([clustering.scores(rng.permutation(truth), clusters) for _ in range(PERMUTATIONS)])
+    permuted = pd.DataFrame([score(rng.permutation(truth), clusters) for _ in range(PERMUTATIONS)])
     normed = spaces.layer_normed(states)
     return {
         "permuted_f1": permuted["f1"].mean(),
         "permuted_ari": permuted["ari"].mean(),
-        "layer_normed_f1": clustering.matched_f1(
+        "layer_normed_f1": matched_f1(
             truth, clustering.kmeans(spaces.same_distances(normed), len(np.unique(truth)), settings)
         ),
         **within_input_f1(states, frame, settings, rng),
@@ -131,8 +132,8 @@ def within_input_f1(
         truth = frame["task"].to_numpy()[members]
         if (k := len(np.unique(truth))) > 1:
             clusters = clustering.kmeans(spaces.same_distances(states[members]), k, settings)
-            scores.append(clustering.matched_f1(truth, clusters))
-            permuted = [clustering.matched_f1(rng.permutation(truth), clusters) for _ in range(PERMUTATIONS)]
+            scores.append(matched_f1(truth, clusters))
+            permuted = [matched_f1(rng.permutation(truth), clusters) for _ in range(PERMUTATIONS)]
             chance.append(np.mean(permuted))
             sizes.append(len(members))
     means = [float(np.average(v, weights=sizes)) if sizes else float("nan") for v in (scores, chance)]

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import adjusted_mutual_info_score
 
+from helpers.analysis.scores import rounded
 from helpers.analysis.variance import MAIN
 
-DIGITS = 12  # as of clustering scores
 FADED = 0.05  # F1 by task below its highest: less is what seeds of KMeans and of t-SNE make
 GOOD = 0.9  # accuracy from which a model is said to solve instances
 
@@ -25,7 +25,7 @@ def row(f1: float, clusters: np.ndarray, frame: pd.DataFrame, shares: dict[str, 
 
 def agreement(clusters: np.ndarray, frame: pd.DataFrame) -> dict[str, float]:
     """Adjusted mutual information of clusters (N,) with task, input and output: what they tell apart."""
-    return {f"sees_{name}": round(float(adjusted_mutual_info_score(frame[name], clusters)), DIGITS) for name in MAIN}
+    return {f"sees_{name}": rounded(adjusted_mutual_info_score(frame[name], clusters)) for name in MAIN}
 
 
 def with_accuracy(rows: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from helpers import timing
 from helpers.analysis import spaces
 from helpers.device import Device
 from helpers.gpt import model as gpt
@@ -41,7 +42,15 @@ def moves(run: Run, which: str = "best", draws: int = 3, seed: int = 0) -> pd.Da
 
     Returns:
         width, seed, layer, direction, became_other, stayed, instances: shares of the moved instances, and their number.
+
+    Raises:
+        store.ArtefactError: the weights are lost or changed, or those of a later epoch than the settings stop at.
     """
+    with timing.timed("interventions"):
+        return _moves(run, which, draws, seed)
+
+
+def _moves(run: Run, which: str, draws: int, seed: int) -> pd.DataFrame:
     model = run.model(which)
     rows = run.rows["validation"]
     seen = observe.observe(model, run.rows["train"], CPU).states  # (layers, instances, D)
@@ -105,12 +114,13 @@ def _tasks_of_inputs(run: Run) -> dict[int, list[tuple[int, int]]]:
 
 def _shifts(means: _Means, layer: int, inputs: np.ndarray, chosen: _Moves, rng) -> dict[str, np.ndarray]:
     """What to add to each state, (R, M, D), in each of DIRECTIONS."""
-    to_mean = _between(chosen, inputs, lambda task, x: means.pair[task, x][layer])
-    along = _between(chosen, inputs, lambda task, _: means.task[task][layer])
+    dimension = next(iter(means.task.values())).shape[-1]
+    to_mean = _between(chosen, inputs, lambda task, x: means.pair[task, x][layer], dimension)
+    along = _between(chosen, inputs, lambda task, _: means.task[task][layer], dimension)
     return dict(zip(DIRECTIONS, (to_mean, along, _random_as_long(to_mean, rng)), strict=True))
 
 
-def _between(chosen: _Moves, inputs: np.ndarray, mean) -> np.ndarray:
+def _between(chosen: _Moves, inputs: np.ndarray, mean, dimension: int) -> np.ndarray:
     """(R, M, D) the other task's mean less the own one's; zero where there is no other task.
 
     Args:
@@ -118,7 +128,7 @@ def _between(chosen: _Moves, inputs: np.ndarray, mean) -> np.ndarray:
     """
     places = list(zip(*np.nonzero(chosen.there >= 0), strict=True))
     found = [mean(int(chosen.there[p]), int(inputs[p])) - mean(int(chosen.here[p]), int(inputs[p])) for p in places]
-    shift = np.zeros((*inputs.shape, len(found[0])), dtype=np.float32)
+    shift = np.zeros((*inputs.shape, dimension), dtype=np.float32)
     for place, difference in zip(places, found, strict=True):
         shift[place] = difference
     return shift

@@ -2,13 +2,12 @@
 
 import pandas as pd
 
-from helpers import timing
 from helpers.analysis import alternatives, clustering, controls, interventions, neighbours
 from helpers.gpt.runs import Run
 from helpers.settings import ClusteringSettings, NeighbourSettings, TsneSettings
 
 # Modules whose code the tables depend on, beside those of the run itself.
-OWN = ("alternatives", "clustering", "controls", "course", "interventions", "measure", "neighbours")
+OWN = ("alternatives", "clustering", "controls", "course", "interventions", "measure", "neighbours", "scores")
 CODE = tuple(f"analysis.{name}" for name in (*OWN, "spaces", "tsne", "variance"))
 
 
@@ -39,11 +38,6 @@ def beyond_the_paper(
     return {
         "surface": controls.surface(run.dataset, kmeans).assign(**run.point),
         "controls": controls.of_states(run, kmeans),
-        "interventions": _moved(run),
+        "interventions": interventions.moves(run),
         "alternatives": alternatives.of_run(run, scores, kmeans, tsne, jobs),
     }
-
-
-def _moved(run: Run) -> pd.DataFrame:
-    with timing.timed("interventions"):
-        return interventions.moves(run)

@@ -49,12 +49,13 @@ def analyse(run: Run, ks: tuple[int, ...]) -> pd.DataFrame:
 
     Returns:
         Columns width, seed, epoch, layer, k, same_task, accuracy.
+
+    Raises:
+        store.ArtefactError: a record of the run is lost or was changed.
     """
     train, validation = run.dataset.split("train"), run.dataset.split("validation")
-    tasks, outputs = train["task"].to_numpy(), pd.factorize(run.dataset.instances["output"], sort=True)[1]
-    number = {symbol: i for i, symbol in enumerate(outputs)}
-    train_outputs = train["output"].map(number).to_numpy()
-    truth = validation["output"].map(number).to_numpy()
+    tasks, number = train["task"].to_numpy(), run.dataset.number
+    train_outputs, truth = (frame["output"].map(number).to_numpy() for frame in (train, validation))
     rows = []
     for epoch in run.logged_epochs:
         found = run.record(epoch).neighbours["validation"].index  # (layers, Q, K)

@@ -12,9 +12,10 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 
+from helpers.analysis.scores import rounded
+
 MAIN = ("input", "task", "output")
 PARTS = (*MAIN, "mapping", "distribution", "instruction", "rest")  # in the order in which they are entered
-DIGITS = 12  # of a share: what is smaller is rounding
 
 
 class Parts:
@@ -47,7 +48,7 @@ class Parts:
         entered = (MAIN, ("mapping",), ("mapping", "distribution"), ("mapping", "instruction"))
         steps = [*(explained(frozenset(names)) for names in entered), 1.0]
         found |= dict(zip(PARTS[len(MAIN) :], map(float, np.diff(steps)), strict=True))
-        return {name: round(share, DIGITS) + 0.0 for name, share in found.items()}  # no -0
+        return {name: rounded(share) + 0.0 for name, share in found.items()}  # no -0
 
     def _basis(self, names: frozenset[str]) -> np.ndarray:
         """Orthonormal columns (N, rank) that span what is constant within groups of the factors, means left out."""

@@ -10,6 +10,7 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from helpers.analysis import alternatives, clustering, spaces
+from helpers.analysis.scores import score
 from helpers.benchmarks.harness import apart, dataset_of, median_seconds, row
 from helpers.device import cores
 from helpers.profiles import resolve
@@ -60,7 +61,7 @@ def _our_kmeans() -> tuple[float, list[float]]:
 
 
 def _one_of_ours(points, labels, settings) -> list[float]:
-    rows, _ = clustering._scored(spaces.same_distances(points), labels, settings)
+    rows, _ = clustering.scored(spaces.same_distances(points), labels, settings)
     return [row[name] for row in rows for name in SCORES]
 
 
@@ -71,7 +72,7 @@ def _plain_kmeans() -> tuple[float, list[float]]:
     for points, labels, settings in problems:
         for truth in labels.values():
             model = KMeans(len(np.unique(truth)), n_init=settings.n_init, random_state=settings.seed)
-            scores += clustering.scores(truth, model.fit_predict(points)).values()
+            scores += score(truth, model.fit_predict(points)).values()
     return time.perf_counter() - start, scores
 
 

@@ -17,6 +17,7 @@ from sklearn.metrics.cluster import contingency_matrix
 
 from helpers import fingerprint, store
 from helpers.analysis import clustering, spaces
+from helpers.analysis.scores import score
 from helpers.explorer import projections
 from helpers.settings import ClusteringSettings, digest
 from helpers.tables import SCORES
@@ -134,7 +135,7 @@ class Source(abc.ABC):
         if place in known:
             return known[place]
         truth = self.labels(split)[label]
-        return clustering.scores(truth, self.clusters(split, moment, layer, space, len(np.unique(truth))))
+        return score(truth, self.clusters(split, moment, layer, space, len(np.unique(truth))))
 
     def knows_scores(self, split: str, layer: int, space: str, label: str) -> bool:
         """Whether the scores of every moment are there already."""
@@ -197,7 +198,7 @@ def selection_scores(labels: dict[str, np.ndarray], clusters: np.ndarray, rows: 
     """
     if len(rows) < 2:
         return pd.DataFrame(columns=SCORES)
-    found = {name: clustering.scores(truth[rows], clusters[rows]) for name, truth in labels.items()}
+    found = {name: score(truth[rows], clusters[rows]) for name, truth in labels.items()}
     return pd.DataFrame(found).T[list(SCORES)]
 
 

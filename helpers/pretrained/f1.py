@@ -20,7 +20,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from helpers.analysis import clustering
-from helpers.analysis.alternatives import DEFINITIONS
+from helpers.analysis.scores import DEFINITIONS, score
 from helpers.device import cores
 from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.pretrained.probe import Probe
@@ -43,7 +43,7 @@ def clusterings(probe: Probe, layers: list[int], jobs: int | None = None) -> pd.
 
     Returns:
         A row a layer, start, label, direction (right or anywhere) and share of points moved: these, ari, ami and each
-        of alternatives.DEFINITIONS.
+        of scores.DEFINITIONS.
     """
     labels = {name: truth for name, truth in natural_labels(probe.instances).items() if can_be_told(truth)}
     work = (delayed(_of_layer)(probe.states(layer), labels, layer) for layer in layers)
@@ -60,7 +60,7 @@ def _of_layer(states: np.ndarray, labels: dict[str, np.ndarray], layer: int) -> 
             settings = ClusteringSettings(n_init=1, seed=start)
             found = clustering.kmeans(points, len(np.unique(truth)), settings)
             for direction, share, moved in _moved(truth, found, np.random.default_rng([layer, start])):
-                scores = clustering.scores(truth, moved)
+                scores = score(truth, moved)
                 scores |= {d: measure(truth, moved) for d, measure in DEFINITIONS.items()}
                 place = {"layer": layer, "start": start, "label": name, "direction": direction, "moved": share}
                 rows.append(place | scores)

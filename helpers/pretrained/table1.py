@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from helpers import fingerprint, store
 from helpers.analysis import clustering, neighbours, spaces, tsne
+from helpers.analysis.scores import matched_f1, score
 from helpers.device import cores
 from helpers.errors import Refused
 from helpers.pretrained import natural
@@ -90,7 +91,7 @@ def score_layers(
         input-centred, and the label distribution. Scores are empty where they cannot be told.
     """
     wanted = list(range(probe.layers)) if layers is None else layers
-    code = fingerprint.of_code("pretrained.table1", "analysis.clustering")
+    code = fingerprint.of_code("pretrained.table1", "analysis.clustering", "analysis.scores")
     path = probe.folder / f"layers-{digest([wanted, n_init, seed, code])}.csv"
     if path.exists():
         with contextlib.suppress(store.ArtefactError):  # broken: made again
@@ -125,7 +126,7 @@ def scores_of(points: np.ndarray, truth: np.ndarray, n_init: int, seed: int) -> 
     """F1, ARI and AMI of KMeans on points (K, D) against labels (K,); NaN where they cannot be told."""
     if not can_be_told(truth):
         return dict.fromkeys(SCORES, float("nan"))
-    return clustering.scores(truth, cluster(points, truth, n_init, seed))
+    return score(truth, cluster(points, truth, n_init, seed))
 
 
 def cluster(points: np.ndarray, truth: np.ndarray, n_init: int, seed: int) -> np.ndarray:
@@ -161,7 +162,7 @@ def restarts(probe: Probe, layer: int, starts: int = 12, jobs: int | None = None
 def _one_start(points: np.ndarray, truth: np.ndarray, start: int) -> tuple[float, float]:
     with threadpool_limits(1):
         model = KMeans(len(np.unique(truth)), n_init=1, random_state=start).fit(points)
-    return float(model.inertia_), clustering.matched_f1(truth, model.labels_)
+    return float(model.inertia_), matched_f1(truth, model.labels_)
 
 
 def best_layer(scores: pd.DataFrame) -> int:
@@ -233,10 +234,10 @@ def intervals(
     rows = []
     for name in LABELS:
         ours = scores_of(states, labels[name], n_init, 0) if name in names else dict.fromkeys(SCORES, np.nan)
-        for metric, score in ours.items():
+        for metric, value in ours.items():
             each = [one[name][metric] for one in found if name in one] or [np.nan]
             low, high = np.percentile(each, [2.5, 97.5])
-            rows.append({"label": name, "metric": metric, "low": min(low, score), "high": max(high, score)})
+            rows.append({"label": name, "metric": metric, "low": min(low, value), "high": max(high, value)})
     return pd.DataFrame(rows)
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from helpers.analysis import alternatives, clustering, spaces
+from helpers.analysis import alternatives, clustering, scores, spaces
 from helpers.settings import ClusteringSettings, TsneSettings
 from helpers.tables import columns
 
@@ -13,28 +13,28 @@ QUICK = ClusteringSettings(n_init=2), TsneSettings(perplexity=5, number_of_itera
 
 def test_pairwise_f1_by_hand():
     # Pairs together in labels: 6; in clusters: 6 + 1; in both: 3 + 1. Precision 4/7, recall 4/6.
-    assert alternatives.pairwise_f1(LABELS, CLUSTERS) == pytest.approx(2 * 4 / (6 + 7))
+    assert scores.pairwise_f1(LABELS, CLUSTERS) == pytest.approx(2 * 4 / (6 + 7))
 
 
 def test_bcubed_f1_by_hand():
     precision = np.mean([3 / 4, 3 / 4, 3 / 4, 1 / 4, 1, 1])
     recall = np.mean([1, 1, 1, 1 / 3, 2 / 3, 2 / 3])
-    assert alternatives.bcubed_f1(LABELS, CLUSTERS) == pytest.approx(2 * precision * recall / (precision + recall))
+    assert scores.bcubed_f1(LABELS, CLUSTERS) == pytest.approx(2 * precision * recall / (precision + recall))
 
 
 def test_best_cluster_f1_lets_labels_share_a_cluster():
     # Label 0 with cluster 7: 2 * 3 / (3 + 4); label 1 with cluster 8: 2 * 2 / (3 + 2), with 7: 2 * 1 / (3 + 4).
-    assert alternatives.best_cluster_f1(LABELS, CLUSTERS) == pytest.approx((6 / 7 + 4 / 5) / 2)
+    assert scores.best_cluster_f1(LABELS, CLUSTERS) == pytest.approx((6 / 7 + 4 / 5) / 2)
     one = np.zeros(6, dtype=int)
-    assert alternatives.best_cluster_f1(LABELS, one) == pytest.approx(2 / 3)
-    assert clustering.matched_f1(LABELS, one) == pytest.approx(1 / 3)
+    assert scores.best_cluster_f1(LABELS, one) == pytest.approx(2 / 3)
+    assert scores.matched_f1(LABELS, one) == pytest.approx(1 / 3)
 
 
 def test_majority_f1_rewards_pure_clusters_however_many():
-    assert alternatives.majority_f1(LABELS, np.arange(6)) == 1
-    assert clustering.matched_f1(LABELS, np.arange(6)) == pytest.approx(1 / 2)
+    assert scores.majority_f1(LABELS, np.arange(6)) == 1
+    assert scores.matched_f1(LABELS, np.arange(6)) == pytest.approx(1 / 2)
     # Cluster 7 is called 0, cluster 8 is called 1: precision 3/4 and recall 1; precision 1 and recall 2/3.
-    assert alternatives.majority_f1(LABELS, CLUSTERS) == pytest.approx((6 / 7 + 4 / 5) / 2)
+    assert scores.majority_f1(LABELS, CLUSTERS) == pytest.approx((6 / 7 + 4 / 5) / 2)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -43,12 +43,12 @@ def test_majority_f1_is_scikit_learns_weighted_f1_of_the_names(seed):
     labels, clusters = rng.integers(0, 5, 60) * 3, rng.integers(0, 9, 60)
     named = np.array([np.bincount(labels[clusters == c]).argmax() for c in clusters])
     expected = f1_score(labels, named, average="weighted", zero_division=0)
-    assert alternatives.majority_f1(labels, clusters) == pytest.approx(expected, abs=1e-12)
+    assert scores.majority_f1(labels, clusters) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("definition", alternatives.DEFINITIONS)
+@pytest.mark.parametrize("definition", scores.DEFINITIONS)
 def test_the_definitions_agree_on_a_perfect_clustering(definition):
-    assert alternatives.DEFINITIONS[definition](LABELS, 5 - LABELS) == pytest.approx(1)
+    assert scores.DEFINITIONS[definition](LABELS, 5 - LABELS) == pytest.approx(1)
 
 
 def test_spaces_use_no_label_and_keep_every_instance():
@@ -68,7 +68,7 @@ def test_every_method_finds_clusters_that_are_there():
     truth = np.repeat([0, 1, 2], 20)
     points = 20 * np.eye(3)[truth] + np.random.default_rng(0).normal(size=(60, 3))
     for name, found in alternatives.methods(points, clustering.kmeans_of(points), 3, QUICK[0]).items():
-        assert clustering.matched_f1(truth, found[0]) == 1, name
+        assert scores.matched_f1(truth, found[0]) == 1, name
 
 
 def test_the_papers_way_is_the_clustering_of_notebook_03(run):

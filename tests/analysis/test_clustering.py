@@ -7,7 +7,7 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.metrics import f1_score
 from sklearn.metrics.pairwise import euclidean_distances
 
-from helpers.analysis import clustering, spaces
+from helpers.analysis import clustering, scores, spaces
 from helpers.settings import ClusteringSettings, TsneSettings
 
 
@@ -15,7 +15,7 @@ def test_matched_f1_by_hand():
     # Cluster 7 holds 3 of a and 1 of b, cluster 8 holds 2 of b: F1 of a is 6/7, of b 4/5; sizes 3 and 3.
     labels = np.array([0, 0, 0, 1, 1, 1])
     clusters = np.array([7, 7, 7, 7, 8, 8])
-    assert clustering.matched_f1(labels, clusters) == pytest.approx((6 / 7 + 4 / 5) / 2)
+    assert scores.matched_f1(labels, clusters) == pytest.approx((6 / 7 + 4 / 5) / 2)
 
 
 def test_matched_f1_is_sklearns_under_the_best_relabelling():
@@ -24,17 +24,17 @@ def test_matched_f1_is_sklearns_under_the_best_relabelling():
         labels, clusters = rng.integers(0, 4, 60), rng.integers(0, 4, 60)
         named = [np.array(p)[clusters] for p in itertools.permutations(range(4))]
         expected = max(((n == labels).sum(), f1_score(labels, n, average="weighted")) for n in named)[1]
-        assert clustering.matched_f1(labels, clusters) == pytest.approx(expected)
+        assert scores.matched_f1(labels, clusters) == pytest.approx(expected)
 
 
 def test_matched_f1_with_fewer_clusters_than_labels_scores_the_unmatched_zero():
-    assert clustering.matched_f1(np.array([0, 0, 1, 1]), np.zeros(4)) == pytest.approx(0.5 * 2 * 2 / (2 + 4))
+    assert scores.matched_f1(np.array([0, 0, 1, 1]), np.zeros(4)) == pytest.approx(0.5 * 2 * 2 / (2 + 4))
 
 
 def test_scores_are_one_for_a_renamed_copy_and_near_zero_for_chance():
     labels = np.repeat(np.arange(5), 40)
-    assert clustering.scores(labels, (labels + 3) % 5) == {"f1": 1.0, "ari": 1.0, "ami": 1.0}
-    chance = clustering.scores(labels, np.random.default_rng(0).integers(0, 5, 200))
+    assert scores.score(labels, (labels + 3) % 5) == {"f1": 1.0, "ari": 1.0, "ami": 1.0}
+    chance = scores.score(labels, np.random.default_rng(0).integers(0, 5, 200))
     assert abs(chance["ari"]) < 0.05
     assert abs(chance["ami"]) < 0.05
 
@@ -139,10 +139,10 @@ def test_analysis_has_a_row_for_every_combination_and_is_cached(run, settings, m
 
 
 def test_the_analysis_scores_what_a_plain_loop_would(run, settings, dataset):
-    scores = clustering.analyse(run, settings.clustering, settings.tsne, jobs=1)["clustering"]
+    table = clustering.analyse(run, settings.clustering, settings.tsne, jobs=1)["clustering"]
     frame = dataset.split("validation")
     states = run.record(3).states("validation")[2].astype(float)
     c = settings.clustering
     clusters = KMeans(4, n_init=c.n_init, max_iter=c.max_iterations, random_state=c.seed).fit_predict(states)
-    row = scores.query("epoch == 3 and layer == 2 and split == 'validation' and label == 'task' and space == 'raw'")
-    assert row["f1"].item() == pytest.approx(clustering.matched_f1(frame["task"].to_numpy(), clusters), abs=1e-9)
+    row = table.query("epoch == 3 and layer == 2 and split == 'validation' and label == 'task' and space == 'raw'")
+    assert row["f1"].item() == pytest.approx(scores.matched_f1(frame["task"].to_numpy(), clusters), abs=1e-9)

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from helpers.analysis import clustering, controls
+from helpers.analysis.scores import matched_f1
 from helpers.profiles import resolve
 from helpers.settings import ClusteringSettings
 from helpers.task.synthetic import generate
@@ -23,7 +24,7 @@ def test_within_one_input_the_input_cannot_hide_the_task(frame):
     settings = ClusteringSettings(n_init=3)
     found = controls.within_input_f1(states, frame, settings, rng)
     assert found["within_input_f1"] == pytest.approx(1)
-    assert clustering.matched_f1(frame["task"], clustering.kmeans(states, 2, settings)) < 0.8
+    assert matched_f1(frame["task"], clustering.kmeans(states, 2, settings)) < 0.8
     alone = frame[frame["input"] == "c"].reset_index(drop=True)
     assert np.isnan(controls.within_input_f1(states[:8], alone, settings, rng)["within_input_f1"])
 
@@ -71,7 +72,7 @@ def test_the_surface_of_a_data_set(dataset):
 
 def test_states_are_controlled_at_every_layer(run):
     table = controls.of_states(run, ClusteringSettings(n_init=2))
-    epochs = set(controls.epochs_of_interest(run).values())
+    epochs = set(controls.epochs_of_interest(run))
     assert set(table["epoch"]) == epochs
     assert len(table) == len(epochs) * 2 * 3 * 6
     chance = table.query("control == 'permuted_ari'")["value"]

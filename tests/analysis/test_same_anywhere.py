@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from threadpoolctl import threadpool_limits
 
-from helpers.analysis import alternatives, clustering, measure
+from helpers.analysis import alternatives, measure
+from helpers.analysis.scores import matched_f1, score
 from helpers.gpt.records import EpochRecord
 
 
@@ -77,11 +78,11 @@ def test_rounding_does_not_choose_among_equally_good_eigenvectors():
     expected, rng = alternatives.spectral(points, 5, 0), np.random.default_rng(1)
     for trial in range(60):
         turned = points @ np.linalg.qr(rng.normal(size=(8, 8)))[0]  # the same distances, rounded otherwise
-        assert clustering.matched_f1(expected, alternatives.spectral(turned, 5, 0)) == 1, trial
+        assert matched_f1(expected, alternatives.spectral(turned, 5, 0)) == 1, trial
 
 
 def test_equal_clusterings_tie_whatever_the_order_of_the_sums():
     rng = np.random.default_rng(0)
     for _ in range(50):
         labels, clusters, names = rng.integers(0, 7, 180), rng.integers(0, 7, 180), rng.permutation(7)
-        assert clustering.scores(labels, clusters) == clustering.scores(names[labels], rng.permutation(7)[clusters])
+        assert score(labels, clusters) == score(names[labels], rng.permutation(7)[clusters])

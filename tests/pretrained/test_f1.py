@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.analysis import clustering
-from helpers.analysis.alternatives import DEFINITIONS
+from helpers.analysis.scores import DEFINITIONS, score
 from helpers.pretrained import f1
 from helpers.pretrained.paper_models import PAPER_MODELS
 
@@ -20,7 +19,7 @@ def found():
             for share in np.linspace(0.02, 0.8, 12):
                 moved = np.where(rng.random(len(truth)) < share, rng.integers(0, k, len(truth)), truth)
                 moved[np.isin(moved, rng.integers(0, k, k // 4))] = 0
-                scores = clustering.scores(truth, moved) | {d: m(truth, moved) for d, m in DEFINITIONS.items()}
+                scores = score(truth, moved) | {d: m(truth, moved) for d, m in DEFINITIONS.items()}
                 rows.append({"layer": layer, "label": label} | scores)
     return pd.DataFrame(rows)
 

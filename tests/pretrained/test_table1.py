@@ -4,7 +4,8 @@ import pytest
 from sklearn.cluster import KMeans
 
 from helpers import figures, store
-from helpers.analysis import clustering, spaces
+from helpers.analysis import spaces
+from helpers.analysis.scores import matched_f1
 from helpers.errors import Refused
 from helpers.pretrained import answers, cli, loading, natural, table1
 from helpers.pretrained.probe import Probe
@@ -52,7 +53,7 @@ def test_scores_find_the_structure_and_the_best_layer(clustered):
     assert at_best["distribution"] > 0.9
     points, truth = clustered.states(1), table1.natural_labels(clustered.instances)["distribution"]
     plain = KMeans(16, n_init=table1.STARTS // 16, random_state=0).fit_predict(points)
-    assert at_best["distribution"] == pytest.approx(clustering.matched_f1(truth, plain))
+    assert at_best["distribution"] == pytest.approx(matched_f1(truth, plain))
 
 
 def test_single_starts_are_measured_against_the_lowest_inertia(clustered):
