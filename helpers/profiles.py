@@ -75,8 +75,8 @@ READINGS: dict[str, dict[str, object]] = {
         "training.loss_on": "outputs",
         "data.hard_replacement": "task",
     },
-    # What fits best what the paper shows beside its contested claims (helpers/verdict/fit.py), of what was tried: GPT-2
-    # with torch's large embeddings, the norm behind each block, the loss on the output, and hard tasks by one word.
+    # The best fit, of what was tried, to what the paper shows apart from its contested claims (helpers/verdict/fit.py):
+    # GPT-2 with torch's large embeddings, post-normalisation, the loss on the output, and hard tasks by one word.
     "fitted": {
         "model.embedding_scale": 1.0,
         "model.normalisation": "post",

@@ -2,7 +2,7 @@
 
 The paper's way is one of them; the rest change one thing, or a space and a method together.
 
-Scores are those of the best layer, so they flatter: the more is tried, the higher the best of it.
+Scores are those of the best layer, so they are biased upwards: the more is tried, the higher the best of it.
 """
 
 import numpy as np

@@ -50,7 +50,7 @@ class ProbeSource(Source):
 
     @functools.lru_cache(maxsize=8)  # noqa: B019
     def answers(self, split: str, moment) -> pd.DataFrame:
-        """See Source.answers; a probe records only whether the first token is right."""
+        """See Source.answers; of a probe, whether the instance was solved, and no answer in words."""
         return pd.DataFrame({"correct": self.probes[moment].solved()})
 
     def neighbours(self, split: str, moment, layer: int, row: int, k: int = NEIGHBOURS) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from helpers.rows import runs_in
 
 
 def readings(table: pd.DataFrame, parts: dict[str, str]) -> Figure:
-    """How far each reading shows what the paper shows beside its clusters, a row a reading.
+    """How far each reading shows what the paper shows apart from its clusters, a row a reading.
 
     Args:
         table: rows of readings.csv, in the order to draw them.

@@ -61,7 +61,7 @@ VARIANT_TITLES = {
     "training.loss_on=outputs": "loss on outputs",
     "training.weight_decay=0": "no weight decay",
     "model.tied_embeddings=False": "untied embeddings",
-    "model.normalisation=post": "norm after blocks",
+    "model.normalisation=post": "post-normalisation",
     "model.dropout=0": "no dropout",
     "data.train_on_hard_examples=False": "no hard examples",
     "data.shuffled_outputs=True": "outputs shuffled",
@@ -209,7 +209,7 @@ def _even_lines(text: str, longest: int) -> list[str]:
 
 
 def variant_title(variant: str) -> str:
-    """Changed settings in words, as in "loss on outputs, norm after blocks"; those without words by name and value.
+    """Changed settings in words, as in "loss on outputs, post-normalisation"; those without words by name and value.
 
     Args:
         variant: as multiverse.csv has it: assignments separated by blanks, or default.

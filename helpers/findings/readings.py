@@ -94,7 +94,7 @@ def _searched(searched: pd.DataFrame) -> str:
     failed = unlearnt(searched)
     return (
         f"Of {len(last)} readings that were searched, {len(failed)} solve less than half of unseen instances at the "
-        "epoch to which they were trained. The one that fits best what the paper shows beside its clusters (fit "
+        "epoch to which they were trained. The one that fits best what the paper shows apart from its clusters (fit "
         f"{two(best['fit'])} of 1, epoch {best['epochs']}): `{best['reading']}`."
     )
 
@@ -159,7 +159,7 @@ def moves(table: pd.DataFrame, count: int) -> pd.DataFrame:
     """The changes that take a claim across its rule's number, as a table to read: those first that chance makes least.
 
     Args:
-        table: of `judge.carried`.
+        table: of `judge.flipped`.
         count: of rows.
     """
     rows = table.sort_values("seeds", kind="stable").head(count)
@@ -183,7 +183,7 @@ def moved(table: pd.DataFrame) -> str:
     Shuffled outputs, with which there is nothing to learn, are left out.
 
     Args:
-        table: of `judge.carried`.
+        table: of `judge.flipped`.
     """
     table = table[~table["variant"].str.contains("shuffled_outputs")]
     if not len(table):

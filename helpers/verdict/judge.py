@@ -291,7 +291,7 @@ def spread_by_part(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def carried(variants: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
+def flipped(variants: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
     """Settings whose change alone takes a claim to the other side of its rule's number.
 
     Args:

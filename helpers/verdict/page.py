@@ -79,33 +79,39 @@ def _of_paper(shows: str, width: int) -> Shown:
 
 
 OF_PAPER = tuple(_of_paper(*place) for place in FIGURES)
-BEYOND = (
-    Shown("Statements", "The quantity of every statement, with its interval", ("claims",), "10_verdict"),
-    Shown("High", "Verdicts for several numbers that 'high' may mean", ("thresholds",), "10_verdict"),
-    Shown("Loss", "The quantity of every statement with the loss on outputs alone", ("claims_outputs",), "09_readings"),
-    Shown("Controls", "Task clusters beside chance, surface, fixed inputs and a linear probe", ("controls_w768",),
-          "07_controls"),
-    Shown("Interventions", "Answers after states are moved to another task's place", ("interventions_w768",),
-          "08_interventions"),
-    Shown("Alternatives", "Highest F1 by task, by space, method, number of clusters and definition of F1",
-          ("alternatives", "alternatives_grids"), "09_readings"),
-    Shown("Multiverse", "The quantity of every statement under one change to what the paper leaves open",
-          ("multiverse",), "09_readings"),
-    Shown("Readings", "How well searched readings fit what the paper shows beside its clusters", ("readings",),
-          "09_readings"),
-    Shown("Variance", "Variance of the states explained by input, task, distribution and output",
-          ("variance_w768_subset", "variance_w768_validation"), "07_controls"),
-    Shown("Hard examples", "How hard examples part from their originals", ("hard_examples_w768",), "03_clustering"),
-    Shown("Explorer", "Hidden states in two dimensions: layers, inputs, hard examples, training, a pretrained model",
-          tuple(f"explorer_{name}" for name in ("layers", "input", "hard", "training", "llm")), "06_explore"),
-    Shown("Pretrained models", "Scores at every layer", ("llm_layers",), "05_probe_llms"),
-)  # fmt: skip
 SECTIONS = {
     "Table 3": (settings.DataSettings, "data"),
     "Table 4": (settings.ModelSettings, "model"),
     "Table 4, training": (settings.TrainingSettings, "training"),
     "Table 5": (settings.TsneSettings, "tsne"),
 }
+
+
+def _beyond(width: int) -> tuple[Shown, ...]:
+    """Figures that the paper has not; `width` is that of those that show one model."""
+    return (
+        Shown("Statements", "The quantity of every statement, with its interval", ("claims",), "10_verdict"),
+        Shown("High", "Verdicts for several numbers that 'high' may mean", ("thresholds",), "10_verdict"),
+        Shown("Loss", "The quantity of every statement with the loss on outputs alone", ("claims_outputs",),
+              "09_readings"),
+        Shown("Controls", "Task clusters beside chance, surface, fixed inputs and a linear probe",
+              (f"controls_w{width}",), "07_controls"),
+        Shown("Interventions", "Answers after states are moved to another task's place",
+              (f"interventions_w{width}",), "08_interventions"),
+        Shown("Alternatives", "Highest F1 by task, by space, method, number of clusters and definition of F1",
+              ("alternatives", "alternatives_grids"), "09_readings"),
+        Shown("Multiverse", "The quantity of every statement under one change to what the paper leaves open",
+              ("multiverse",), "09_readings"),
+        Shown("Readings", "How well searched readings fit what the paper shows apart from its clusters",
+              ("readings",), "09_readings"),
+        Shown("Variance", "Variance of the states explained by input, task, distribution and output",
+              (f"variance_w{width}_subset", f"variance_w{width}_validation"), "07_controls"),
+        Shown("Hard examples", "How hard examples part from their originals", (f"hard_examples_w{width}",),
+              "03_clustering"),
+        Shown("Explorer", "Hidden states in two dimensions: layers, inputs, hard examples, training, pretrained",
+              tuple(f"explorer_{name}" for name in ("layers", "input", "hard", "training", "llm")), "06_explore"),
+        Shown("Pretrained models", "Scores at every layer", ("llm_layers",), "05_probe_llms"),
+    )  # fmt: skip
 
 
 def write(profile: str, overrides: str = "") -> Path:
@@ -132,7 +138,10 @@ def write(profile: str, overrides: str = "") -> Path:
         counts=facts.counts_by_width(known["claims"]),
         reading=known["reading"],
         figures=[_figure(f, folder, claims) for f in OF_PAPER],
-        beyond=[*_flips(tables), *(b for f in BEYOND if (b := _figure(f, folder, claims))["images"])],
+        beyond=[
+            *_flips(tables),
+            *(b for f in _beyond(story.width_of_profile(known)) if (b := _figure(f, folder, claims))["images"]),
+        ],
         tables=_tables(tables, chosen),
         provenance=_provenance(tables),
         plural=PLURAL,

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers import figures
+from helpers.analysis import course
 from helpers.figures.style import reading_title, variant_title
 from helpers.rows import runs_in
 from helpers.verdict import judge
@@ -43,7 +44,7 @@ def sentences(known: dict) -> dict[str, str]:
     """What reproduces, what does not, and what changes it, a sentence each.
 
     Args:
-        known: of `facts.of_profile`.
+        known: of `facts.of_story`.
     """
     width = main_width(known["claims"])
     mine = of_width(known["claims"], width)
@@ -185,7 +186,7 @@ def figure(known: dict) -> Figure:
     """Clusters and accuracy over training beside the verdict on every statement.
 
     Args:
-        known: of `facts.of_profile`.
+        known: of `facts.of_story`.
     """
     courses = _courses(known)
     verdicts = pd.DataFrame({name: rows["verdict"] for name, rows in kinds_of_run(known).items()})
@@ -210,10 +211,6 @@ def _courses(known: dict) -> pd.DataFrame:
     return pd.concat([accuracy, best.reindex(columns=["raw", "tsne"])], axis=1).sort_index().reset_index()
 
 
-FADED = 0.1  # so much below its highest, a score has fallen
-LEARNED = 0.8  # the accuracy that the rule for 'high' asks for
-
-
 def title(known: dict) -> str:
     """The figure's message in two lines, from the numbers in it."""
     courses = _courses(known)
@@ -221,11 +218,15 @@ def title(known: dict) -> str:
         courses.set_index("epoch")[["raw", "tsne"]].max(axis=1).dropna()
     )  # in whichever of the paper's spaces is higher
     accuracy = courses["accuracy"].max()
-    learned = "unseen instances are solved" if accuracy >= LEARNED else "not all unseen instances are solved"
+    learned = (
+        "unseen instances are solved"
+        if accuracy > judge.EVERY["accuracy_validation"].rule.above
+        else "not all unseen instances are solved"
+    )
     training = known["training"]
     one = training.loc[training["width"] == width_of_profile(known), "seed"].nunique() == 1
     learned = f"In one run, {learned}" if one else learned[0].upper() + learned[1:]
-    fade = f" at epoch {f1.idxmax()}, then fade to {f1.iloc[-1]:.2f}" if f1.max() - f1.iloc[-1] > FADED else ""
+    fade = f" at epoch {f1.idxmax()}, then fade to {f1.iloc[-1]:.2f}" if f1.max() - f1.iloc[-1] > course.FADED else ""
     return f"{learned} (accuracy {accuracy:.2f})\nTheir clusters by task reach F1 {f1.max():.2f}{fade}"
 
 
@@ -244,7 +245,7 @@ def answers(known: dict) -> dict[str, tuple[str, str]]:
     """Name of a notebook -> the question that it asks and the answer in a line, of the profile's own run.
 
     Args:
-        known: of `facts.of_profile`.
+        known: of `facts.of_story`.
     """
     near, moved, accuracy = known["neighbours"], known["interventions"], known["accuracy"]
     (raw, tsne), surface = (known["task"][space] for space in ("raw", "tsne")), known["surface"]

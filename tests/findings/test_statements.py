@@ -73,7 +73,7 @@ def test_a_missing_table_is_named_with_the_command_that_makes_it(name, command):
 
 def test_changes_that_move_a_claim_are_counted_without_the_control():
     over = VARIANTS.assign(value=VARIANTS["variant"].map({"default": 0.4, "model.dropout=0": 0.95}).fillna(0.99))
-    table = judge.carried(over, VARIANTS[:0])
+    table = judge.flipped(over, VARIANTS[:0])
     said = readings.moved(table)
     assert "2 claims have a change" in said
     assert "this one: no dropout (2)" in said
@@ -84,7 +84,7 @@ def test_changes_that_move_a_claim_are_counted_without_the_control():
 
 def test_changes_that_chance_makes_least_come_first_in_words():
     over = VARIANTS.assign(value=VARIANTS["variant"].map({"default": 0.4, "model.dropout=0": 0.95}).fillna(0.99))
-    table = judge.carried(over, VARIANTS[:0])
+    table = judge.flipped(over, VARIANTS[:0])
     by_chance = table.assign(seeds=[0.0 if c == "task_subset" else 0.5 for c in table["claim"]])
     told = readings.moves(by_chance, 5)
     assert told["quantity"][0] == "Task clusters, training subset (F1)"

@@ -300,10 +300,10 @@ def test_a_choice_carries_a_claim_if_it_alone_moves_it_over_its_number():
         return pd.DataFrame(rows, columns=["claim", "space", "at", "model", "variant", "value"])
 
     variants = table(default=0.9, slow=0.3, quick=0.95, broken=np.nan)
-    found = judge.carried(variants, table(default=0.9, one=0.85, two=0.7))
+    found = judge.flipped(variants, table(default=0.9, one=0.85, two=0.7))
     assert found[["variant", "default", "value", "seeds"]].to_numpy().tolist() == [["slow", 0.9, 0.3, 0.5]]
-    assert judge.carried(variants, table())["seeds"].isna().all()
-    assert judge.carried(table(slow=0.3), table()).empty
+    assert judge.flipped(variants, table())["seeds"].isna().all()
+    assert judge.flipped(table(slow=0.3), table()).empty
 
 
 def test_a_rule_of_two_numbers_is_met_between_them_alone():
