@@ -125,7 +125,7 @@ def resolve(profile: str = "laptop", overrides: str = "") -> Settings:
 
 
 def reading_of(run: RunSettings) -> str:
-    """The named reading that a run follows, and behind it what it has otherwise: "gpt2 training.loss_on=outputs"."""
+    """The named reading that a run follows, followed by the choices that differ: "gpt2 training.loss_on=outputs"."""
 
     def changes(choices: dict[str, object]) -> list[str]:
         """What the run has otherwise, as SET takes it."""
@@ -136,7 +136,7 @@ def reading_of(run: RunSettings) -> str:
     return " ".join([name, *changes(READINGS[name])])
 
 
-def named(reading: str) -> Settings:
+def settings_of_reading(reading: str) -> Settings:
     """Settings of the laptop profile in a reading, as `reading_of` writes it."""
     return resolve("laptop", f"reading={reading}")
 
@@ -156,6 +156,13 @@ def output_name(profile: str, overrides: str) -> str:
         return profile
     slug = re.sub(r"[^A-Za-z0-9.,_]+", "-", "--".join(sorted(overrides.split())).replace("=", "-")).strip("-")
     return f"{profile}--{slug[:60]}-{digest(resolve(profile, overrides), 6)}"
+
+
+def count(text: str) -> int:
+    """A number from 1 on, from a command line."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 def command_line(module: str, description: str) -> argparse.ArgumentParser:

@@ -3,7 +3,18 @@
 import pandas as pd
 
 from helpers.figures.style import LABEL_TITLES, SPACE_TITLES, SPLIT_TITLES
-from helpers.findings.words import at_end, highest, listed, named, of_width, paragraphs, percent, table, two, widths
+from helpers.findings.words import (
+    at_end,
+    highest,
+    listed,
+    mean_over_seeds,
+    paragraphs,
+    percent,
+    table,
+    two,
+    width_title,
+    widths,
+)
 from helpers.tables import LABELS
 from helpers.verdict import facts, judge
 
@@ -30,7 +41,7 @@ def _clustered(scores: pd.DataFrame, width: int) -> str:
     reached = "is above" if subset > number else "is not above"
     rows = [(SPLIT_TITLES[split], SPACE_TITLES[s], *_course(found[split][s])) for split in SPLIT_TITLES for s in spaces]
     return (
-        f"**{named(scores, width)}: at the last epoch F1 by task of the training subset is {two(subset)}, which "
+        f"**{width_title(scores, width)}: at the last epoch F1 by task of the training subset is {two(subset)}, which "
         f"{reached} the paper's {number:g}; that of unseen instances is {two(unseen)}** (the best of "
         f"{listed(SPACE_TITLES[s] for s in own)}, best layer above the embeddings).\n\n"
         + table(("F1 by task", "of", *COURSE), rows)
@@ -44,7 +55,7 @@ def _course(found: dict) -> tuple[str, str, str]:
 
 def f1(scores: pd.DataFrame, width: int, space: str) -> str:
     """What `figures.clustering` shows of F1 in one space: each identity's course, and where the best layer is."""
-    mean = of_width(scores.drop(columns="k"), width)
+    mean = mean_over_seeds(scores.drop(columns="k"), width)
     rows = []
     for split, title in SPLIT_TITLES.items():
         for label in LABELS:
@@ -60,7 +71,7 @@ def f1(scores: pd.DataFrame, width: int, space: str) -> str:
 
 def all_scores(scores: pd.DataFrame, width: int, space: str) -> str:
     """What `figures.clustering` shows of all three scores in one space: the highest by task at the last epoch."""
-    mean = of_width(scores.drop(columns="k"), width)
+    mean = mean_over_seeds(scores.drop(columns="k"), width)
     end = at_end(mean[(mean["space"] == space) & (mean["label"] == "task") & (mean["layer"] > 0)])
     said = [
         f"{title.lower()}: F1 {two(best['f1'])}, ARI {two(best['ari'])}, AMI {two(best['ami'])}"
@@ -76,7 +87,7 @@ def hard(pairs: pd.DataFrame, width: int) -> str:
     Args:
         pairs: hard.csv.
     """
-    end = at_end(of_width(pairs, width))
+    end = at_end(mean_over_seeds(pairs, width))
     above = end[end["layer"] > 0]
     nearer = above.loc[above["space"] == "raw", "nearer_own_task"].max()
     apart = above.groupby("space")["pairs_separated"].max()
@@ -101,11 +112,11 @@ def in_the_plane(scores: pd.DataFrame | None, hard: pd.DataFrame | None) -> str:
         )
     width = widths(scores)[-1]
     raw, centred = (facts.course(scores[scores["width"] == width], space) for space in ("raw", "centred"))
-    end = at_end(of_width(hard, width))
+    end = at_end(mean_over_seeds(hard, width))
     apart = end.loc[(end["space"] == "centred") & (end["layer"] > 0), "pairs_separated"].max()
     return (
-        f"**{named(scores, width)}: with each input's mean state subtracted, unseen instances lie in groups by task "
-        f"with F1 {two(centred['end'])} at the end of training, {two(centred['start'])} before it; as they are, with "
+        f"**{width_title(scores, width)}: with each input's mean state subtracted, unseen instances lie in groups by "
+        f"task with F1 {two(centred['end'])} at the end of training, {two(centred['start'])} before it; as they are, with "
         f"{two(raw['end'])} and {two(raw['start'])}** (best layer). Of hard examples {percent(apart)} lie in another "
         "group than their original, each input's mean subtracted. Below is what such groups look like, and how they "
         "came to be."

@@ -4,7 +4,7 @@ import pandas as pd
 
 from helpers.figures.paper import PART_TITLES
 from helpers.figures.style import SPLIT_TITLES
-from helpers.findings.words import at_end, listed, named, of_width, paragraphs, two, widths
+from helpers.findings.words import at_end, listed, mean_over_seeds, paragraphs, two, width_title, widths
 
 SURFACE = {"input": "the input", "bag_of_symbols": "the instruction's symbols", "edit_distance": "edit distance"}
 
@@ -34,28 +34,29 @@ def _beside(controls: pd.DataFrame, scores: pd.DataFrame, surface: pd.DataFrame,
     kinds = (("higher", places[True]), ("not higher", places[False]))
     where = " and ".join(f"{words} on the {listed(some)}" for words, some in kinds if some)
     return (
-        f"**{named(scores, width)}: at the last epoch, F1 by task of raw states, beside what the appearance of inputs "
-        f"and instructions gives, is {where}.** F1 by task, best layer above the embeddings:\n\n" + "\n".join(said)
+        f"**{width_title(scores, width)}: at the last epoch, F1 by task of raw states, beside what the appearance of "
+        f"inputs and instructions gives, is {where}.** F1 by task, best layer above the embeddings:\n\n"
+        + "\n".join(said)
     )
 
 
 def _raw(scores: pd.DataFrame, width: int, split: str) -> pd.Series:
     """F1 by task of raw states at the last epoch, by layer above 0."""
-    end = at_end(of_width(scores.drop(columns="k"), width))
+    end = at_end(mean_over_seeds(scores.drop(columns="k"), width))
     chosen = (end["space"] == "raw") & (end["label"] == "task") & (end["split"] == split) & (end["layer"] > 0)
     return end[chosen].set_index("layer")["f1"]
 
 
 def _controls(controls: pd.DataFrame, width: int, split: str) -> pd.DataFrame:
     """Controls at the last epoch: layers above 0 by control."""
-    end = at_end(of_width(controls, width))
+    end = at_end(mean_over_seeds(controls, width))
     mine = end[(end["split"] == split) & (end["layer"] > 0)]
     return mine.pivot(index="layer", columns="control", values="value")
 
 
 def _surface(surface: pd.DataFrame, width: int, split: str) -> pd.Series:
     """F1 by task of what needs no model."""
-    mean = of_width(surface, width)
+    mean = mean_over_seeds(surface, width)
     mine = mean[(mean["split"] == split) & (mean["label"] == "task")].set_index("control")["f1"]
     return mine.reindex(list(SURFACE))
 
@@ -82,7 +83,7 @@ def variance(table: pd.DataFrame, width: int, split: str) -> str:
     Args:
         table: variance.csv.
     """
-    end = at_end(of_width(table, width))
+    end = at_end(mean_over_seeds(table, width))
     shares = end[(end["split"] == split) & (end["layer"] > 0)].pivot(index="part", columns="layer", values="share")
     shares = shares.loc[list(dict.fromkeys(end["part"]))]
     first, last = shares.columns.min(), shares.columns.max()

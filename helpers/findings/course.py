@@ -5,7 +5,7 @@ import pandas as pd
 from helpers.analysis import course
 from helpers.figures.course import SEEN
 from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES, variant_title
-from helpers.findings.words import changes, listed, of_width, percent, two
+from helpers.findings.words import changes, listed, mean_over_seeds, percent, two
 
 
 def paths(table: pd.DataFrame) -> str:
@@ -51,7 +51,7 @@ def seen(table: pd.DataFrame, width: int) -> str:
         table: of `course.highest`, runs of this profile.
         width: hidden dimension.
     """
-    mine = of_width(table.drop(columns="layer"), width)
+    mine = mean_over_seeds(table.drop(columns="layer"), width)
     raw = mine[mine["space"] == "raw"]
     said = []
     for split, title in SPLIT_TITLES.items():

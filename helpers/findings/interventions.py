@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from helpers.findings.words import named, of_width, paragraphs, percent, widths
+from helpers.findings.words import mean_over_seeds, paragraphs, percent, width_title, widths
 from helpers.verdict import facts
 
 
@@ -16,10 +16,10 @@ def answer(table: pd.DataFrame) -> str:
 
 
 def _followed(table: pd.DataFrame, width: int) -> str:
-    mean = of_width(table, width)
+    mean = mean_over_seeds(table, width)
     found = facts.interventions(table[table["width"] == width])
     return (
-        f"**{named(table, width)}: moved to the other task's mean for its input, {percent(found['mean'])} of the "
+        f"**{width_title(table, width)}: moved to the other task's mean for its input, {percent(found['mean'])} of the "
         f"states make the model answer as that task** (layer {found['mean_layer']}); that mean also says the answer. "
         "Moved along the difference of the two tasks' means alone, which says no answer, at most "
         f"{percent(found['task'])} do (layer {found['task_layer']}); as far in a random direction, "
@@ -30,7 +30,7 @@ def _followed(table: pd.DataFrame, width: int) -> str:
 
 def figure(table: pd.DataFrame, width: int) -> str:
     """What `figures.interventions` shows of one width: where answers are lost without becoming the other task's."""
-    stayed = of_width(table, width).pivot(index="layer", columns="direction", values="stayed").iloc[:-1]
+    stayed = mean_over_seeds(table, width).pivot(index="layer", columns="direction", values="stayed").iloc[:-1]
     return (
         f"Left, answers that follow; right, answers that stay. As few as {percent(stayed['task'].min())} stay when "
         f"moved along the difference of means (layer {stayed['task'].idxmin()}), and "

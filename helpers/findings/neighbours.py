@@ -2,7 +2,17 @@
 
 import pandas as pd
 
-from helpers.findings.words import at_end, changes, highest, named, of_width, paragraphs, percent, two, widths
+from helpers.findings.words import (
+    at_end,
+    changes,
+    highest,
+    mean_over_seeds,
+    paragraphs,
+    percent,
+    two,
+    width_title,
+    widths,
+)
 
 
 def answer(table: pd.DataFrame, k: int) -> str:
@@ -16,12 +26,12 @@ def answer(table: pd.DataFrame, k: int) -> str:
 
 
 def _solved(table: pd.DataFrame, width: int, k: int) -> str:
-    mean = of_width(table, width)
+    mean = mean_over_seeds(table, width)
     mean = mean[mean["k"] == k]
     best = mean.groupby("epoch")[["same_task", "accuracy"]].max()
     layer0 = at_end(mean[mean["layer"] == 0]).iloc[0]
     return (
-        f"**{named(table, width)}: a vote of the {k} nearest training states solves "
+        f"**{width_title(table, width)}: a vote of the {k} nearest training states solves "
         f"{percent(best['accuracy'].iloc[-1])} of unseen instances at the last epoch** (best layer), "
         f"{_untrained(*best['accuracy'].iloc[[0, -1]])}, and {percent(layer0['accuracy'])} at layer 0, "
         "which sees the input alone. The share of neighbours with the same task "
@@ -38,7 +48,7 @@ def _untrained(before: float, after: float) -> str:
 
 def figure(table: pd.DataFrame, width: int, k: int) -> str:
     """What `figures.neighbours` shows of one width: from layer to layer at the last epoch."""
-    end = of_width(table, width)
+    end = mean_over_seeds(table, width)
     end = at_end(end[end["k"] == k]).set_index("layer")
     accuracy, share = end["accuracy"], end["same_task"]
     return (
@@ -50,7 +60,7 @@ def figure(table: pd.DataFrame, width: int, k: int) -> str:
 
 def sensitivity(table: pd.DataFrame, width: int) -> str:
     """What `figures.neighbour_sensitivity` shows of one width: the best layer by number of neighbours."""
-    end = at_end(of_width(table, width))
+    end = at_end(mean_over_seeds(table, width))
     best = end.groupby("k")[["same_task", "accuracy"]].max()
     few, many = best.index.min(), best.index.max()
     top = highest(best.reset_index(), "accuracy")

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from helpers.findings.words import named, of_width, paragraphs, percent, two, widths
+from helpers.findings.words import mean_over_seeds, paragraphs, percent, two, width_title, widths
 
 LOW, HALF = 0.1, 0.5  # accuracies that are near zero, and half way
 
@@ -17,14 +17,14 @@ def answer(history: pd.DataFrame) -> str:
 
 
 def _learned(history: pd.DataFrame, width: int) -> str:
-    mean = of_width(history, width).set_index("epoch")
+    mean = mean_over_seeds(history, width).set_index("epoch")
     seen, unseen = mean["accuracy_subset"], mean["accuracy_validation"]
     first = unseen.index[unseen >= HALF]
     when = (
         f"first half of them at epoch {first[0]}" if len(first) else f"never half of them in {mean.index.max()} epochs"
     )
     return (
-        f"**{named(history, width)}: {percent(unseen.max())} of unseen instances are solved at the best epoch, "
+        f"**{width_title(history, width)}: {percent(unseen.max())} of unseen instances are solved at the best epoch, "
         f"{unseen.idxmax()}** (chosen on the same instances), {when}. At the end, epoch {mean.index.max()}, it is "
         f"{percent(unseen.iloc[-1])} of them, and {percent(seen.iloc[-1])} of the training subset, half of which is "
         "hard examples."
@@ -33,7 +33,7 @@ def _learned(history: pd.DataFrame, width: int) -> str:
 
 def figure(history: pd.DataFrame, width: int) -> str:
     """What `figures.training` shows of one width."""
-    mean = of_width(history, width).set_index("epoch")
+    mean = mean_over_seeds(history, width).set_index("epoch")
     unseen, loss, output = mean["accuracy_validation"], mean["loss"], mean["output_loss"]
     jump = unseen.diff()
     return (

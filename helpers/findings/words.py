@@ -30,7 +30,7 @@ def changes(before: float, after: float, words=two) -> str:
     return f"{'rises' if after > before else 'falls'} from {words(before)} to {words(after)}"
 
 
-def of_width(table: pd.DataFrame, width: int) -> pd.DataFrame:
+def mean_over_seeds(table: pd.DataFrame, width: int) -> pd.DataFrame:
     """The rows of one width, every measure averaged over its seeds.
 
     Args:
@@ -47,7 +47,7 @@ def widths(table: pd.DataFrame) -> list[int]:
     return list(dict.fromkeys(int(w) for w in table["width"]))
 
 
-def named(table: pd.DataFrame, width: int) -> str:
+def width_title(table: pd.DataFrame, width: int) -> str:
     """Width 768, and over how many seeds its numbers are means if there are several."""
     seeds = table.loc[table["width"] == width, "seed"].nunique()
     return f"Width {width}" + (f" (means of {seeds} seeds)" if seeds > 1 else "")

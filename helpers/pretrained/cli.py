@@ -22,6 +22,7 @@ from helpers.pretrained.default_model import DEFAULT
 from helpers.pretrained.loading import load
 from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.pretrained.probe import Probe, observe
+from helpers.profiles import count
 from helpers.settings import PROMPT, digest, template_text
 from helpers.tables import LABELS, checked
 
@@ -118,8 +119,8 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
         "--instructions", type=Path, metavar="FOLDER", help="where <category>/<task>.instructions.txt lie, if not there"
     )
     add("--drop-multiword", action="store_true", help="leave out pairs of several words, and say how many")
-    add("--pairs", type=_count, default=10, help="word pairs a task (default: %(default)s)")
-    add("--per-task", type=_count, default=55, metavar="N", help="instructions a task (default: %(default)s)")
+    add("--pairs", type=count, default=10, help="word pairs a task (default: %(default)s)")
+    add("--per-task", type=count, default=55, metavar="N", help="instructions a task (default: %(default)s)")
     add("--seed", type=_seed, default=0, help="of the draw (default: %(default)s)")
 
 
@@ -135,12 +136,6 @@ def _add_loading(parser: argparse.ArgumentParser) -> None:
     add("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
     add("--trust-remote-code", action="store_true", help="let the model's repository run its code here")
     add("--allow-pickle", action="store_true", help="read pickled weights, which can run code")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
-    return int(text)
 
 
 def _seed(text: str) -> int:

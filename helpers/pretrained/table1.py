@@ -140,7 +140,7 @@ def cluster(points: np.ndarray, truth: np.ndarray, n_init: int, seed: int) -> np
 
 
 def restarts(probe: Probe, layer: int, starts: int = 12, jobs: int | None = None) -> pd.DataFrame:
-    """What single starts of KMeans give at one layer: how far the scores are the start's doing.
+    """What single starts of KMeans give at one layer: how much the scores vary with the start.
 
     Returns:
         label, start, inertia (relative to the lowest), f1; nothing of labels that cannot be told.

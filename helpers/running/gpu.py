@@ -21,7 +21,7 @@ import torch
 from helpers import fingerprint, store
 from helpers.device import processor
 from helpers.errors import Failed, Refused, exit_status
-from helpers.profiles import resolve
+from helpers.profiles import count, resolve
 from helpers.running import gpu_checks, grids, packing, pool, sweep
 from helpers.settings import digest
 from helpers.tables import checked
@@ -52,7 +52,7 @@ class GpuError(Failed):
 
 
 @dataclass
-class Job:
+class GpuJob:
     """What is asked for.
 
     Attributes:
@@ -95,7 +95,7 @@ class Job:
 class Ledger:
     """data/<profile>/tables/gpu.json: the card, what computes on it, and the outcome of each step."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: GpuJob) -> None:
         self.job, self.path = job, job.tables / "gpu.json"
         known = store.known_json(self.path) or {}
         self.steps: dict[str, dict] = known.get("steps", {})
@@ -125,7 +125,7 @@ class Ledger:
         store.write_json(self.path, self.facts | {"steps": self.steps})
 
 
-def gpu(job: Job) -> Path:
+def gpu(job: GpuJob) -> Path:
     """Take every step for which there is time; returns the archive of what was found.
 
     Raises:
@@ -151,7 +151,7 @@ def gpu(job: Job) -> Path:
     return archive
 
 
-def _check_card(job: Job) -> None:
+def _check_card(job: GpuJob) -> None:
     if job.device == "cuda" and not torch.cuda.is_available():
         built = "" if torch.version.cuda else ", and torch is a build without it (make setup on the card's machine)"
         raise Refused(
@@ -162,30 +162,30 @@ def _check_card(job: Job) -> None:
         raise Refused("the paper profile takes days on a CPU: add --profile smoke to rehearse, or use make reproduce")
 
 
-def _grid(job: Job) -> Path:
+def _grid(job: GpuJob) -> Path:
     return store.REPOSITORY / "data" / "grids" / f"gpu_{job.profile}.yaml"
 
 
-def _points(job: Job) -> list[grids.Point]:
+def _points(job: GpuJob) -> list[grids.Point]:
     content = grids.read_yaml(_grid(job))
     device = " training.device=cpu" if job.device == "cpu" else ""
     return grids.points(**content | {"common": content["common"] + device})
 
 
-def _agreement(job: Job, profile: str, overrides: str) -> None:
+def _agreement(job: GpuJob, profile: str, overrides: str) -> None:
     settings = resolve(profile, overrides).runs()[0]
     found = gpu_checks.agreement(settings, torch.device(job.device))
     _save_checks(job, "agreement", f"{profile}, width {settings.model.hidden_dimension}", found)
 
 
-def _resumption(job: Job) -> None:
+def _resumption(job: GpuJob) -> None:
     overrides, kills = KILLED[job.profile]
     overrides += f" training.device={job.device}"
     model = f"smoke, width {resolve('smoke', overrides).runs()[0].model.hidden_dimension}"
     _save_checks(job, "resumption", model, gpu_checks.resumption(overrides, kills))
 
 
-def _save_checks(job: Job, check: str, model: str, found: dict[str, float]) -> None:
+def _save_checks(job: GpuJob, check: str, model: str, found: dict[str, float]) -> None:
     """Write what a check found into gpu_checks.csv, in place of what it found on this card before."""
     rows = [
         {"check": check, "model": model, "quantity": name, "value": value, "tolerance": gpu_checks.TOLERANCES[name]}
@@ -198,12 +198,12 @@ def _save_checks(job: Job, check: str, model: str, found: dict[str, float]) -> N
     store.add_rows(job.tables / "gpu_checks.csv", table, ["check", "model", "quantity", "card"])
 
 
-def _bench(job: Job, ledger: Ledger, share: float) -> None:
+def _bench(job: GpuJob, ledger: Ledger, share: float) -> None:
     for name in BENCHES[job.profile]:
         ledger.do(f"bench, {name}", lambda n=name: _measure(job, n), job.over(share))
 
 
-def _measure(job: Job, name: str) -> None:
+def _measure(job: GpuJob, name: str) -> None:
     """One piece of the bench, in processes of its own: they leave the card empty, whatever becomes of them."""
     command = [sys.executable, "-m", "helpers.benchmarks.speed", "--profile", job.profile, "--only", name]
     process = subprocess.Popen(command, cwd=store.REPOSITORY, start_new_session=True)
@@ -216,7 +216,7 @@ def _measure(job: Job, name: str) -> None:
         process.wait()
 
 
-def _train(job: Job, points: list[grids.Point], ledger: Ledger) -> dict[str, pd.DataFrame]:
+def _train(job: GpuJob, points: list[grids.Point], ledger: Ledger) -> dict[str, pd.DataFrame]:
     """The tables of all runs that are done, after training what there is time for."""
     begin = job.began + 60 * job.minutes
     until = pool.Time(begin, begin + 60 * job.grace)
@@ -235,7 +235,7 @@ def _train(job: Job, points: list[grids.Point], ledger: Ledger) -> dict[str, pd.
     return made
 
 
-def _say_what_failed(job: Job, ledger: Ledger, made: dict[str, pd.DataFrame]) -> None:
+def _say_what_failed(job: GpuJob, ledger: Ledger, made: dict[str, pd.DataFrame]) -> None:
     wrong = [f"{name} ({s['status']})" for name, s in ledger.steps.items() if s["status"].startswith("failed")]
     path = job.tables / "gpu_checks.csv"
     if path.exists():
@@ -259,10 +259,10 @@ def main(arguments: list[str] | None = None) -> int:
     add("--device", choices=["cuda", "cpu"], default="cuda", help="cpu: for the rehearsal (default: %(default)s)")
     add("--minutes", type=float, default=25.0, help="after which nothing is begun (default: %(default)g)")
     add("--grace", type=float, default=3.0, help="minutes more for runs to end in (default: %(default)g)")
-    add("--per-gpu", type=pool.count, default=3, help="runs at once on a card (default: %(default)s)")
-    add("--workers", type=pool.count, help="processes (default: as many as the card or the cores allow)")
+    add("--per-gpu", type=count, default=3, help="runs at once on a card (default: %(default)s)")
+    add("--workers", type=count, help="processes (default: as many as the card or the cores allow)")
     given = parser.parse_args(arguments)
-    return exit_status(lambda: gpu(Job(**vars(given))) and None, STOPPED)
+    return exit_status(lambda: gpu(GpuJob(**vars(given))) and None, STOPPED)
 
 
 if __name__ == "__main__":

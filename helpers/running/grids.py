@@ -87,10 +87,10 @@ def read_grid(path: Path) -> list[Point]:
         GridError: the file is missing or not of the form above, or a setting in it cannot be.
     """
     content = read_yaml(path)
-    return named(path, lambda: points(**content))
+    return with_file_in_errors(path, lambda: points(**content))
 
 
-def named(path: Path, action: Callable[[], list]):
+def with_file_in_errors(path: Path, action: Callable[[], list]):
     """What an action gives; an error of settings names the file that they are from."""
     try:
         return action()

@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from helpers.device import cores
 from helpers.errors import Refused
+from helpers.profiles import count
 
 TOPIC = "clm-progress"
 PREFIX = "run-"  # of the keys that Dask knows
@@ -68,13 +69,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def options(given: argparse.Namespace) -> dict:
     """What a command was given by `add_options`, as arguments of `connect`."""
     return {name: getattr(given, name) for name in ("scheduler", "workers", "per_gpu", "cluster_file")}
-
-
-def count(text: str) -> int:
-    """A number of workers from a command line."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
-    return int(text)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def read_plan(path: Path) -> Plan:
     if not isinstance(keep, int) or keep < 2:
         raise grids.GridError(f"{path}: keep={keep!r} must be a number from 2 on")
     plan = Plan(Path(path).stem, content, tuple(rungs), keep)
-    grids.named(path, lambda: [grids.points(**_at(plan, epochs)) for epochs in rungs])
+    grids.with_file_in_errors(path, lambda: [grids.points(**_at(plan, epochs)) for epochs in rungs])
     return plan
 
 

@@ -1,28 +1,7 @@
 """Every claim of the paper, reduced to one number and a threshold; `judge` decides them.
 
 A claim's quantity is measured on the tables of one training run. Over runs that differ in their seed alone it gets a
-95% interval, and the claim's rule is asked of the interval's both ends. Rules follow the paper's words. Thresholds were
-fixed after one seed of the main model and before any interval was computed; none was changed since.
-
-A review then asked what a run must show before a quantity is measured at all, which can only leave a claim undecided:
-half of the schedule for statements about late training (`late`), clusters for statements about clusters that last or
-saturate (`CLUSTERED`), enough epochs for the one about early stopping (`LATE_ENOUGH`). Gains of neighbours are now
-those of the layer that gains most (the best layer at the end was a matter of rounding), and both evaluation sets are
-judged where the paper speaks of both. That clusters by task were there at an earlier epoch is a condition (`AT_PEAK`).
-
-A second review, with intervals in sight, asked of each quantity whether it is what the paper says. Changed since:
-
-- `hard_separate` asks whether clusters part a hard instance from its original, as the paper puts it. By distance, with
-  the input held fixed, was too easy: it is a claim of its own (`hard_nearer`) and a condition of this one.
-- `stop_near_saturation` is the paper's statement about the early-stopping epoch; `saturate_together`, about accuracy,
-  stood for both. `stops_at_51` shows that epoch itself, with the tolerance that it had.
-- That accuracy saturates high, on either set, and that deeper layers cluster unseen instances better, were not asked.
-- The highest F1 of t-SNE states also looks where the table of alternatives fitted it: a run of few t-SNE epochs may
-  have left out the highest. This is the one change by which a statement can come to hold (under `AT_PEAK`).
-- "While the loss already falls" is said of the loss that a run is trained on; on outputs alone, that on all tokens was
-  looked at.
-- A condition counts only if one of the paper's own spaces was measured on two seeds as well.
-- Beside each score stands that of the untrained model, which decides nothing.
+95% interval, and the claim's rule is asked of the interval's both ends. docs/rules.md tells how the rules came about.
 """
 
 from collections.abc import Callable
@@ -266,7 +245,7 @@ def _peak(tables: Tables, space: str, _at: str) -> float:
 def _early_accuracy(tables: Tables, _space: str, _at: str) -> float:
     """Highest validation accuracy up to the epoch by which the loss that is trained on has made a third of its way."""
     training = tables["training"].set_index("epoch")
-    trained_on = profiles.named(training["reading"].iloc[0]).training.loss_on
+    trained_on = profiles.settings_of_reading(training["reading"].iloc[0]).training.loss_on
     loss = training["output_loss" if trained_on == "outputs" else "loss"]
     fallen = (loss.iloc[0] - loss) / (loss.iloc[0] - loss.min())
     return float(training["accuracy_validation"].loc[: (fallen >= 1 / 3).idxmax()].max())
@@ -424,3 +403,5 @@ OURS = (
           "not in the paper", "highest F1 at any epoch less that of the last, best layer each", "no number",
           Rule(above=0.1), _peak),
 )  # fmt: skip
+
+EVERY = {claim.key: claim for claim in (*CLAIMS, *OURS)}

@@ -27,7 +27,7 @@ STATEMENTS = {c.key: c.statement for c in (*CLAIMS, *OURS)}
 K = 10  # of the paper's Figure 3, where a table has several
 
 
-class Tables:
+class TableFolder:
     """The tables of a folder, read when asked for.
 
     Args:
@@ -52,7 +52,7 @@ def best_epochs(training: pd.DataFrame, width: int) -> dict[int, int]:
     }
 
 
-def drawn(tables: Tables) -> Iterator[tuple[str, Figure]]:
+def drawn(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
     """File name without suffix, and figure, one after the other.
 
     Raises:
@@ -64,7 +64,7 @@ def drawn(tables: Tables) -> Iterator[tuple[str, Figure]]:
     yield from _of_verdict(tables)
 
 
-def _of_runs(tables: Tables) -> Iterator[tuple[str, Figure]]:
+def _of_runs(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
     training, scores, near = (tables[name] for name in ("training", "clustering", "neighbours"))
     for width in training["width"].unique():
         best = best_epochs(training, width)
@@ -84,7 +84,7 @@ def _of_runs(tables: Tables) -> Iterator[tuple[str, Figure]]:
         yield f"interventions_w{width}", figures.interventions(tables["interventions"], width)
 
 
-def _as_now(tables: Tables, name: str) -> bool:
+def _as_now(tables: TableFolder, name: str) -> bool:
     """Whether a table has the columns that this version draws; says so where it is older."""
     lacks = sorted(set(columns(name)) - set(tables[name]))
     if lacks:
@@ -94,7 +94,7 @@ def _as_now(tables: Tables, name: str) -> bool:
     return not lacks
 
 
-def _of_pretrained(tables: Tables) -> Iterator[tuple[str, Figure]]:
+def _of_pretrained(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
     layers = tables["llm_layers"]
     yield "llm_layers", figures.llm_layers(layers)
     for model, part in layers.groupby("model", sort=False):
@@ -103,7 +103,7 @@ def _of_pretrained(tables: Tables) -> Iterator[tuple[str, Figure]]:
     yield "llm_neighbours", figures.llm_neighbours(tables["llm_neighbours"])
 
 
-def _of_verdict(tables: Tables) -> Iterator[tuple[str, Figure]]:
+def _of_verdict(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
     title = "Every statement: quantity and 95% interval over seeds; shaded: where it holds"
     yield "claims", figures.claims(tables["claims"], RULES, STATEMENTS, title)
     if "claims_outputs" in tables:
@@ -126,7 +126,7 @@ def _of_verdict(tables: Tables) -> Iterator[tuple[str, Figure]]:
         yield "multiverse", figures.multiverse(shown, RULES)
 
 
-def _of_course(tables: Tables) -> Iterator[tuple[str, Figure]]:
+def _of_course(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
     own, grids = tables["course"], None
     if "course_grids" in tables:
         grids = tables["course_grids"]
@@ -135,7 +135,7 @@ def _of_course(tables: Tables) -> Iterator[tuple[str, Figure]]:
         yield f"course_w{width}", figures.seen(course.highest(own), width)
 
 
-def other_seeds(tables: Tables) -> pd.DataFrame:
+def other_seeds(tables: TableFolder) -> pd.DataFrame:
     """The rows of parts.csv that differ from the default in a seed; none without that table."""
     if "parts" not in tables:
         return tables["multiverse"][:0]
@@ -149,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def draw() -> None:
         name = profiles.output_name(given.profile, given.set)
-        for file, figure in drawn(Tables(store.DATA / name / "tables")):
+        for file, figure in drawn(TableFolder(store.DATA / name / "tables")):
             write(store.FIGURES / name / file, figure)
             print(f"figures/{name}/{file}")
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from helpers import store
 from helpers.analysis import alternatives
-from helpers.analysis import course as coming_and_going
+from helpers.analysis import course as courses
 from helpers.figures.readings import FLIPPED, NO_CHOICE
 from helpers.rows import near_reading, of_reading, readings_in
 from helpers.tables import LABELS, SCORES, SPLITS, WHOLE
@@ -58,7 +58,7 @@ def seen(own: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
     Returns:
         Split -> input, output, task -> agreement at the first and at the last epoch, at the layer with the highest F1.
     """
-    raw = coming_and_going.highest(own).query("space == 'raw'")
+    raw = courses.highest(own).query("space == 'raw'")
     means = raw.groupby(["split", "epoch"])[[f"sees_{name}" for name in SEEN]].mean()
     return {split: {name: tuple(means.loc[split][f"sees_{name}"].iloc[[0, -1]]) for name in SEEN} for split in SPLITS}
 
@@ -73,7 +73,7 @@ def fading(own: pd.DataFrame, grids: pd.DataFrame | None) -> list[dict]:
     Returns:
         Of each: width, reading, runs, faded (how many), and means of f1, accuracy, last_f1, last_accuracy.
     """
-    ends = coming_and_going.fading(coming_and_going.beside(own, grids))
+    ends = courses.fading(courses.beside(own, grids))
     ends = ends[(ends["split"] == "validation") & (ends["space"] == "raw")]
     numbers = ["f1", "accuracy", "last_f1", "last_accuracy"]
     return [
@@ -353,18 +353,18 @@ def of_profile(tables: Path, width: int) -> dict:
     known = of_story(tables)
     made = store.read_json(tables / "provenance.json", "run make reproduce")
 
-    def of_width(name: str) -> pd.DataFrame:
+    def rows_at(name: str) -> pd.DataFrame:
         table = _read(tables, name)
         return table[table["width"] == width]
 
-    scores, models = of_width("clustering"), _read(tables, "table1")
+    scores, models = rows_at("clustering"), _read(tables, "table1")
     ours = models.loc[models["source"] == "ours", "model"].iloc[0]
-    return known | _of_runs(tables, scores, of_width) | {
+    return known | _of_runs(tables, scores, rows_at) | {
         "commits": sorted({facts["commit"] for facts in made.values()}),
         "minutes": _minutes(tables, made),
         "counts": counts_by_width(known["claims"]),
         "behind": runs_behind(known["claims"], store.known_json(tables / "verdict.json") or {}),
-        "searched": searched(of_width("alternatives"), _near(tables, "alternatives_grids", known["reading"])),
+        "searched": searched(rows_at("alternatives"), _near(tables, "alternatives_grids", known["reading"])),
         "grids": (tables / "alternatives_grids.csv").exists(),
         "fading": fading(_read(tables, "course"), _maybe(tables, "course_grids")),
         "varied": _varied(tables, known["reading"]),
@@ -377,18 +377,18 @@ def of_profile(tables: Path, width: int) -> dict:
     }  # fmt: skip
 
 
-def _of_runs(tables: Path, scores: pd.DataFrame, of_width: Callable[[str], pd.DataFrame]) -> dict:
+def _of_runs(tables: Path, scores: pd.DataFrame, rows_at: Callable[[str], pd.DataFrame]) -> dict:
     """What the profile's own runs show."""
-    accuracy = of_width("training").groupby("epoch")["accuracy_validation"].mean()
+    accuracy = rows_at("training").groupby("epoch")["accuracy_validation"].mean()
     return {
         "accuracy": {"highest": accuracy.max(), "epoch": int(accuracy.idxmax()), "epochs": int(scores["epoch"].max())},
         "task": {space: course(scores, space) for space in ("raw", "tsne", "centred")},
         "mapping": course(scores, "raw", "distribution_mapping"),
-        "seen": seen(of_width("course")),
-        "neighbours": neighbours(of_width("neighbours")),
-        "hard": hard_examples(of_width("hard")),
-        "interventions": interventions(of_width("interventions")),
-        "surface": surface(of_width("surface"), of_width("controls")),
+        "seen": seen(rows_at("course")),
+        "neighbours": neighbours(rows_at("neighbours")),
+        "hard": hard_examples(rows_at("hard")),
+        "interventions": interventions(rows_at("interventions")),
+        "surface": surface(rows_at("surface"), rows_at("controls")),
     }
 
 

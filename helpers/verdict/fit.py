@@ -12,7 +12,7 @@ import numpy as np
 from helpers.gpt import model as gpt
 from helpers.settings import ModelSettings
 from helpers.verdict import claims
-from helpers.verdict.claims import ANY, CLAIMS, END, Tables
+from helpers.verdict.claims import ANY, END, EVERY, Tables
 
 EPOCHS = 200  # of the paper's schedule, of which the model stops early at 51
 PRINTED = {32: (55, 1e3), 768: (23, 1e6), 2048: (202, 1e6)}  # Table 6: numbers of parameters, and their unit
@@ -45,7 +45,7 @@ class Target:
 
 
 def _claim(key: str, space: str = ANY) -> Callable[[Tables], float]:
-    measure = next(claim.measure for claim in CLAIMS if claim.key == key)
+    measure = EVERY[key].measure
     return lambda tables: measure(tables, space, END)
 
 

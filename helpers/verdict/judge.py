@@ -14,7 +14,7 @@ from scipy import stats
 from helpers import profiles
 from helpers.pretrained.paper_models import PAPER_MODELS, is_instruction_tuned
 from helpers.tables import columns
-from helpers.verdict.claims import ANY, CLAIMS, END, OURS, PEAK, SHARE, Claim, Condition, Rule, Tables, late
+from helpers.verdict.claims import ANY, CLAIMS, END, EVERY, OURS, PEAK, SHARE, Claim, Condition, Rule, Tables, late
 
 HOLDS, NO_MORE = "holds", "holds, but no more than untrained"
 CONDITION, FAILS = "holds under a condition", "does not hold"
@@ -32,7 +32,6 @@ NUMBERS |= {"width": "Int64"}  # missing where there is none
 PARTS = {"data.seed": "data", "training.init_seed": "initialisation", "training.order_seed": "order"}
 WIDTHS = (768, 32, 2048)  # the paper's models
 HIGH = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # what a share may have to be above to be called high
-EVERY = {claim.key: claim for claim in (*CLAIMS, *OURS)}
 
 
 def quantities(tables: Tables, claims: tuple[Claim, ...] = (*CLAIMS, *OURS), early: bool = False) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from helpers.pretrained import natural
 from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.rows import readings_in
 from helpers.verdict import draw, facts, readme, story
-from helpers.verdict.claims import CLAIMS, OURS
+from helpers.verdict.claims import EVERY
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, PLURAL, UNDECIDED, UNMEASURED
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -175,7 +175,7 @@ def _inline(figure: Figure) -> str:
 
 def _flips(folder: Path) -> list[dict]:
     """What flips what, which no notebook draws; nothing without the runs of make verdict."""
-    tables = draw.Tables(folder)
+    tables = draw.TableFolder(folder)
     if "multiverse" not in tables:
         return []
     title = "Which change to an open choice raises, and which lowers, each quantity most"
@@ -212,7 +212,7 @@ def _claims(tables: Path, reading: str) -> list[dict]:
         own = rows["reading"].isna() | (rows["reading"] == reading)
         rows = pd.concat([rows[own], rows[~own & (rows["seeds"] > 0)]])
     rows = rows.where(rows.notna(), None).to_dict("records")
-    said = {claim.key: claim.statement for claim in (*CLAIMS, *OURS)}
+    said = {key: claim.statement for key, claim in EVERY.items()}
     of_models = {"table1": "{} clusters by task as Table 1 says", "pretrained": "States of models {} cluster by task"}
     for row in rows:
         statement = said.get(row["claim"]) or of_models[row["claim"]].format(row["about"])

@@ -131,7 +131,7 @@ def _of_readme(known: dict) -> dict:
     others = {
         f"with reading {reading_title(name)}": theirs
         for name, rows in known["other_readings"].items()
-        if len(theirs := story.of_width(rows, width)) and (theirs.reindex(list(story.FIVE))["seeds"] > 0).any()
+        if len(theirs := story.statements_at(rows, width)) and (theirs.reindex(list(story.FIVE))["seeds"] > 0).any()
     }
     five = [
         row
@@ -185,7 +185,7 @@ def _cell(decided: pd.DataFrame, claim: str) -> str:
     return f"**{verdict}**: {row['ours']:.2f} ({interval}{untrained})"
 
 
-def pictures(known: dict, tables: draw.Tables) -> dict[str, Figure]:
+def pictures(known: dict, tables: draw.TableFolder) -> dict[str, Figure]:
     """The figures that README and docs/results.md show and no notebook draws, by file name without suffix."""
     found = {"found": story.figure(known)}
     if "multiverse" in tables:
@@ -201,7 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
     def write() -> None:
         known = facts.of_profile(folder, story.WIDTH)
         text = readme((root / "README.md").read_text(), known, committed_copies())
-        for name, figure in pictures(known, draw.Tables(folder)).items():
+        for name, figure in pictures(known, draw.TableFolder(folder)).items():
             store.write_figure(root / "figures" / "readme" / f"{name}.png", figure, dpi=160)
         store.write_bytes(root / "README.md", text.encode())
         store.write_bytes(root / "docs" / "results.md", results(known).encode())

@@ -11,7 +11,7 @@ from helpers.analysis import course
 from helpers.figures.style import reading_title, variant_title
 from helpers.rows import runs_in
 from helpers.verdict import judge
-from helpers.verdict.claims import CENTRED, CLAIMS, END, PEAK, neighbours_by_layer
+from helpers.verdict.claims import CENTRED, CLAIMS, END, EVERY, PEAK, neighbours_by_layer
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, TRAINED, UNMEASURED
 
 WIDTH = 768  # the paper's main model
@@ -35,7 +35,7 @@ def main_width(claims: pd.DataFrame) -> int:
     return measured[0] if measured and WIDTH not in measured else WIDTH
 
 
-def of_width(claims: pd.DataFrame, width: int) -> pd.DataFrame:
+def statements_at(claims: pd.DataFrame, width: int) -> pd.DataFrame:
     """The paper's statements at one width, by claim."""
     return judge.of_paper(claims[(claims["width"] == width).fillna(False)]).set_index("claim")
 
@@ -47,7 +47,7 @@ def sentences(known: dict) -> dict[str, str]:
         known: of `facts.of_story`.
     """
     width = main_width(known["claims"])
-    mine = of_width(known["claims"], width)
+    mine = statements_at(known["claims"], width)
     return {
         "What reproduces": _listed(mine, (HOLDS, NO_MORE), "none of the five statements that matter most")
         + f". In all, {_count(mine, HOLDS)} of the paper's {len(mine)} statements about its main model hold "
@@ -117,7 +117,7 @@ def _with_outputs(known: dict) -> str:
     if outputs is None:
         return ""
     width = int(outputs["width"].iloc[0])
-    theirs, mine = of_width(outputs, width), of_width(known["claims"], width)
+    theirs, mine = statements_at(outputs, width), statements_at(known["claims"], width)
     count = f"{_count(theirs, HOLDS)} of {len(theirs)} statements hold at width {width:,}"
     instead = f" instead of {_count(mine, HOLDS)}" if len(mine) else ""
     return f"with the loss on the output token alone, {count}{instead}"
@@ -126,7 +126,7 @@ def _with_outputs(known: dict) -> str:
 def _with_readings(known: dict, width: int) -> list[str]:
     said = []
     for reading, rows in known["other_readings"].items():
-        mine = of_width(rows, width)
+        mine = statements_at(rows, width)
         if len(mine) and (mine["seeds"] > 1).any():
             said.append(
                 f"with the choices of reading {reading_title(reading)}, {_count(mine, HOLDS)} of {len(mine)} hold"
@@ -178,7 +178,7 @@ def kinds_of_run(known: dict) -> dict[str, pd.DataFrame]:
 
 def five(known: dict) -> pd.DataFrame:
     """Rows of claims.csv of the five statements that matter most, of the main model, by claim."""
-    mine = of_width(known["claims"], main_width(known["claims"]))
+    mine = statements_at(known["claims"], main_width(known["claims"]))
     return mine.loc[[key for key in FIVE if key in mine.index]]
 
 
@@ -191,7 +191,7 @@ def figure(known: dict) -> Figure:
     courses = _courses(known)
     verdicts = pd.DataFrame({name: rows["verdict"] for name, rows in kinds_of_run(known).items()})
     verdicts = verdicts.reindex([claim.key for claim in CLAIMS if claim.key in verdicts.index])
-    level = next(claim.rule.above for claim in CLAIMS if claim.key == "task_subset")
+    level = EVERY["task_subset"].rule.above
     return figures.summary(courses, level, verdicts, title(known), _runs(known))
 
 
@@ -220,7 +220,7 @@ def title(known: dict) -> str:
     accuracy = courses["accuracy"].max()
     learned = (
         "unseen instances are solved"
-        if accuracy > judge.EVERY["accuracy_validation"].rule.above
+        if accuracy > EVERY["accuracy_validation"].rule.above
         else "not all unseen instances are solved"
     )
     training = known["training"]
@@ -250,7 +250,7 @@ def answers(known: dict) -> dict[str, tuple[str, str]]:
     near, moved, accuracy = known["neighbours"], known["interventions"], known["accuracy"]
     (raw, tsne), surface = (known["task"][space] for space in ("raw", "tsne")), known["surface"]
     ours, paper = known["table1"]
-    main = of_width(known["claims"], main_width(known["claims"]))
+    main = statements_at(known["claims"], main_width(known["claims"]))
     return {
         "01_generate_data": (
             "Do instructions give their task away?",

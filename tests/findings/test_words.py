@@ -46,5 +46,5 @@ def test_tables_are_markdown():
 
 def test_seeds_are_named_where_there_are_several():
     assert words.widths(TABLE) == [32, 768]
-    assert words.named(TABLE, 32) == "Width 32 (means of 2 seeds)"
-    assert words.named(TABLE, 768) == "Width 768"
+    assert words.width_title(TABLE, 32) == "Width 32 (means of 2 seeds)"
+    assert words.width_title(TABLE, 768) == "Width 768"

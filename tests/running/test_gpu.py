@@ -114,7 +114,7 @@ def job(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "ROOT", tmp_path)
     monkeypatch.setattr(store, "DATA", tmp_path / "data")
     monkeypatch.setattr(store, "FIGURES", tmp_path / "figures")
-    return gpu.Job("smoke", "cpu")
+    return gpu.GpuJob("smoke", "cpu")
 
 
 def test_a_step_is_repeated_where_it_failed_or_the_code_changed(job, monkeypatch):
@@ -180,7 +180,7 @@ def test_every_piece_of_the_bench_is_measured():
 
 
 def test_the_papers_widths_come_in_order_on_complete_schedules(job):
-    points = gpu._points(gpu.Job("paper", "cuda"))
+    points = gpu._points(gpu.GpuJob("paper", "cuda"))
     assert [(p.run.model.hidden_dimension, p.run.seed) for p in points[:4]] == [(768, 0), (32, 0), (2048, 0), (768, 1)]
     assert {(p.run.model.hidden_dimension, p.run.training.last_epoch) for p in points} == {
         (768, 200),

@@ -12,7 +12,7 @@ CODE = re.compile(r"[a-z0-9]_[a-z0-9]|=[a-zA-Z0-9]|\bw\d{2,}\b")  # names from c
 
 @pytest.fixture(scope="module")
 def drawn(committed):
-    tables = draw.Tables(committed / "data/laptop/tables")
+    tables = draw.TableFolder(committed / "data/laptop/tables")
     found = dict(draw.drawn(tables))
     if "multiverse" in tables:
         found["flips"] = figures.flips(tables["multiverse"], draw.other_seeds(tables), draw.RULES)
@@ -39,7 +39,7 @@ def test_every_figure_fits_a_page_and_says_in_words_what_it_shows(drawn):
 
 
 def test_a_missing_table_is_named_with_the_remedy(tmp_path):
-    tables = draw.Tables(tmp_path)
+    tables = draw.TableFolder(tmp_path)
     assert "multiverse" not in tables
     with pytest.raises(store.ArtefactError, match=r"training\.csv.*make reproduce"):
         next(draw.drawn(tables))
