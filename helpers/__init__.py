@@ -1,4 +1,4 @@
-"""What the notebooks are written with: data, training, hidden states, clusters, neighbours."""
+"""The package behind the notebooks: data, training, hidden states, clusters, neighbours."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Where and in which precision to compute: chosen once, with a printable reason."""
+"""The choice of device and precision, made once, with a printable reason."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""What a result depends on, as hashes: the code of modules and notebooks, without comments and docstrings.
+"""Hashes of the code that a result depends on: modules and notebooks, without comments and docstrings.
 
 A module is named by its place in the package, as in `gpt.train`. What it imports from the package is no part of its
 own hash, so that moving or renaming a module changes nothing; what it depends on is followed through its imports.

@@ -1,4 +1,4 @@
-"""Which runs the rows of a table are of: their readings, widths and seeds, and these in words."""
+"""The runs that the rows of a table are of: their readings, widths and seeds, and these in words."""
 
 GPT2 = "gpt2"  # the reading of tables that name none
 

@@ -1,4 +1,4 @@
-"""How a table is declared: kinds of column with their bounds, the check of a table, and its description in words."""
+"""Declarations of tables: kinds of column with their bounds, the check of a table, and its description in words."""
 
 import pandas as pd
 from pandera.errors import SchemaErrors

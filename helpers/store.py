@@ -247,6 +247,20 @@ def write_figure(path: Path, figure, dpi: int = 110) -> None:
         figure.savefig(temporary, format=path.suffix[1:], bbox_inches="tight", **options)
 
 
+def write_pictures(path: Path, figure) -> list[Path]:
+    """Write a matplotlib figure as SVG and PNG; returns both paths.
+
+    Args:
+        path: without suffix.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once, not again for each of the files
+    written = [path.with_name(f"{path.name}.{suffix}") for suffix in ("svg", "png")]
+    for file in written:
+        write_figure(file, figure)
+    return written
+
+
 def read_json(path: Path, remedy: str) -> dict:
     """Read JSON that write_json wrote.
 

@@ -1,4 +1,4 @@
-"""Where the time of a job goes, by kind of work, over all of its processes.
+"""The time of a job by kind of work, over all of its processes.
 
 A job names a file in the environment; every process that does some of its work adds a line to it. Seconds of processes
 that run side by side add up, so that a kind of work can take longer than the job.

@@ -1,4 +1,4 @@
-"""What a notebook works in: its settings, and where its tables and figures go.
+"""Settings and output folders of a notebook.
 
 One output folder a profile: data/<profile> and figures/<profile>. Overridden settings get a folder of
 their own (data/laptop--seed-7), so that trying something never overwrites committed results. Data sets and
@@ -66,16 +66,10 @@ class Workspace:
     def save_figure(self, name: str, figure: Figure) -> Image:
         """Write a figure as figures/<profile>/<name>.svg and .png; returns the latter, drawn once, to show."""
         with timing.timed("figures"):
-            return self._save_figure(name, figure)
-
-    def _save_figure(self, name: str, figure: Figure) -> Image:
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once, not again for each of the files and for the notebook
-        for suffix in ("svg", "png"):
-            path = self.figures / f"{name}.{suffix}"
-            store.write_figure(path, figure)
+            written = store.write_pictures(self.figures / name, figure)
+        for path in written:
             self._note(path)
-        return Image(filename=path, width=round(90 * figure.get_figwidth()), alt=figure.get_suptitle())
+        return Image(filename=written[-1], width=round(90 * figure.get_figwidth()), alt=figure.get_suptitle())
 
     def uses(self, folder: Path) -> Path:
         """Note a data set, run or probe that this notebook made, so that losing it reruns the notebook."""

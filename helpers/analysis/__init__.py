@@ -1,1 +1,1 @@
-"""What hidden states of training runs show: clusters, neighbours, and what to read them against (sections 3.2, 3.3)."""
+"""Analysis of hidden states of training runs: clusters, neighbours and controls (sections 3.2, 3.3)."""

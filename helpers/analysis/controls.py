@@ -1,4 +1,4 @@
-"""What clustering scores must be read against, none of it in the paper: chance, the input alone, the instruction's
+"""Controls for clustering scores, none of them in the paper: chance, the input alone, the instruction's
 surface alone, the input held fixed, and a linear probe.
 """
 

@@ -1,4 +1,4 @@
-"""How clusters by task come and go beside accuracy, and what it is that KMeans tells apart (table course)."""
+"""Clusters by task beside accuracy over training, and what KMeans tells apart (table course)."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""What the nearest training states of an unseen instance say about it (section 3.3)."""
+"""Nearest training states of unseen instances: their tasks, and a vote on the output (section 3.3)."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""What is done to hidden states before they are clustered, none of it with labels: the spaces.
+"""Transformations of hidden states before they are clustered, none of them with labels: the spaces.
 
 `raw` states are as they are, `tsne` is the paper's optional preprocessing (Table 5), `centred` states are less the
 mean state of their input. The others are further ones that a reader may think of (`alternatives`).

@@ -1,4 +1,4 @@
-"""What hidden states vary with: shares of their variance that add up to one.
+"""The variance of hidden states, in shares that add up to one.
 
 Input, task and output are main effects; an instance's task and input together fix its output. What the three share is
 shared out evenly: the share of each is the mean of what it adds over all orders in which they can be entered

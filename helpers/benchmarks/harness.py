@@ -1,4 +1,4 @@
-"""How the benchmarks measure: each in a process of its own, medians, ratios against a named baseline.
+"""Measurements for benchmarks: each in a process of its own, medians, ratios against a named baseline.
 
 Threads, caches and memory of one measurement do not touch the next. Ratios say how many times better ours is; they
 travel between machines, times do not.

@@ -1,4 +1,4 @@
-"""What points are coloured by: a value has the same colour in all plots, and the legend names it."""
+"""Colours of points: a value has the same colour in all plots, and the legend names it."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""What controls set off: one thing at a time, and nothing while the program itself changes controls.
+"""Callbacks of controls: one at a time, and none while the program itself changes controls.
 
 More than one thread of a kernel touches widgets. Cells run on the main thread; JupyterLab may have what the browser
 says handled on another one, a subshell, and each has an event loop of its own. Whoever changes widgets therefore holds

@@ -1,4 +1,4 @@
-"""What stands below the plots: scores of the first one, neighbours of one instance, and a table of the selection."""
+"""The panes below the plots: scores of the first one, neighbours of one instance, and a table of the selection."""
 
 import html
 

@@ -1,4 +1,4 @@
-"""What one plot shows: hidden states of a source at a moment, in a layer and a space, and what follows from them."""
+"""The choice behind one plot (source, moment, layer, space), and the states and scores that follow from it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What can be seen of a training run or of a probed language model, without widgets.
+"""A training run or a probed language model as the explorer sees it, without widgets.
 
 A source gives instances, and for every evaluation set, moment (an epoch, or a revision of a pretrained model), layer
 and space (raw or input-centred) their hidden states, points in the plane, clusters, scores and neighbours. It reads

@@ -1,4 +1,4 @@
-"""What scores are read against, in pictures: chance and appearance, other ways to cluster, states that are moved."""
+"""Figures of what scores are compared with: chance, appearance, other ways to cluster, states that are moved."""
 
 import pandas as pd
 import seaborn as sns

@@ -1,4 +1,4 @@
-"""How clusters by task come and go beside accuracy, and what it is that KMeans tells apart."""
+"""Figures of clusters by task beside accuracy over training, and of what KMeans tells apart."""
 
 import matplotlib as mpl
 import pandas as pd

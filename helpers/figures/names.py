@@ -1,4 +1,4 @@
-"""What figures are called: the paper's numbers where the paper has them."""
+"""File names of figures: by the paper's number where the paper has the figure."""
 
 # What a figure of the paper shows, and the width of its model -> its number.
 FIGURES = {

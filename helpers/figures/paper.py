@@ -1,9 +1,4 @@
-"""One function a figure: tidy table in, matplotlib Figure out.
-
-Every figure can be redrawn from the tables alone. Layers keep one colour throughout, from dark (0, the
-embedding) to light, in a map that colour-blind readers can order; with several seeds a line is their mean
-and a band their 95% interval.
-"""
+"""Figures of the models trained from scratch: the paper's Figures 1 to 8, and what belongs beside them."""
 
 import matplotlib.pyplot as plt  # also tells Jupyter how to show a Figure
 import pandas as pd

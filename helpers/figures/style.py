@@ -1,4 +1,4 @@
-"""How figures look: words for what tables call by short names, colours, and the parts that figures share."""
+"""The style of figures: words for the short names in tables, colours, and the parts that figures share."""
 
 import functools
 import re

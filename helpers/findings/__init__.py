@@ -1,1 +1,1 @@
-"""What tables say, in sentences: tidy tables in, Markdown out. One module a notebook; the notebooks state no number."""
+"""Sentences about tables: tidy tables in, Markdown out. One module a notebook; the notebooks state no number."""

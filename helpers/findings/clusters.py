@@ -117,9 +117,9 @@ def in_the_plane(scores: pd.DataFrame | None, hard: pd.DataFrame | None) -> str:
     return (
         f"**{width_title(scores, width)}: with each input's mean state subtracted, unseen instances lie in groups by "
         f"task with F1 {two(centred['end'])} at the end of training, {two(centred['start'])} before it; as they are, "
-        f"with {two(raw['end'])} and {two(raw['start'])}** (best layer). Of hard examples {percent(apart)} lie in another "
-        "group than their original, each input's mean subtracted. Below is what such groups look like, and how they "
-        "came to be."
+        f"with {two(raw['end'])} and {two(raw['start'])}** (best layer). Of hard examples {percent(apart)} lie in "
+        "another group than their original, each input's mean subtracted. Below is what such groups look like, and how "
+        "they came to be."
     )
 
 

@@ -1,8 +1,4 @@
-"""Hidden states at the input token, all layers, and what is recorded of them at a logged epoch (section 3.2).
-
-The position is that of x, the last token before the output. Layer 0 is the embedding output, layers 1..n
-are block outputs, the last after the final layer norm, as `output_hidden_states` returns them.
-"""
+"""The record of a logged epoch: hidden states, answers and nearest training states (sections 3.2, 3.3)."""
 
 from pathlib import Path
 from typing import NamedTuple

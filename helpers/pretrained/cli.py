@@ -230,8 +230,7 @@ def _write(results: Results, folder: Path) -> None:
     if len(results.probes) > 1:
         drawn["llm_revisions"] = figures.llm_revisions(layers)
     for name, figure in drawn.items():
-        for suffix in ("svg", "png"):
-            store.write_figure(folder / f"{name}.{suffix}", figure)
+        store.write_pictures(folder / name, figure)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What stands in the way of observing a model: errors of one sentence, with the remedy."""
+"""Errors that say in one sentence why a model cannot be observed, with the remedy."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What the states of a pretrained model show: Table 1 of the paper, and around it what the paper does not show.
+"""Scores of a pretrained model: its row of the paper's Table 1, and around it what the paper does not give.
 
 A score that any clustering would get (one label alone, or as many labels as instances) is empty, never 1.0, and
 `remarks` says why.

@@ -1,4 +1,4 @@
-"""What a job says while it works: a line for each notebook that runs, with its time, and the time that is left."""
+"""The live display of a job: a line for each notebook that runs, with its time, and the time that is left."""
 
 import contextlib
 import shutil

@@ -1,4 +1,4 @@
-"""What a GPU must give before its results count: the CPU's numbers in float32, and the same bits after a kill.
+"""Checks of a GPU before its results count: the CPU's numbers in float32, and the same bits after a kill.
 
 Differences, each the largest that is found:
 

@@ -33,7 +33,7 @@ def write(profile: str, made: Tables, grid: str) -> None:
     work.save_table("claims", judge.judge(measured, widths))
     work.save_table("thresholds", judge.at_thresholds(measured, widths))
     for name, figure in draw.drawn(draw.TableFolder(work.data / "tables")):
-        draw.write(work.figures / name, figure)
+        store.write_pictures(work.figures / name, figure)
 
 
 def pack(profile: str, most: int = MOST) -> Path:

@@ -1,4 +1,4 @@
-"""What every section of the settings is made of, and a hash of settings."""
+"""The base class of the sections of settings, and a hash of settings."""
 
 import hashlib
 import json

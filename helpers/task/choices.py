@@ -1,4 +1,4 @@
-"""Which metacharacters make tasks that can be told from their instructions."""
+"""Sets of metacharacters compared: which let an instruction's task be told from it."""
 
 from dataclasses import dataclass
 

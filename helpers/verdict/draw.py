@@ -18,12 +18,12 @@ from helpers.errors import exit_status
 from helpers.figures.names import stem
 from helpers.figures.style import SPLIT_TITLES
 from helpers.tables import columns
-from helpers.verdict.claims import CLAIMS, OURS
+from helpers.verdict.claims import EVERY
 from helpers.verdict.judge import UNMEASURED
 
 REMEDY = "run make reproduce (make verdict for grids)"
-RULES = {c.key: (c.rule.above, c.rule.below) for c in (*CLAIMS, *OURS)}
-STATEMENTS = {c.key: c.statement for c in (*CLAIMS, *OURS)}
+RULES = {key: (claim.rule.above, claim.rule.below) for key, claim in EVERY.items()}
+STATEMENTS = {key: claim.statement for key, claim in EVERY.items()}
 K = 10  # of the paper's Figure 3, where a table has several
 
 
@@ -104,26 +104,60 @@ def _of_pretrained(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
 
 
 def _of_verdict(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
-    title = "Every statement: quantity and 95% interval over seeds; shaded: where it holds"
-    yield "claims", figures.claims(tables["claims"], RULES, STATEMENTS, title)
+    yield "claims", claims(tables["claims"])
     if "claims_outputs" in tables:
-        title = "Every statement with the loss on outputs alone: quantity and 95% interval"
-        yield "claims_outputs", figures.claims(tables["claims_outputs"], RULES, STATEMENTS, title)
+        yield "claims_outputs", claims_of_outputs(tables["claims_outputs"])
     if (tables["thresholds"]["verdict"] != UNMEASURED).any():  # runs cut short say nothing of late training
-        yield "thresholds", figures.thresholds(tables["thresholds"], STATEMENTS)
-    title = "Highest F1 by task at any layer of up to three epochs (in brackets: labels permuted)"
-    yield "alternatives", figures.alternatives(tables["alternatives"], title)
+        yield "thresholds", thresholds(tables["thresholds"])
+    yield "alternatives", alternatives(tables["alternatives"])
     if "alternatives_grids" in tables:
-        every = tables["alternatives_grids"]
-        runs = every["run"].nunique()
-        title = f"Highest F1 by task of any of {runs} runs, at any layer (in brackets: labels permuted)"
-        yield "alternatives_grids", figures.alternatives(every, title)
+        yield "alternatives_grids", alternatives_of_grids(tables["alternatives_grids"])
     if "course" in tables:
         yield from _of_course(tables)
     if "multiverse" in tables:
-        variants, seeds = tables["multiverse"], other_seeds(tables)
-        shown = pd.concat([variants, seeds.assign(variant="another seed")]) if len(seeds) else variants
-        yield "multiverse", figures.multiverse(shown, RULES)
+        yield "multiverse", multiverse(tables["multiverse"], other_seeds(tables))
+
+
+def claims(table: pd.DataFrame) -> Figure:
+    """Every statement's quantity with its interval, from claims.csv."""
+    title = "Every statement: quantity and 95% interval over seeds; shaded: where it holds"
+    return figures.claims(table, RULES, STATEMENTS, title)
+
+
+def claims_of_outputs(table: pd.DataFrame) -> Figure:
+    """The same with the loss on outputs alone, from claims_outputs.csv."""
+    title = "Every statement with the loss on outputs alone: quantity and 95% interval"
+    return figures.claims(table, RULES, STATEMENTS, title)
+
+
+def thresholds(table: pd.DataFrame) -> Figure:
+    """Verdicts for several numbers that 'high' may mean, from thresholds.csv."""
+    return figures.thresholds(table, STATEMENTS)
+
+
+def alternatives(table: pd.DataFrame) -> Figure:
+    """Highest F1 by task of a profile's runs, from alternatives.csv."""
+    return figures.alternatives(
+        table, "Highest F1 by task at any layer of up to three epochs (in brackets: labels permuted)"
+    )
+
+
+def alternatives_of_grids(table: pd.DataFrame) -> Figure:
+    """Highest F1 by task of all runs of `make verdict`, from alternatives_grids.csv."""
+    runs = table["run"].nunique()
+    return figures.alternatives(
+        table, f"Highest F1 by task of any of {runs} runs, at any layer (in brackets: labels permuted)"
+    )
+
+
+def multiverse(variants: pd.DataFrame, seeds: pd.DataFrame) -> Figure:
+    """Every quantity under one change at a time, from multiverse.csv, beside the default with other seeds.
+
+    Args:
+        seeds: of `other_seeds`; may have no rows.
+    """
+    shown = pd.concat([variants, seeds.assign(variant="another seed")]) if len(seeds) else variants
+    return figures.multiverse(shown, RULES)
 
 
 def _of_course(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
@@ -150,22 +184,10 @@ def main(arguments: list[str] | None = None) -> int:
     def draw() -> None:
         name = profiles.output_name(given.profile, given.set)
         for file, figure in drawn(TableFolder(store.DATA / name / "tables")):
-            write(store.FIGURES / name / file, figure)
+            store.write_pictures(store.FIGURES / name / file, figure)
             print(f"figures/{name}/{file}")
 
     return exit_status(draw)
-
-
-def write(path: Path, figure: Figure) -> None:
-    """Write a figure as SVG and PNG, as notebooks do.
-
-    Args:
-        path: without suffix.
-    """
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once, not again for each of the files
-    for suffix in ("svg", "png"):
-        store.write_figure(path.with_name(f"{path.name}.{suffix}"), figure)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How well a reading fits what the paper shows apart from its contested claims.
+"""The score of a reading: how much of what the paper shows, apart from its contested claims, a run of it shows.
 
 Written before any reading was searched for. No target is about clusters of hidden states above the embeddings: those
 are what a reading, once chosen, is asked about.

@@ -1,4 +1,4 @@
-"""What README.md and docs/results.md say of results, made from committed tables: `make readme`.
+"""The results in README.md and docs/results.md, made from committed tables: `make readme`.
 
 The tables and columns that data/README.md lists are written as well.
 

@@ -1,4 +1,4 @@
-"""What was found, in three sentences, five statements and one figure: README begins with them, and so does the report.
+"""The findings in three sentences, five statements and one figure, with which README and report begin.
 
 All of it is computed from tables: which statements are named as reproduced follows from their verdicts.
 """
