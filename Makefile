@@ -67,7 +67,7 @@ readings: $(READY) ## which reading of what the paper leaves open fits it best (
 	@$(PYTHON) -m helpers.running.readings --profile "$(PROFILE)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 report: $(READY) ## data/<profile>/report.html from the tables and figures that are there
-	@$(PYTHON) -m helpers.verdict.page --profile "$(PROFILE)" --set "$(CHOSEN)"
+	@$(PYTHON) -m helpers.verdict.report --profile "$(PROFILE)" --set "$(CHOSEN)"
 
 figures: $(READY) ## draw figures/<profile> again from the tables that are there
 	@$(PYTHON) -m helpers.verdict.draw --profile "$(PROFILE)" --set "$(CHOSEN)"

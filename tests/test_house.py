@@ -40,7 +40,7 @@ def test_no_module_imports_itself_in_a_circle():
 # A module that runs as a command is imported again under its own name, by which other processes find its functions;
 # the report is imported when it is written, since that takes seconds.
 COMMANDS = ("running.sweep", "running.verdict_grids", "running.readings")
-LATE = {("running.reproduce", "verdict.page"), *((m, m) for m in COMMANDS)}
+LATE = {("running.reproduce", "verdict.report"), *((m, m) for m in COMMANDS)}
 
 
 @pytest.mark.parametrize("module", house.modules())

@@ -21,13 +21,13 @@ import pandas as pd
 from helpers import figures, store
 from helpers.explorer import sources
 from helpers.explorer.background import Background
-from helpers.explorer.controls import Controls
 from helpers.explorer.events import Events
 from helpers.explorer.panes import NeighboursPane, ScoresPane, SelectionPane
 from helpers.explorer.plot import FOLLOW, Plot
 from helpers.explorer.sender import PATIENCE
 from helpers.explorer.source import COLOURS, Source, matching
 from helpers.explorer.stage import Stage
+from helpers.explorer.toolbar import Controls
 from helpers.explorer.widgets import Legend, box, choose
 from helpers.gpt.runs import Run
 from helpers.pretrained.probe import Probe

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from helpers.explorer.background import Background
-from helpers.explorer.controls import Controls
 from helpers.explorer.events import Events
 from helpers.explorer.plot import Plot
 from helpers.explorer.scene import Scene
+from helpers.explorer.toolbar import Controls
 from helpers.explorer.widgets import Legend
 from helpers.figures.style import palette
 

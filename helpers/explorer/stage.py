@@ -13,13 +13,13 @@ from helpers import store
 from helpers.explorer import projections, sources
 from helpers.explorer.background import Background
 from helpers.explorer.colouring import MOMENTARY, Colouring
-from helpers.explorer.controls import Controls
 from helpers.explorer.events import Events
 from helpers.explorer.palette import groups_of
 from helpers.explorer.plot import FOLLOW, SAME, Plot
 from helpers.explorer.scene import SPACES, Scene
 from helpers.explorer.sender import Sender
 from helpers.explorer.source import COLOURS, Source
+from helpers.explorer.toolbar import Controls
 from helpers.explorer.widgets import plain
 from helpers.figures.style import palette
 from helpers.tables import LABELS

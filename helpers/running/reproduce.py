@@ -45,9 +45,9 @@ def reproduce(
         if ran == list(STAGES):
             _note_whole(folder, time.monotonic() - began, together)
         if only is None and (ran or not (folder / "report.html").exists()):
-            from helpers.verdict import page  # takes seconds to import
+            from helpers.verdict import report  # takes seconds to import
 
-            page.write(profile, overrides)
+            report.write(profile, overrides)
     return ran
 
 

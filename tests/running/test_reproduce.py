@@ -23,7 +23,7 @@ from helpers.running import copies, execute, job, reproduce, stages
 from helpers.settings import DataSettings
 from helpers.tables import TABLES, columns
 from helpers.task import synthetic
-from helpers.verdict import page as report
+from helpers.verdict import report
 
 ROOT = store.REPOSITORY
 FOLDER = Path("no-tables-yet")

@@ -13,7 +13,7 @@ from helpers.figures.verdict import VERDICT_COLOURS
 from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.running import verdict_grids
 from helpers.tables import columns
-from helpers.verdict import claims, judge, page, readme
+from helpers.verdict import claims, judge, readme, report
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED, VERDICTS
 
 EVERY = (*claims.CLAIMS, *claims.OURS)
@@ -405,9 +405,9 @@ def test_a_claim_is_harder_to_meet_the_more_high_must_be(good):
 
 
 def test_every_verdict_has_its_word_in_page_readme_and_figure():
-    assert set(VERDICTS) == set(page.CLASSES) == set(readme.PLURAL) == set(VERDICT_COLOURS)
-    text = (page.TEMPLATE).read_text()
-    assert all(f".{name} .verdict" in text for name in page.CLASSES.values())
+    assert set(VERDICTS) == set(report.CLASSES) == set(readme.PLURAL) == set(VERDICT_COLOURS)
+    text = report.TEMPLATE.read_text()
+    assert all(f".{name} .verdict" in text for name in report.CLASSES.values())
 
 
 def test_every_claim_has_its_words_in_figures():

@@ -278,7 +278,7 @@ def _provenance(tables: Path) -> list[dict]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = profiles.command_line("helpers.verdict.page", "Write data/<profile>/report.html.")
+    parser = profiles.command_line("helpers.verdict.report", "Write data/<profile>/report.html.")
     given = parser.parse_args(arguments)
     return exit_status(lambda: print(write(given.profile, given.set)))
 

@@ -6,8 +6,7 @@ import pytest
 from browser import browsing
 
 from helpers import store
-from helpers.verdict import page as report
-from helpers.verdict import story
+from helpers.verdict import report, story
 
 TALLEST = 12_000  # pixels of the page before anything is unfolded, 1,280 pixels wide
 PAGES = 25  # of A4
