@@ -100,10 +100,9 @@ def _row(plan: str, rung: int, epochs: int, point: grids.Point, tables: dict[str
     if facts["status"] != "done":
         return place | {"fit": 0.0}
     mine = {name: table[table["run"] == point.key] for name, table in tables.items() if name != "runs"}
-    data, training = point.run.data, point.run.training
-    vocabulary = data.task_vocabulary_size + data.instruction_vocabulary_size
+    training = point.run.training
     whole = training.last_epoch == training.number_of_epochs
-    return place | fit.fit(mine, point.run.model, vocabulary, whole)
+    return place | fit.fit(mine, point.run.model, point.run.data.vocabulary_size, whole)
 
 
 def in_words(values: dict) -> str:

@@ -186,8 +186,7 @@ def _write_token() -> str:
 def memory_needed(settings: RunSettings) -> float:
     """GiB that a run takes at most: interpreter and batches, and per parameter weights, gradient and two moments
     with their copies while a checkpoint is written."""
-    vocabulary = settings.data.task_vocabulary_size + settings.data.instruction_vocabulary_size
-    return 1.2 + 40 * gpt.parameter_count(settings.model, vocabulary) / 2**30
+    return 1.2 + 40 * gpt.parameter_count(settings.model, settings.data.vocabulary_size) / 2**30
 
 
 def _result(point: Point) -> dict | None:

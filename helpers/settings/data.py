@@ -57,6 +57,11 @@ class DataSettings(Section):
     train_on_hard_examples: bool = True  # if not, hard instances are in the training subset alone
 
     @property
+    def vocabulary_size(self) -> int:
+        """Symbols of both kinds: the model has no others."""
+        return self.task_vocabulary_size + self.instruction_vocabulary_size
+
+    @property
     def validation_size(self) -> int:
         """Instances held out (Table 2)."""
         per_distribution = self.instructions_per_distribution_in_validation_set

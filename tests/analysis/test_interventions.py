@@ -53,6 +53,16 @@ def test_random_directions_are_as_long_as_the_moves_they_control(run):
     np.testing.assert_allclose(np.linalg.norm(moves, axis=-1), np.linalg.norm(random, axis=-1), rtol=1e-5)
 
 
+def test_where_no_other_task_has_an_input_nothing_is_moved(run):
+    rows = run.rows["validation"]
+    nowhere = np.full(rows.inputs.shape, -1)
+    alone = interventions._Moves(nowhere, nowhere, nowhere)
+    means = interventions._Means({}, {0: np.zeros((3, 16), np.float32)})
+    for shift in interventions._shifts(means, 1, rows.inputs, alone, np.random.default_rng(0)).values():
+        assert shift.shape == (*rows.inputs.shape, 16)
+        assert not shift.any()
+
+
 def test_means_are_over_the_right_instances(run):
     frame = run.dataset.split("train")
     states = np.zeros((1, len(frame), 2), dtype=np.float32)
