@@ -79,7 +79,7 @@ bench: $(READY) ## speed and memory against named baselines, and how fast the ex
 	@$(PYTHON) -m helpers.benchmarks.speed
 	@$(PYTHON) tests/explorer/latency.py
 
-gpu: $(READY) ## an hour of a CUDA GPU: checks, bench, the paper profile, one archive (ARGS="--minutes 25")
+gpu: $(READY) ## 25 minutes of a CUDA GPU: checks, bench, the paper profile, one archive (ARGS="--minutes 25")
 	@$(PYTHON) -m helpers.running.gpu $(ARGS)
 
 clean: ## remove what reproduce generated, but for committed tables, figures and executed notebooks

@@ -71,11 +71,11 @@ def fading(own: pd.DataFrame, grids: pd.DataFrame | None) -> list[dict]:
         grids: course_grids.csv, if there.
 
     Returns:
-        Of each: width, reading, runs, faded (how many), and means of f1, accuracy, last_f1, last_accuracy.
+        Of each: width, reading, runs, faded (how many), and means of f1, accuracy, last_f1, last_accuracy, last_epoch.
     """
     ends = courses.fading(courses.beside(own, grids))
     ends = ends[(ends["split"] == "validation") & (ends["space"] == "raw")]
-    numbers = ["f1", "accuracy", "last_f1", "last_accuracy"]
+    numbers = ["f1", "accuracy", "last_f1", "last_accuracy", "last_epoch"]
     return [
         {"width": width, "reading": reading, "runs": len(part), "faded": int((part["course"] == "fades").sum())}
         | part[numbers].mean().to_dict()
@@ -110,15 +110,14 @@ SURFACE = {  # controls of surface.csv in words
 }
 
 
-def surface(table: pd.DataFrame, controls: pd.DataFrame, split: str = "validation") -> dict:
-    """F1 by task without a model: the highest, what it is from, and that of permuted labels (controls.csv).
+def surface(table: pd.DataFrame, split: str) -> dict:
+    """F1 by task without a model: the highest, and what it is from.
 
     Args:
         table: surface.csv.
     """
     rows = table[(table["split"] == split) & (table["label"] == "task")].groupby("control")["f1"].mean()
-    chance = controls[(controls["split"] == split) & (controls["control"] == "permuted_f1")]["value"]
-    return {"highest": rows.max(), "from": SURFACE[rows.idxmax()], "chance": chance.max()}
+    return {"highest": rows.max(), "from": SURFACE[rows.idxmax()]}
 
 
 def hard_examples(table: pd.DataFrame) -> dict[str, float]:
@@ -276,8 +275,8 @@ def of_story(tables: Path) -> dict:
     Returns:
         reading (that with the most seeds of the main model; of several the profile's own); of that reading claims,
         claims_outputs and quantities (None without them); rows of claims.csv by other_readings; own (the profile's
-        reading), and its tables training, clustering, of_hard and of_neighbours; compared (how many readings were
-        searched), and whether the own fits_best of them.
+        reading), and its tables training, clustering, of_hard, of_neighbours and of_controls; compared (how many readings
+        were searched), and whether the own fits_best of them.
 
     Raises:
         store.ArtefactError: a table is missing that every profile has.
@@ -298,6 +297,7 @@ def of_story(tables: Path) -> dict:
         "clustering": _read(tables, "clustering"),
         "of_hard": _read(tables, "hard"),
         "of_neighbours": _read(tables, "neighbours"),
+        "of_controls": _maybe(tables, "controls"),
         **_search(_maybe(tables, "readings"), own),
     }
 
@@ -388,7 +388,8 @@ def _of_runs(tables: Path, scores: pd.DataFrame, rows_at: Callable[[str], pd.Dat
         "neighbours": neighbours(rows_at("neighbours")),
         "hard": hard_examples(rows_at("hard")),
         "interventions": interventions(rows_at("interventions")),
-        "surface": surface(rows_at("surface"), rows_at("controls")),
+        "surface": {split: surface(rows_at("surface"), split) for split in ("validation", "subset")},
+        "task_subset": course(scores, "raw", split="subset"),
     }
 
 

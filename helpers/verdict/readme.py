@@ -23,7 +23,7 @@ from helpers.figures.controls import METHOD_TITLES
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, reading_title, variant_title
 from helpers.rows import runs_in
 from helpers.verdict import draw, facts, story
-from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, OURS
+from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, EVERY, OURS
 from helpers.verdict.judge import CONDITION, HOLDS, PLURAL, UNMEASURED
 
 HERE = Path(__file__).parent
@@ -83,7 +83,6 @@ def results(known: dict) -> str:
             columns=titled,
             rows=rows,
             plural=PLURAL,
-            sentences=story.sentences(known),
             titles=CLAIM_TITLES,
             of_profile=runs_in(known["training"]),
             spaces=SPACE_TITLES,
@@ -138,6 +137,7 @@ def _of_readme(known: dict) -> dict:
         | {
             "said": story.FIVE[key][0].upper() + story.FIVE[key][1:],
             "measured": story.measured(key),
+            "rule": EVERY[key].rule,
             "others": [_cell(theirs, key) for theirs in others.values()],
         }
         for key, row in mine.to_dict("index").items()

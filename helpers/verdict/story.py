@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from helpers import figures
 from helpers.analysis import course
-from helpers.figures.style import reading_title, variant_title
+from helpers.figures.style import CLAIM_TITLES, reading_title, variant_title
 from helpers.rows import runs_in
 from helpers.verdict import judge
-from helpers.verdict.claims import CENTRED, CLAIMS, END, EVERY, PEAK, neighbours_by_layer
+from helpers.verdict.claims import CLAIMS, END, EVERY, PEAK, neighbours_by_layer
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, TRAINED, UNMEASURED
 
 WIDTH = 768  # the paper's main model
@@ -21,7 +21,7 @@ OUTPUTS = "loss on outputs"
 # that clusters follow the task and not the words of the instruction. The fifth is what it says clusters are good for.
 FIVE = {
     "accuracy_validation": "the model comes to solve unseen instances",
-    "task_subset": "hidden states of training instances come to cluster by task",
+    "task_subset": "hidden states of the training subset come to cluster by task",
     "task_validation": "hidden states of unseen instances come to cluster by task",
     "hard_separate": "hard examples part from the examples that they were made from",
     "same_task_share": "training makes neighbours with the same task much more frequent",
@@ -51,7 +51,7 @@ def sentences(known: dict) -> dict[str, str]:
     return {
         "What reproduces": _listed(mine, (HOLDS, NO_MORE), "none of the five statements that matter most")
         + f". In all, {_count(mine, HOLDS)} of the paper's {len(mine)} statements about its main model hold "
-        f"({_of(mine)}), and {_count(mine, NO_MORE)} more hold, but no more than for the untrained model.",
+        f"({_of(mine)}), and {_count(mine, NO_MORE)} more hold, though no gain over the untrained model is shown.",
         "What does not": _listed(mine, (FAILS,), "none of the five statements that matter most fails")
         + f". In all, {_count(mine, FAILS)} do not hold{_unsure(mine)}.",
         "What changes it": _changes(known, width),
@@ -93,7 +93,8 @@ def _changes(known: dict, width: int) -> str:
     """How clusters of unseen instances fare at another epoch or in another space, and verdicts with other choices."""
     told = (_places(known, width), _with_outputs(known), *_with_readings(known, width), _own_run(known))
     parts = [part[0].upper() + part[1:] for part in told if part]
-    return ". ".join(parts) + "." if parts else "Nothing else has been measured yet (`make verdict`)."
+    said = ". ".join(parts) + "." if parts else "Nothing else has been measured yet (`make verdict`)."
+    return f"{said} {_held(known)}".strip()
 
 
 def _places(known: dict, width: int) -> str:
@@ -105,11 +106,11 @@ def _places(known: dict, width: int) -> str:
     own = {at: means[[i for i in means.index if i[0] in ("raw", "tsne") and i[1] == at]] for at in (END, PEAK)}
     if own[END].empty:
         return ""
-    others = [f"at the epoch where it is highest it is {own[PEAK].max():.2f}"] if len(own[PEAK]) else []
+    said = [f"{own[END].max():.2f} at the end of training"]
+    said += [f"{own[PEAK].max():.2f} at the epoch where it is highest"] * bool(len(own[PEAK]))
     if ("centred", END) in means.index:
-        others.append(f"at the end, {CENTRED}, it is {means['centred', END]:.2f}")
-    but = f"; {', and '.join(others)}" if others else ""
-    return f"the F1 by task of unseen instances is {own[END].max():.2f} at the end of training{but}"
+        said.append(f"{means['centred', END]:.2f} at the end if each input's mean state is subtracted")
+    return f"F1 by task of unseen instances is {', '.join(said)}"
 
 
 def _with_outputs(known: dict) -> str:
@@ -145,15 +146,33 @@ def _own_run(known: dict) -> str:
     mine = scores[(scores["split"] == "subset") & (scores["label"] == "task") & scores["space"].isin(["raw", "tsne"])]
     task, apart = (
         t[t["layer"] > 0].groupby("epoch")[column].max()
-        for t, column in ((mine, "f1"), (hard[hard["space"] == "raw"], "nearer_own_task"))
+        for t, column in ((mine, "f1"), (hard[hard["space"] == "raw"], "pairs_separated"))
     )
     same = neighbours_by_layer({"neighbours": near}, "same_task").iloc[:, 1:].max(axis=1)
-    best = f", which of {known['compared']} readings fits what else the paper shows best," if known["fits_best"] else ""
+    best = f"the best fit of {known['compared']} readings; " if known["fits_best"] else ""
     return (
-        f"in one run with reading {reading_title(known['own'])}{best} {task.index[-1]} epochs take "
-        f"the F1 of training instances from {task.iloc[0]:.2f} to {task.iloc[-1]:.2f}, hard examples nearer to their "
-        f"own task from {apart.iloc[0]:.0%} to {apart.iloc[-1]:.0%}, and neighbours with the same task from "
-        f"{same.iloc[0]:.2f} to {same.iloc[-1]:.2f} (best layers; one run has no interval)"
+        f"in one run with reading {reading_title(known['own'])} ({best}{task.index[-1]} epochs, no interval), from "
+        f"untrained to the end: F1 of the training subset {task.iloc[0]:.2f} to {task.iloc[-1]:.2f}, hard examples in "
+        f"another cluster than their original {apart.iloc[0]:.0%} to {apart.iloc[-1]:.0%}, neighbours with the same "
+        f"task {same.iloc[0]:.2f} to {same.iloc[-1]:.2f} (best layers)"
+    )
+
+
+def _held(known: dict) -> str:
+    """What the states of the profile's own runs hold at the end, whatever KMeans makes of it."""
+    table = known["of_controls"]
+    if table is None:
+        return ""
+    end = table[(table["width"] == width_of_profile(known)) & (table["split"] == "validation") & (table["layer"] > 0)]
+    end = end[end["epoch"] == end["epoch"].max()]
+    by = end.groupby(["control", "layer"])["value"].mean().unstack("control")
+    if not {"linear_probe", "within_input_f1", "within_input_chance"} <= set(by) or by["within_input_f1"].isna().all():
+        return ""
+    layer = by["within_input_f1"].idxmax()
+    return (
+        f"A linear probe reads the task off the states of new instructions ({runs_in(known['training'])}: accuracy "
+        f"{by['linear_probe'].max():.2f}), and unseen instances of one input, clustered by themselves, have F1 by task "
+        f"{by.loc[layer, 'within_input_f1']:.2f} (labels permuted: {by.loc[layer, 'within_input_chance']:.2f})."
     )
 
 
@@ -248,7 +267,7 @@ def answers(known: dict) -> dict[str, tuple[str, str]]:
         known: of `facts.of_story`.
     """
     near, moved, accuracy = known["neighbours"], known["interventions"], known["accuracy"]
-    (raw, tsne), surface = (known["task"][space] for space in ("raw", "tsne")), known["surface"]
+    (raw, tsne), (surface, subset) = (known["task"][space] for space in ("raw", "tsne")), known["surface"].values()
     ours, paper = known["table1"]
     main = statements_at(known["claims"], main_width(known["claims"]))
     return {
@@ -271,18 +290,20 @@ def answers(known: dict) -> dict[str, tuple[str, str]]:
         ),
         "05_probe_llms": (
             "Do pretrained models cluster by task?",
-            f"{ours['model']}: F1 {ours['scores']['task'][0]:.2f}; {paper['model']} in the paper: "
-            f"{paper['scores']['task'][0]:.2f}",
+            f"{ours['model']}: F1 {ours['scores']['task'][0]:.2f} by three categories (by the input word alone "
+            f"{known['words_alone']:.2f}); {paper['model']} in the paper: {paper['scores']['task'][0]:.2f}",
         ),
         "06_explore": ("What do the clusters look like?", "Linked scatter plots through layers and training"),
         "07_controls": (
             "What would F1 be without a model?",
-            f"Up to {surface['highest']:.2f}, {surface['from']}; {surface['chance']:.2f} by chance (unseen instances)",
+            f"Unseen instances: up to {surface['highest']:.2f}, {surface['from']} (states {raw['end']:.2f}). Training "
+            f"subset: up to {subset['highest']:.2f}, {subset['from']} (states {known['task_subset']['end']:.2f})",
         ),
         "08_interventions": (
             "Does the answer follow a moved state?",
-            f"{moved['mean']:.0%} follow a move to the other task's mean for their input; {moved['task']:.0%} one by "
-            f"the difference of the tasks' means; {moved['random']:.0%} a random one",
+            f"Moved by the difference of two tasks' means, {moved['task']:.0%} give the other task's answer (a random "
+            f"move: {moved['random']:.0%}); moved to the other task's mean for that input, which also holds the "
+            f"answer, {moved['mean']:.0%}",
         ),
         "09_readings": ("What do the paper's open choices change?", _most(known["varied"])),
         "10_verdict": (
@@ -293,17 +314,25 @@ def answers(known: dict) -> dict[str, tuple[str, str]]:
 
 
 def _most(varied: dict | None) -> str:
-    """The change that raises F1 by task of unseen instances most."""
+    """The change that raises F1 by task of unseen instances most, and the quantity that any change raises most."""
     if varied is None or "task_validation" not in varied["quantities"]:
         return "Nothing raises F1 by task of unseen instances" if varied else "Not measured yet (`make verdict`)"
     one = varied["quantities"]["task_validation"]
     if one["seeds"] and one["highest"] <= one["seeds"][1]:
         least, greatest = one["seeds"]
         return (
-            f"No single change raises F1 of unseen instances above what other seeds give ({least:.2f} to "
-            f"{greatest:.2f}, width {varied['width']})"
+            f"F1 of unseen instances: no more than other seeds do ({least:.2f} to {greatest:.2f}, width "
+            f"{varied['width']}). Most of all {_most_of_all(varied['quantities'])}"
         )
     return (
         f"F1 of unseen instances rises most, {one['default']:.2f} to {one['highest']:.2f}, with "
         f"{variant_title(one['variant'])} (width {varied['width']})"
     )
+
+
+def _most_of_all(quantities: dict[str, dict]) -> str:
+    """The quantity that one change takes farthest above what other seeds give, as a clause."""
+    gains = {key: one["highest"] - (one["seeds"] or (0, one["default"]))[1] for key, one in quantities.items()}
+    key = max(gains, key=gains.get)
+    one = quantities[key]
+    return f"'{CLAIM_TITLES[key]}': {one['default']:.2f} to {one['highest']:.2f} with {variant_title(one['variant'])}"

@@ -77,6 +77,7 @@ def test_what_changes_it_is_what_the_committed_tables_say(texts, table):
     sentence = next(line for line in texts[0].splitlines() if line.startswith("- **What changes it:**"))
     found = own(table, "quantities").query("claim == 'task_validation' and model == 'trained' and width == 768")
     means = found.groupby(["space", "at"])["value"].mean()
+    sentence, _, held = sentence.partition(" A linear probe ")
     statements, _, one_run = sentence.partition("n one run with reading ")
     numbers = [float(n) for n in re.findall(NUMBER, statements)]
     best = [max(means["raw", at], means["tsne", at]) for at in ("end", "peak")]
@@ -94,6 +95,11 @@ def test_what_changes_it_is_what_the_committed_tables_say(texts, table):
         same = table("neighbours").query("k == 10 and layer > 0").groupby("epoch")["same_task"].max().iloc[[0, -1]]
         told = [float(n) for n in re.findall(NUMBER, one_run)]
         assert told == pytest.approx([*task, *same], abs=0.0051)
+    controls = table("controls").query("width == 768 and split == 'validation' and layer > 0")
+    at_end = controls[controls["epoch"] == controls["epoch"].max()].groupby(["control", "layer"])["value"].mean()
+    layer = at_end["within_input_f1"].idxmax()
+    numbers = [at_end["linear_probe"].max(), *(at_end[f"within_input_{n}", layer] for n in ("f1", "chance"))]
+    assert [float(n) for n in re.findall(NUMBER, held)] == pytest.approx(numbers, abs=0.0051)
 
 
 def test_every_statement_of_the_results_is_that_of_the_committed_tables(texts, table):
@@ -138,7 +144,7 @@ def test_other_numbers_of_the_results_are_those_of_the_committed_tables(texts, t
         best = mine.loc[mine.groupby("epoch")["f1"].idxmax()].set_index("epoch")
         for cell, name in zip(cells, ("sees_input", "sees_output", "sees_task"), strict=True):
             expected = best[name].iloc[[0, -1]].tolist()
-            assert [float(n) for n in cell.split(", ")] == pytest.approx(expected, abs=0.0051)
+            assert [float(n) for n in cell.split(" → ")] == pytest.approx(expected, abs=0.0051)
     ours, paper = rows_after(text, "| model | at |")[1:]
     models = table("table1").set_index(["model", "label"])
     for row, model in ((ours, ours[0]), (paper, paper[0].removesuffix(" (paper)"))):
@@ -176,7 +182,14 @@ def test_every_link_of_the_pages_leads_somewhere():
 
 def known_of(tables: dict[str, pd.DataFrame], judged: pd.DataFrame, **more) -> dict:
     """What the story needs, of made-up runs."""
-    nothing = {"claims_outputs": None, "other_readings": {}, "quantities": None, "compared": 0, "fits_best": False}
+    nothing = {
+        "of_controls": None,
+        "claims_outputs": None,
+        "other_readings": {},
+        "quantities": None,
+        "compared": 0,
+        "fits_best": False,
+    }
     scores = tables["clustering"].assign(space=tables["clustering"]["space"].replace("centred", "tsne"))
     own = {"training": tables["training"], "clustering": scores}
     own |= {"of_hard": tables["hard"], "of_neighbours": tables["neighbours"]}
@@ -213,9 +226,9 @@ def test_a_second_reading_is_told_beside_the_first():
 def test_a_run_of_another_reading_is_told_beside_the_statements():
     tables = made_up(True)
     said = story.sentences(known_of(tables, judged(False), own="torch"))["What changes it"]
-    assert "n one run with reading torch 100 epochs take" in said
+    assert "n one run with reading torch (100 epochs, so no interval), from untrained" in said
     best = story.sentences(known_of(tables, judged(False), own="torch", compared=3, fits_best=True))["What changes it"]
-    assert "torch, which of 3 readings fits what else the paper shows best, 100 epochs" in best
+    assert "torch (100 epochs, so no interval, the best fit of 3 readings), from" in best
     at_end = {name: tables[name][tables[name]["epoch"] == 100] for name in ("clustering", "neighbours")}
     task = at_end["clustering"].query("split == 'subset' and label == 'task' and layer > 0")["f1"].max()
     assert f"to {task:.2f}, hard examples" in said
