@@ -275,8 +275,8 @@ def of_story(tables: Path) -> dict:
     Returns:
         reading (that with the most seeds of the main model; of several the profile's own); of that reading claims,
         claims_outputs and quantities (None without them); rows of claims.csv by other_readings; own (the profile's
-        reading), and its tables training, clustering, of_hard, of_neighbours and of_controls; compared (how many readings
-        were searched), and whether the own fits_best of them.
+        reading), and its tables training, clustering, of_hard, of_neighbours and of_controls; compared (how many
+        readings were searched), and whether the own fits_best of them.
 
     Raises:
         store.ArtefactError: a table is missing that every profile has.

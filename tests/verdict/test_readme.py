@@ -226,9 +226,9 @@ def test_a_second_reading_is_told_beside_the_first():
 def test_a_run_of_another_reading_is_told_beside_the_statements():
     tables = made_up(True)
     said = story.sentences(known_of(tables, judged(False), own="torch"))["What changes it"]
-    assert "n one run with reading torch (100 epochs, so no interval), from untrained" in said
+    assert "n one run with reading torch (100 epochs, no interval), from untrained" in said
     best = story.sentences(known_of(tables, judged(False), own="torch", compared=3, fits_best=True))["What changes it"]
-    assert "torch (100 epochs, so no interval, the best fit of 3 readings), from" in best
+    assert "torch (the best fit of 3 readings; 100 epochs, no interval), from" in best
     at_end = {name: tables[name][tables[name]["epoch"] == 100] for name in ("clustering", "neighbours")}
     task = at_end["clustering"].query("split == 'subset' and label == 'task' and layer > 0")["f1"].max()
     assert f"to {task:.2f}, hard examples" in said
