@@ -42,7 +42,9 @@ def course(table: pd.DataFrame) -> Figure:
         for (reading, width), colour in colours.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncol=min(4, len(handles)))
-    title = "Do clusters by task last as accuracy rises?\nA path a run, from untrained (small dot) to its last epoch"
+    title = (
+        "Do clusters by task last as accuracy rises?\nOne path per run, from untrained (small dot) to its last epoch"
+    )
     return titled(figure, title, runs_in(table))
 
 

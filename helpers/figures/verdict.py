@@ -87,6 +87,7 @@ def thresholds(table: pd.DataFrame, statements: dict[str, str]) -> Figure:
         shown = mine.pivot(index="claim", columns="number", values="verdict").reindex(index=keys, columns=numbers)
         _tiles(ax, shown, [f"{n:g}" for n in numbers])
         ax.set(title=f"width {name}", xlabel="'high' is above")
+        ax.tick_params(axis="x", labelrotation=90)
     words = [textwrap.fill(statements[key], 52) for key in keys]
     axes[0].set_yticks(np.arange(len(keys)) + 0.5, words, fontsize=7)
     _verdict_legend(figure)
@@ -114,7 +115,7 @@ def summary(courses: pd.DataFrame, level: float, verdicts: pd.DataFrame, title: 
     Args:
         courses: epoch, and columns raw and tsne (F1 by task of unseen instances, best layer; NaN where an epoch has
             none) and accuracy (of unseen instances).
-        level: the F1 that the paper claims of the training subset; of unseen instances it gives none.
+        level: the F1 of unseen instances that counts as high.
         verdicts: one row a claim (key), one column a kind of run, verdicts or NaN in the cells.
         title, runs: for the figure.
     """
@@ -143,7 +144,7 @@ def _courses(ax, table: pd.DataFrame, level: float) -> None:
         if name != "accuracy":
             ax.axhline(line.iloc[0], color=colour, ls=":", lw=1.2)
     ax.axhline(level, color="black", ls="--", lw=1)
-    words = f"paper: above {level:g},\ntraining subset"
+    words = f"'high': above {level:g}"
     ax.annotate(words, (table.index.min(), level), (0, 2), textcoords="offset points", va="bottom", fontsize=7)
     ax.plot([], [], ":", color="0.3", label="untrained model")
     ax.legend(loc="lower right", fontsize=7.5, frameon=True, framealpha=0.85, edgecolor="none")

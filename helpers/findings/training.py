@@ -5,6 +5,7 @@ import pandas as pd
 from helpers.findings.words import mean_over_seeds, paragraphs, percent, two, width_title, widths
 
 LOW, HALF = 0.1, 0.5  # accuracies that are near zero, and half way
+LARGE = 10.0  # nats a token; a guess among the paper's 60 symbols has 4.1
 
 
 def answer(history: pd.DataFrame) -> str:
@@ -39,8 +40,18 @@ def figure(history: pd.DataFrame, width: int) -> str:
     return (
         f"The loss on all tokens falls from {two(loss.iloc[0])} to {two(loss.iloc[-1])}, that on outputs alone from "
         f"{two(output.iloc[0])} to {two(output.iloc[-1])}; the reading says which of them is trained on. "
-        f"{_while_low(unseen, loss, output)} The largest rise of accuracy from one epoch to the next is "
+        f"{_large_at_first(loss, output)}{_while_low(unseen, loss, output)} The largest rise of accuracy from one epoch to the next is "
         f"{two(jump.max())}, at epoch {jump.idxmax()}."
+    )
+
+
+def _large_at_first(loss: pd.Series, output: pd.Series) -> str:
+    """Why an untrained loss may be far above that of guessing."""
+    if max(loss.iloc[0], output.iloc[0]) < LARGE:
+        return ""
+    return (
+        "Untrained losses this large, far above those of guessing, come from large logits: embeddings of scale 1 are "
+        "the output layer as well. "
     )
 
 

@@ -210,7 +210,7 @@ def figure(known: dict) -> Figure:
     courses = _courses(known)
     verdicts = pd.DataFrame({name: rows["verdict"] for name, rows in kinds_of_run(known).items()})
     verdicts = verdicts.reindex([claim.key for claim in CLAIMS if claim.key in verdicts.index])
-    level = EVERY["task_subset"].rule.above
+    level = EVERY["task_validation"].rule.above
     return figures.summary(courses, level, verdicts, title(known), _runs(known))
 
 
