@@ -33,7 +33,7 @@ TABLE = pd.DataFrame(
 
 
 def test_seeds_are_averaged_where_everything_else_is_equal():
-    mean = words.of_width(TABLE, 32)
+    mean = words.mean_over_seeds(TABLE, 32)
     assert mean["f1"].round(6).tolist() == [0.3, 0.8]
     assert mean["epoch"].tolist() == [0, 5]
     assert words.at_end(mean)["f1"].tolist() == [0.8]
