@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-# Settings count by their values; the others change how files are written, time is counted and cores are shared.
-NOT_COUNTED = {"settings", "profiles", "store", "fingerprint", "errors", "timing", "priority"}
+# Settings count by their values; how files are written and how time is counted do not change what is in them.
+NOT_COUNTED = {"settings", "profiles", "store", "fingerprint", "errors", "timing"}
 
 
 class FingerprintError(ImportError):

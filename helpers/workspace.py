@@ -12,7 +12,7 @@ import pandas as pd
 from IPython.display import Image
 from matplotlib.figure import Figure
 
-from helpers import priority, store, timing
+from helpers import store, timing
 from helpers.profiles import output_name, resolve
 from helpers.settings import Settings
 from helpers.tables import checked
@@ -38,7 +38,6 @@ class Workspace:
 
     def __post_init__(self) -> None:
         timing.note_start()
-        priority.follow()
         self.settings = resolve(self.profile, self.overrides)
         name = output_name(self.profile, self.overrides)
         self.data, self.figures = store.DATA / name, store.FIGURES / name

@@ -14,7 +14,7 @@ from helpers import fingerprint
 FLOORS = (
     ("errors",),
     ("schemas",),
-    ("settings", "store", "device", "priority", "tables", "rows", "fingerprint", "timing"),
+    ("settings", "store", "device", "tables", "rows", "fingerprint", "timing"),
     ("profiles",),
     ("workspace", "figures", "task"),
     ("gpt",),

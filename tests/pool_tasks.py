@@ -1,8 +1,6 @@
 """What the tests of the pool and the crew have other processes do; imports little, so that a worker has it soon."""
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -37,16 +35,6 @@ def meet(folder, name, others):
     (folder / name).touch()
     wait_for(lambda: all((folder / other).exists() for other in others), f"{others} to come")
     return name
-
-
-def niceness(behind_too=False):
-    """How far this process stands back, or one that it starts."""
-    if not behind_too:
-        return os.nice(0)
-    code = "import os; from helpers import priority; priority.follow(); print(os.nice(0))"
-    return int(
-        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, start_new_session=True).stdout
-    )
 
 
 def fail(error):

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from helpers import priority
 from helpers.errors import Failed
 
 PATIENCE = 20  # seconds for a process to end after it was interrupted
@@ -50,14 +49,10 @@ class Crew(contextlib.AbstractContextManager):
         """Whether another one may start."""
         return len(self._running) < self.most
 
-    def start(self, name: str, function: Callable, *arguments, behind: bool = False) -> None:
-        """Run a function, to be found by import, in a new process; `wait` tells of its end by this name.
-
-        Args:
-            behind: let the others go first where cores are short.
-        """
+    def start(self, name: str, function: Callable, *arguments) -> None:
+        """Run a function, to be found by import, in a new process; `wait` tells of its end by this name."""
         ours, theirs = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_work, args=(theirs, function, arguments, behind), name=name)
+        process = self._context.Process(target=_work, args=(theirs, function, arguments), name=name)
         process.start()
         theirs.close()
         self._running[name] = process, ours
@@ -89,10 +84,8 @@ class Crew(contextlib.AbstractContextManager):
         self._running.clear()
 
 
-def _work(pipe: Connection, function: Callable, arguments: tuple, behind: bool) -> None:
+def _work(pipe: Connection, function: Callable, arguments: tuple) -> None:
     os.setsid()  # Ctrl-C is the crew's to pass on, once
-    if behind:
-        priority.lower()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         answer = function(*arguments), None

@@ -27,7 +27,6 @@ class Job:
     def __post_init__(self) -> None:
         self.keys = keys(self.settings, self.folder)
         self.expected = _expected(self.folder, self.profile)
-        self._ahead = ""  # the notebook that the others let go first
 
     def run(self, wanted: list[str], together: int) -> list[str]:
         """Bring these notebooks up to date, several side by side; returns the names of those that ran.
@@ -86,11 +85,7 @@ class Job:
     def _begin(self, stage: str, crew: Crew, board: Board) -> None:
         self._manifest(stage).unlink(missing_ok=True)
         board.begin(stage, self.folder / "logs" / f"{stage}.log", self.expected.get(stage))
-        # What is ready first has the longest chain behind it; beside it, others would slow down more than they do.
-        behind = self._ahead in crew.running
-        self._ahead = self._ahead if behind else stage
-        parameters = {"profile": self.profile, "overrides": self.overrides}
-        crew.start(stage, _run, stage, self.folder, parameters, behind=behind)
+        crew.start(stage, _run, stage, self.folder, {"profile": self.profile, "overrides": self.overrides})
 
     def _note(self, stage: str, facts: dict) -> str:
         """Write down what made a notebook's results; returns what to say of it."""

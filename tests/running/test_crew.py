@@ -6,9 +6,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pool_tasks import die, fail, meet, niceness, wait_for, work_until_interrupted
+from pool_tasks import die, fail, meet, wait_for, work_until_interrupted
 
-from helpers import priority, store
+from helpers import store
 from helpers.errors import Failed, Refused
 from helpers.running.crew import Crew
 
@@ -47,16 +47,6 @@ def test_who_fails_or_dies_does_so_alone(tmp_path):
     assert "in fail" in found["refused"].error.__notes__[0], "where it was raised"
     assert isinstance(found["killed"].error, Failed)
     assert "killed: its process ended with exit code -9" in str(found["killed"].error)
-
-
-def test_what_runs_behind_lets_others_go_first_and_so_do_its_children():
-    with Crew(3) as crew:
-        crew.start("ahead", niceness)
-        crew.start("behind", niceness, behind=True)
-        crew.start("child", niceness, True, behind=True)
-        found = {name: ended.value for name, ended in ends(crew).items()}
-    assert found["ahead"] == os.nice(0)
-    assert found["behind"] == found["child"] == max(priority.NICE, os.nice(0))
 
 
 def test_leaving_early_interrupts_and_waits(tmp_path):

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import artefacts
 import pandas as pd
@@ -125,18 +124,6 @@ def test_what_does_not_need_a_failed_notebook_is_done(job_of_made_up_notebooks, 
     with pytest.raises(ValueError, match="05_probe_llms cannot be"):
         made.run(list(stages.STAGES), 2)
     assert set(stages.STAGES) - set(noted) == {"05_probe_llms", "06_explore", "10_verdict"}
-
-
-def test_notebooks_beside_the_one_with_the_longest_chain_let_it_go_first(tmp_path):
-    made, started = job.Job(resolve("smoke"), tmp_path, "smoke", "", force=True), []
-    crew = mock.Mock(running=[])
-    crew.start.side_effect = lambda stage, *_, behind: (crew.running.append(stage), started.append((stage, behind)))
-    made._begin("01_generate_data", crew, mock.Mock())
-    made._begin("05_probe_llms", crew, mock.Mock())
-    crew.running.remove("01_generate_data")
-    made._begin("02_train", crew, mock.Mock())
-    made._begin("04_knn", crew, mock.Mock())
-    assert started == [("01_generate_data", False), ("05_probe_llms", True), ("02_train", False), ("04_knn", True)]
 
 
 def test_failures_of_notebooks_are_told_together(tmp_path):
