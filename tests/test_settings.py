@@ -2,6 +2,7 @@ import shlex
 
 import pytest
 
+from helpers import store
 from helpers.profiles import ALIASES, OPEN, PROFILES, READINGS, names, output_name, reading_of, resolve
 from helpers.settings import (
     DataSettings,
@@ -153,12 +154,10 @@ def test_bad_settings_are_refused_with_name_and_remedy(overrides, words):
 def test_a_reading_is_a_set_of_choices_that_may_be_changed(reading):
     plain, chosen = resolve("smoke"), resolve("smoke", f"reading={reading}")
     for name, value in READINGS[reading].items():
-        section, field = name.split(".")
-        assert getattr(getattr(chosen, section), field) == value
-        assert getattr(getattr(plain, section), field) != value, "what both choose is no difference"
-        other = getattr(getattr(plain, section), field)
-        changed = resolve("smoke", f"{name}={other} reading={reading}")
-        assert getattr(getattr(changed, section), field) == other
+        other = setting(plain, name)
+        assert setting(chosen, name) == value
+        assert other != value, "what both choose is no difference"
+        assert setting(resolve("smoke", f"{name}={other} reading={reading}"), name) == other
     assert set(READINGS[reading]) <= set(OPEN), "a run's reading is told by these"
     same = {"profile", "reading", "model", "training", "data"}
     assert chosen.model_dump(exclude=same) == plain.model_dump(exclude=same)
@@ -289,3 +288,22 @@ def test_words_stay_words(overrides, name, value):
 def test_templates_without_their_fields_are_refused(template):
     with pytest.raises(SettingsError, match=r"probe.template=.* must hold \{instruction\}, and \{input\} once"):
         resolve("laptop", f"probe.template={template}")
+
+
+def test_the_table_of_readings_is_that_of_the_settings():
+    """docs/readings.md lists every open setting with its value in each reading."""
+    lines = (store.REPOSITORY / "docs/readings.md").read_text().splitlines()
+    start = lines.index(f"| setting | {' | '.join(READINGS)} |")
+    rows = [line.strip("| ").split(" | ") for line in lines[start + 2 : start + 2 + len(OPEN)]]
+    told = {name.strip("`"): values for name, *values in rows}
+    assert list(told) == list(OPEN)
+    for name, values in told.items():
+        for reading, value in zip(READINGS, values, strict=True):
+            assert str(setting(resolve("laptop", f"reading={reading}"), name)).lower() == value, f"{name}, {reading}"
+
+
+def setting(settings, name):
+    """The value of a setting by its name, as in model.activation."""
+    for part in name.split("."):
+        settings = getattr(settings, part)
+    return settings

@@ -40,8 +40,8 @@ def figure(history: pd.DataFrame, width: int) -> str:
     return (
         f"The loss on all tokens falls from {two(loss.iloc[0])} to {two(loss.iloc[-1])}, that on outputs alone from "
         f"{two(output.iloc[0])} to {two(output.iloc[-1])}; the reading says which of them is trained on. "
-        f"{_large_at_first(loss, output)}{_while_low(unseen, loss, output)} The largest rise of accuracy from one epoch to the next is "
-        f"{two(jump.max())}, at epoch {jump.idxmax()}."
+        f"{_large_at_first(loss, output)}{_while_low(unseen, loss, output)} The largest rise of accuracy from one "
+        f"epoch to the next is {two(jump.max())}, at epoch {jump.idxmax()}."
     )
 
 
