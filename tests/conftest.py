@@ -9,13 +9,12 @@ os.environ["CLM_ROOT"] = tempfile.mkdtemp(prefix="clm-tests-")  # before helpers
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the package sets it, before torch is loaded
 
-import joblib
 import pytest
 import torch
 from tiny_models import KINDS, make
 
 from helpers import store
-from helpers.device import Device
+from helpers.device import Device, cores
 from helpers.gpt import train
 from helpers.pretrained import natural
 from helpers.profiles import resolve
@@ -90,7 +89,7 @@ def pytest_runtest_makereport(item, call):
 
 def pytest_xdist_auto_num_workers(config):
     """One more than there are cores, at most 8: some tests do nothing but wait for other processes or a timeout."""
-    return min(joblib.cpu_count() + 1, 8)
+    return min(cores() + 1, 8)
 
 
 # A file is one worker's; those that take longest go first.

@@ -33,6 +33,7 @@ class _Moves:
     answer: np.ndarray  # its output there
 
 
+@timing.timed("interventions")
 def moves(run: Run, which: str = "best", draws: int = 3, seed: int = 0) -> pd.DataFrame:
     """Answers after moving states, by layer and direction.
 
@@ -46,11 +47,6 @@ def moves(run: Run, which: str = "best", draws: int = 3, seed: int = 0) -> pd.Da
     Raises:
         store.ArtefactError: the weights are lost or changed, or those of a later epoch than the settings stop at.
     """
-    with timing.timed("interventions"):
-        return _moves(run, which, draws, seed)
-
-
-def _moves(run: Run, which: str, draws: int, seed: int) -> pd.DataFrame:
     model = run.model(which)
     rows = run.rows["validation"]
     seen = observe.observe(model, run.rows["train"], CPU).states  # (layers, instances, D)

@@ -17,9 +17,10 @@ MADE_BY = {
 }
 
 
-def missing(name: str) -> str:
-    """What makes a table that is not there."""
-    return f"`{name}.csv` is not there: `{MADE_BY[name]}` makes it, and `make reproduce` then shows it here."
+def missing(name: str, rows: str = "") -> str:
+    """What makes a table, or some `rows` of it, that are not there."""
+    what = f"`{name}.csv` has no {rows}" if rows else f"`{name}.csv` is not there"
+    return f"{what}: `{MADE_BY[name]}` makes {'them' if rows else 'it'}, and `make reproduce` then shows it here."
 
 
 def answer(

@@ -267,7 +267,8 @@ def answers(known: dict) -> dict[str, tuple[str, str]]:
         known: of `facts.of_story`.
     """
     near, moved, accuracy = known["neighbours"], known["interventions"], known["accuracy"]
-    (raw, tsne), (surface, subset) = (known["task"][space] for space in ("raw", "tsne")), known["surface"].values()
+    raw, tsne = (known["task"][space] for space in ("raw", "tsne"))
+    surface, subset = (known["surface"][split] for split in ("validation", "subset"))
     ours, paper = known["table1"]
     main = statements_at(known["claims"], main_width(known["claims"]))
     return {

@@ -69,6 +69,7 @@ def test_a_reading_counts_where_it_was_trained_furthest():
 def test_a_missing_table_is_named_with_the_command_that_makes_it(name, command):
     assert f"`{name}.csv`" in readings.missing(name)
     assert f"`{command}`" in readings.missing(name)
+    assert f"`{name}.csv` has no runs of x: `{command}`" in readings.missing(name, "runs of x")
 
 
 def test_changes_that_move_a_claim_are_counted_without_the_control():
