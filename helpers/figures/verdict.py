@@ -50,7 +50,7 @@ def claims(
         ax.grid(axis="y", visible=False)
     for ax in axes.ravel()[len(keys) :]:
         ax.set_visible(False)
-    _verdict_legend(figure, measured=True)
+    _verdict_legend(figure, rows["verdict"])
     return titled(figure, title, f"{runs_in(rows)}; no dot: not measured")
 
 
@@ -61,9 +61,9 @@ def places(rows: pd.DataFrame) -> list[str]:
     return [f"{row.width:,}, {reading_title(row.reading)}" for row in rows.itertuples()]
 
 
-def _verdict_legend(figure: Figure, measured: bool = False) -> None:
-    """The colours of verdicts; `measured` leaves out that of what was not measured."""
-    colours = {v: c for v, c in VERDICT_COLOURS.items() if v != "not measured" or not measured}
+def _verdict_legend(figure: Figure, shown) -> None:
+    """The colours of the verdicts that occur."""
+    colours = {verdict: colour for verdict, colour in VERDICT_COLOURS.items() if verdict in set(shown)}
     handles = [mpl.patches.Patch(color=colour, label=verdict) for verdict, colour in colours.items()]
     figure.legend(handles=handles, loc="outside lower center", ncol=3)
 
@@ -79,6 +79,7 @@ def thresholds(table: pd.DataFrame, statements: dict[str, str]) -> Figure:
     """
     table = table.assign(place=places(table))
     table = table[table.groupby("place")["verdict"].transform(lambda v: (v != "not measured").any())]
+    table = table.sort_values("width", kind="stable")
     names, numbers = list(dict.fromkeys(table["place"])), sorted(table["number"].unique())
     keys = [key for key in statements if key in set(table["claim"])]
     figure, (axes,) = grid_of(1, len(names), height=0.9 + 0.3 * len(keys))
@@ -90,7 +91,7 @@ def thresholds(table: pd.DataFrame, statements: dict[str, str]) -> Figure:
         ax.tick_params(axis="x", labelrotation=90)
     words = [textwrap.fill(statements[key], 52) for key in keys]
     axes[0].set_yticks(np.arange(len(keys)) + 0.5, words, fontsize=7)
-    _verdict_legend(figure)
+    _verdict_legend(figure, table["verdict"])
     title = "How far each verdict depends on what 'high' means"
     return titled(figure, title, f"reading {', '.join(map(reading_title, readings_in(table)))}")
 
@@ -128,7 +129,7 @@ def summary(courses: pd.DataFrame, level: float, verdicts: pd.DataFrame, title: 
     ax.tick_params(axis="x", labelsize=6.5)
     white = " (white: not asked)" if verdicts.isna().any(axis=None) else ""
     ax.set_title(f"Verdicts by width{white}", pad=6, fontsize=8)
-    _verdict_legend(figure)
+    _verdict_legend(figure, verdicts.stack())
     return titled(figure, title, runs)
 
 

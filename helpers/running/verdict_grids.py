@@ -62,7 +62,9 @@ def save_grid(name: str, made: Tables, folder: Path, grid: str = "") -> None:
 
 
 def _facts(made: Tables, before: dict, runs_in_table: set[str]) -> dict:
-    """What made a grid's results: runs, commits, hours of training (by the median epoch: pauses do not count).
+    """What made a grid's results: commits, each run's hours of training, and the last epoch by reading and width.
+
+    Hours are by the median epoch: pauses do not count.
 
     Args:
         made: the grid's tables.
@@ -74,11 +76,12 @@ def _facts(made: Tables, before: dict, runs_in_table: set[str]) -> dict:
     facts = {name: set(runs[column].dropna()) for name, column in (("commits", "commit"), ("computed", "computed"))}
     if others:
         facts = {name: values | set(before[name]) for name, values in facts.items()}
-    longest = {str(w): int(e) for w, e in runs.groupby("width")["epochs"].max().dropna().items()}
+    longest = {reading: dict(old) for reading, old in before["epochs"].items()} if others else {}
+    for (reading, width), last in made["training"].groupby(["reading", "width"])["epoch"].max().items():
+        longest.setdefault(reading, {})[str(width)] = int(last)
     return {
-        "runs": len(runs),
         "hours": others | found,
-        "epochs": (before["epochs"] if others else {}) | longest,
+        "epochs": longest,
         **{name: sorted(values) for name, values in facts.items()},
     }
 

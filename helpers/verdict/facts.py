@@ -15,6 +15,7 @@ from helpers.verdict import judge
 from helpers.verdict.judge import WIDTHS
 
 SEEN = ("input", "output", "task")
+RUN = ["run", "width", "seed"]  # what tells the runs of a search apart
 
 
 def counts(claims: pd.DataFrame) -> dict[str, int]:
@@ -160,32 +161,36 @@ def searched(profile: pd.DataFrame, grids: pd.DataFrame | None) -> dict:
 
     Args:
         profile: alternatives.csv.
-        grids: alternatives_grids.csv, if there.
+        grids: alternatives_grids.csv, if there; its rows of a width, seed and reading stand for the profile's.
 
     Returns:
-        runs, ways; and of each split: best (the row), as_paper (KMeans on raw or t-SNE states), whole and
-        whole_as_paper (the same, of runs with the loss on whole sequences).
+        runs, ways; of each split best (the row) and as_paper (KMeans on raw or t-SNE states); and by_reading, the same
+        for each split and reading, with `split`, `reading` and how many `runs`.
     """
-    found = [profile.assign(run="of this profile", grid="", variant="")]
-    found = pd.concat([*found, *([grids] if grids is not None else [])], ignore_index=True)
-    variant = found["variant"].astype(str)
-    found["outputs"] = (found["grid"] == "outputs") | variant.str.contains("loss_on=outputs")
+    found = profile.assign(run="of this profile", variant="")
+    if grids is not None:
+        known = set(zip(*(grids[name] for name in ("width", "seed", "reading")), strict=True))
+        mine = [place not in known for place in zip(found["width"], found["seed"], found["reading"], strict=True)]
+        found = pd.concat([found[mine], grids], ignore_index=True)
     plain = (found["space"] != "centred") & (found["clusters"] == 1) & (found["definition"] == "matched")
-    found["as_paper"] = found["space"].isin(("raw", "tsne")) & (found["method"] == "kmeans")
-    found = found[plain & ~variant.str.contains("shuffled_outputs")]
-    result = {
-        "runs": len(found.drop_duplicates(["run", "width", "seed"])),
+    found = found[plain & ~found["variant"].astype(str).str.contains(NO_CHOICE)]
+    base = found["reading"].str.split().str[0]
+    found = found.assign(reading=base.where(base == found["reading"], base + ", a choice changed"))
+    return {
+        "runs": len(found.drop_duplicates(RUN)),
         "ways": len(found.drop_duplicates(list(alternatives.PAPER))),
+        **{split: _highest(part) for split, part in found.groupby("split")},
+        "by_reading": [
+            {"split": split, "reading": reading, "runs": len(part.drop_duplicates(RUN))} | _highest(part)
+            for (split, reading), part in found.groupby(["split", "reading"])
+        ],
     }
-    for split, part in found.groupby("split"):
-        whole = part[~part["outputs"]]
-        result[split] = {
-            "best": part.loc[part["f1"].idxmax()].to_dict(),
-            "as_paper": part[part["as_paper"]]["f1"].max(),
-            "whole": whole["f1"].max(),
-            "whole_as_paper": whole[whole["as_paper"]]["f1"].max(),
-        }
-    return result
+
+
+def _highest(rows: pd.DataFrame) -> dict:
+    """The row with the highest F1 of some of the search, and the highest of the paper's own way of looking."""
+    as_paper = rows["space"].isin(("raw", "tsne")) & (rows["method"] == "kmeans")
+    return {"best": rows.loc[rows["f1"].idxmax()].to_dict(), "as_paper": rows.loc[as_paper, "f1"].max()}
 
 
 def varied(multiverse: pd.DataFrame, parts: pd.DataFrame | None, claims: tuple[str, ...]) -> dict:
@@ -197,9 +202,9 @@ def varied(multiverse: pd.DataFrame, parts: pd.DataFrame | None, claims: tuple[s
         claims: keys of the claims; those without a quantity there are left out.
 
     Returns:
-        variants (how many), width, and quantities: of each claim that a change raises default, highest, variant, and
-        seeds (the least and the greatest over other seeds; none without parts). Shuffled outputs, a control, are left
-        out.
+        variants (how many), width, reading, and quantities: of each claim that a change raises default, highest,
+        variant, and seeds (the least and the greatest over other seeds; none without parts). Shuffled outputs, a
+        control, are left out.
     """
 
     def at_end(table: pd.DataFrame) -> pd.DataFrame:
@@ -219,21 +224,23 @@ def varied(multiverse: pd.DataFrame, parts: pd.DataFrame | None, claims: tuple[s
         for key in claims
         if key in values and values[key].max() > values.loc["default", key]
     }
-    return {"variants": len(values) - 1, "width": int(runs["width"].iloc[0]), "quantities": quantities}
+    first = runs[runs["variant"] == "default"].iloc[0]
+    of = {"width": int(first["width"]), "reading": first["reading"]}
+    return {"variants": len(values) - 1, **of, "quantities": quantities}
 
 
 def runs_behind(claims: pd.DataFrame, grids: dict) -> dict:
     """How many runs of each width decide, and what they took.
 
     Args:
-        claims: claims.csv.
+        claims: rows of claims.csv of one reading.
         grids: verdict.json; empty without it.
 
     Returns:
         widths: (width, seeds, epochs or None) each; runs, hours of one worker's training, commits.
     """
-    seeds = claims.groupby("width", sort=False)["seeds"].max()
-    epochs = grids.get("seeds", {"epochs": {}})["epochs"]  # another grid may have gone further at the same width
+    seeds, (reading, *_) = claims.groupby("width", sort=False)["seeds"].max(), readings_in(claims)
+    epochs = grids.get("seeds", {"epochs": {}})["epochs"].get(reading, {})  # other grids may have gone further
     hours = {run: h for g in grids.values() for run, h in g["hours"].items()}  # grids may share a run
     return {
         "widths": [(int(w), int(n), epochs.get(str(w))) for w, n in seeds.items() if n],
@@ -329,9 +336,10 @@ def _maybe(tables: Path, name: str, reading: str | None = None) -> pd.DataFrame 
 
 
 def _near(tables: Path, name: str, reading: str) -> pd.DataFrame | None:
-    """The same of a table of changed choices: rows of a reading and of what was changed in it."""
+    """The same of a table of changed choices: rows of a reading and of what was changed in it; None without any."""
     table = _maybe(tables, name)
-    return None if table is None else near_reading(table, reading)
+    rows = None if table is None else near_reading(table, reading)
+    return rows if rows is not None and len(rows) else None
 
 
 def _minutes(tables: Path, made: dict) -> float:
@@ -364,10 +372,10 @@ def of_profile(tables: Path, width: int) -> dict:
         "minutes": _minutes(tables, made),
         "counts": counts_by_width(known["claims"]),
         "behind": runs_behind(known["claims"], store.known_json(tables / "verdict.json") or {}),
-        "searched": searched(rows_at("alternatives"), _near(tables, "alternatives_grids", known["reading"])),
+        "searched": searched(rows_at("alternatives"), _maybe(tables, "alternatives_grids")),
         "grids": (tables / "alternatives_grids.csv").exists(),
         "fading": fading(_read(tables, "course"), _maybe(tables, "course_grids")),
-        "varied": _varied(tables, known["reading"]),
+        "varied": _varied(_maybe(tables, "multiverse"), _maybe(tables, "parts")),
         "readings": best_readings(_maybe(tables, "readings")),
         "grammar": _read(tables, "grammar").iloc[0].to_dict(),
         "table1": table1(models, (ours, "LLaMa-7B")),
@@ -393,9 +401,8 @@ def _of_runs(tables: Path, scores: pd.DataFrame, rows_at: Callable[[str], pd.Dat
     }
 
 
-def _varied(tables: Path, reading: str) -> dict | None:
-    variants = _near(tables, "multiverse", reading)
-    return None if variants is None else varied(variants, _near(tables, "parts", reading), FLIPPED)
+def _varied(variants: pd.DataFrame | None, parts: pd.DataFrame | None) -> dict | None:
+    return None if variants is None else varied(variants, parts, FLIPPED)
 
 
 def _starts(table: pd.DataFrame, model: str) -> dict[str, float]:
@@ -411,10 +418,10 @@ def _words_alone(table: pd.DataFrame, model: str) -> float:
 
 
 def _measured_speed(tables: Path) -> dict[str, list[dict]]:
-    """Rows of bench.csv, with what measured them as `machine`, and of latency.csv for two plots; none without them."""
+    """Rows of bench.csv with a ratio, and of latency.csv for two plots; none without them."""
     bench, latency = _maybe(tables, "bench"), _maybe(tables, "latency")
     rows = [] if bench is None else bench.dropna(subset="ratio").to_dict("records")
     return {
-        "bench": [row | {"machine": f"{row['cpu']}, {row['instructions']}, {row['commit']}"} for row in rows],
+        "bench": rows,
         "latency": [] if latency is None else latency[latency["plots"] == 2].to_dict("records"),
     }

@@ -73,7 +73,9 @@ def results(known: dict) -> str:
         known: of `facts.of_profile`.
     """
     columns = story.kinds_of_run(known)
-    rows = [(c, [_cell(table, c.key) for table in columns.values()]) for c in (*CLAIMS, *OURS)]
+    of_paper, of_ours = (
+        [(claim, [_cell(table, claim.key) for table in columns.values()]) for claim in some] for some in (CLAIMS, OURS)
+    )
     titled = {_column_title(name): table for name, table in columns.items()}
     text = (
         _environment()
@@ -81,7 +83,8 @@ def results(known: dict) -> str:
         .render(
             known,
             columns=titled,
-            rows=rows,
+            of_paper=of_paper,
+            of_ours=of_ours,
             plural=PLURAL,
             titles=CLAIM_TITLES,
             of_profile=runs_in(known["training"]),
@@ -89,10 +92,18 @@ def results(known: dict) -> str:
             splits=SPLIT_TITLES,
             faded=FADED,
             methods={name: words.replace("\n", " ") for name, words in METHOD_TITLES.items()},
-            machines=sorted({row["machine"] for row in known["bench"]}),
+            machines=_by_machine(known["bench"]),
         )
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _by_machine(bench: list[dict]) -> dict[str, list[dict]]:
+    """Rows of bench.csv by the machine that measured them."""
+    found = {}
+    for row in bench:
+        found.setdefault(f"{row['cpu']}, {row['instructions']}", []).append(row)
+    return found
 
 
 def _environment() -> jinja2.Environment:

@@ -323,11 +323,12 @@ def _most(varied: dict | None) -> str:
         least, greatest = one["seeds"]
         return (
             f"F1 of unseen instances: no more than other seeds do ({least:.2f} to {greatest:.2f}, width "
-            f"{varied['width']}). Most of all {_most_of_all(varied['quantities'])}"
+            f"{varied['width']}, reading {reading_title(varied['reading'])}). Most of all "
+            f"{_most_of_all(varied['quantities'])}"
         )
     return (
         f"F1 of unseen instances rises most, {one['default']:.2f} to {one['highest']:.2f}, with "
-        f"{variant_title(one['variant'])} (width {varied['width']})"
+        f"{variant_title(one['variant'])} (width {varied['width']}, reading {reading_title(varied['reading'])})"
     )
 
 

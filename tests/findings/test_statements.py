@@ -4,11 +4,11 @@ import pandas as pd
 import pytest
 
 from helpers.findings import readings, statements
-from helpers.verdict import judge
+from helpers.verdict import facts, judge
 
 WAYS = pd.DataFrame(
     [
-        {"width": 32, "seed": 0, "split": split, "space": space, "method": method, "clusters": 1,
+        {"width": 32, "seed": 0, "reading": "gpt2", "split": split, "space": space, "method": method, "clusters": 1,
          "definition": "matched", "epoch": 8, "layer": 2, "f1": f1, "chance": 0.2}
         for split in ("subset", "validation")
         for space, method, f1 in (("raw", "kmeans", 0.4), ("tsne", "kmeans", 0.5), ("whitened", "ward", 0.7))
@@ -16,8 +16,8 @@ WAYS = pd.DataFrame(
 )  # fmt: skip
 VARIANTS = pd.DataFrame(
     [
-        {"variant": variant, "width": 128, "seed": 0, "claim": claim, "space": "raw", "at": "end", "model": "trained",
-         "value": value}
+        {"variant": variant, "width": 128, "seed": 0, "reading": "gpt2", "claim": claim, "space": "raw", "at": "end",
+         "model": "trained", "value": value}
         for variant, value in (("default", 0.4), ("model.dropout=0", 0.5), ("data.shuffled_outputs=True", 0.99))
         for claim in ("task_subset", "task_validation")
     ]
@@ -46,6 +46,22 @@ def test_ways_of_looking_are_told_beside_the_papers_number():
     assert "is above the paper's 0.9" in readings.answer(WAYS.assign(f1=0.95), None, None, None, None)
     drawn = readings.ways(WAYS)
     assert "0.50 by KMeans on raw or t-SNE states, 0.70 at most (whitened, 50 components, Ward linkage" in drawn
+
+
+def test_runs_are_searched_once_and_told_by_reading():
+    """A profile's run that a grid has as well counts there alone."""
+    grids = [
+        WAYS.assign(run="a", grid="seeds", variant="x", f1=WAYS["f1"] + 0.1),
+        WAYS.assign(run="b", grid="m", variant="model.dropout=0", reading="gpt2 model.dropout=0"),
+        WAYS.assign(run="c", grid="m", variant="data.shuffled_outputs=True", f1=0.99),
+        WAYS.assign(run="d", grid="seeds", variant="y", reading="fitted", f1=0.3),
+    ]
+    found = facts.searched(WAYS, pd.concat(grids))
+    assert (found["runs"], found["ways"]) == (3, 3)
+    rows = {(row["split"], row["reading"]): row for row in found["by_reading"]}
+    assert {reading for _, reading in rows} == {"gpt2", "gpt2, a choice changed", "fitted"}
+    assert rows["subset", "gpt2"]["best"]["f1"] == found["subset"]["best"]["f1"] == pytest.approx(0.8)
+    assert rows["subset", "gpt2, a choice changed"]["as_paper"] == 0.5
 
 
 def test_changes_and_readings_are_told_where_their_tables_are_there():

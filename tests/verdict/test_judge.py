@@ -211,7 +211,7 @@ def test_a_grids_results_join_those_of_other_grids(tmp_path):
     assert set(pd.read_csv(tmp_path / "parts.csv")["variant"]) == {"default"}
     facts = json.loads((tmp_path / "verdict.json").read_text())
     assert facts["seeds"] == facts["parts"]
-    assert facts["seeds"]["runs"] == 3
+    assert facts["seeds"]["epochs"] == {"gpt2": {"768": 100}}
     assert facts["seeds"]["hours"] == {"c1-0": 1.0}, "100 epochs of 36 seconds; the others have not run"
 
 
