@@ -22,6 +22,7 @@ from helpers.figures.style import SPACE_TITLES
 from helpers.pretrained import natural
 from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.rows import readings_in
+from helpers.tables import LABELS, SCORES
 from helpers.verdict import draw, facts, readme, story
 from helpers.verdict.claims import EVERY
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, PLURAL, UNDECIDED, UNMEASURED
@@ -245,7 +246,7 @@ def _figure(shown: Shown, folder: Path, claims: list[dict]) -> dict:
 
 def _tables(tables: Path, chosen: settings.Settings) -> list[dict]:
     found = [
-        _csv(tables, "Table 1", "Clustering of pretrained models' states at the best layer", "table1", "05_probe_llms"),
+        _table1(tables),
         _csv(tables, "Table 2", "Sizes of the data sets", "table2", "01_generate_data"),
     ]
     for number, (section, name) in SECTIONS.items():
@@ -265,6 +266,21 @@ def _tables(tables: Path, chosen: settings.Settings) -> list[dict]:
     return found
 
 
+def _table1(tables: Path) -> dict:
+    """A row a model, ours first, and a column an identity, as in the paper."""
+    frame = store.read_table(tables / "table1.csv", AGAIN)
+    rows = []
+    for (model, revision), part in frame.groupby(["model", "revision"], sort=False, dropna=False):
+        of = part.set_index("label")
+        here = part["source"].iloc[0] == "ours"
+        name = f"{model} ({revision}), here: layer {of['layer'].iloc[0]:.0f}" if here else f"{model}, in the paper"
+        rows.append([name, *(" / ".join(f"{of.loc[label, score]:.3f}" for score in SCORES) for label in LABELS)])
+    title = "Clustering of pretrained models' states at the best layer: F1 / ARI / AMI"
+    columns = ["model", *(f"by {label.replace('_', '-')}" for label in LABELS)]
+    return {"number": "Table 1", "title": title, "columns": columns, "rows": rows, "notebook": "05_probe_llms",
+            "notes": ""}  # fmt: skip
+
+
 def _csv(tables: Path, number: str, title: str, name: str, notebook: str) -> dict:
     frame = store.read_table(tables / f"{name}.csv", AGAIN).astype(object)
     rows = frame.where(frame.notna(), None).values.tolist()
@@ -273,7 +289,11 @@ def _csv(tables: Path, number: str, title: str, name: str, notebook: str) -> dic
 
 def _provenance(tables: Path) -> list[dict]:
     known = store.read_json(tables / "provenance.json", AGAIN)
-    return [{"notebook": name, **facts} for name, facts in known.items()]
+    return [{"notebook": name, **facts, "versions": _versions(facts)} for name, facts in known.items()]
+
+
+def _versions(facts: dict) -> str:
+    return ", ".join(f"{name} {version}" for name, version in ({"Python": facts["python"]} | facts["versions"]).items())
 
 
 def main(arguments: list[str] | None = None) -> int:
