@@ -156,9 +156,16 @@ def _of_readme(known: dict) -> dict:
     return {
         "sentences": story.sentences(known), "alt": story.title(known).replace("\n", ". "),
         "minutes": known["minutes"], "five": five, "others": others,
-        "of_main": runs_in(mine.reset_index()), "of_profile": runs_in(known["training"]),
+        "of_main": runs_in(mine.reset_index()), "why": _why(known), "of_profile": runs_in(known["training"]),
         "epochs": known["accuracy"]["epochs"],
     }  # fmt: skip
+
+
+def _why(known: dict) -> str:
+    """Why the reading that decides is the one to judge by, if it is the one that fits best."""
+    if known["reading"] != known["own"] or not known["fits_best"]:
+        return ""
+    return f" (of {known['compared']} readings, the one that fits best what the paper shows apart from its clusters)"
 
 
 def _notebooks(known: dict, executed: set[str]) -> list[dict]:
