@@ -1,6 +1,7 @@
 """The runs behind the verdict: the grids of data/grids, and a table for each (make verdict)."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from helpers.verdict.judge import quantities
 
 # Table -> grid file in data/grids.
 GRIDS = {"quantities": "seeds", "outputs": "outputs", "multiverse": "multiverse", "parts": "parts"}
+NO_CHANGE = {
+    "width", "seed", "reading", "training.stop_epoch", "training.log_every", "training.log_also",
+}  # fmt: skip
 RUN = ("variant", "width", "seed", "reading")  # what tells apart the runs of a grid, whatever code made them
 
 
@@ -30,8 +34,14 @@ def collect(tables: Tables) -> pd.DataFrame:
 
 
 def _variants(tables: Tables) -> pd.Series:
-    """The variant of each run of a sweep, in words."""
-    return tables["runs"].set_index("run")["variant"].fillna("").replace("", "default")
+    """What each run of a sweep changes besides what has a column of its own, and how far it goes."""
+    return tables["runs"].set_index("run")["variant"].fillna("").map(changes)
+
+
+def changes(variant: str) -> str:
+    """The settings of a variant that make it another run: not those of columns, nor where it stops and is recorded."""
+    settings = [s for s in re.split(r" (?=[\w.]+=)", variant) if s and s.partition("=")[0] not in NO_CHANGE]
+    return " ".join(settings) or "default"
 
 
 def save_grid(name: str, made: Tables, folder: Path, grid: str = "") -> None:

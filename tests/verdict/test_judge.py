@@ -175,11 +175,11 @@ def test_runs_of_a_sweep_are_measured_one_by_one():
         pd.testing.assert_frame_equal(mine, alone)
 
 
-def swept(finished, code: str = "c1", f1: float = 0.5, reading: str = "gpt2") -> dict[str, pd.DataFrame]:
+def swept(finished, code="c1", f1=0.5, reading="gpt2", variant="") -> dict[str, pd.DataFrame]:
     """What a sweep of three seeds gives where only some are finished; `code` goes into the runs' names."""
     rows, parts = [], {}
     for seed in range(3):
-        run, place = f"{code}-{seed}", {"variant": "", "width": 768}
+        run, place = f"{code}-{seed}", {"variant": variant, "width": 768}
         if seed not in finished:
             rows.append({"run": run, **place, "status": "not run", "commit": None, "computed": None})
             continue
@@ -243,6 +243,19 @@ def test_runs_of_another_reading_do_not_take_the_place_of_these(tmp_path):
     now = pd.read_csv(tmp_path / "quantities.csv")
     pd.testing.assert_frame_equal(now[now["reading"] == "gpt2"], before)
     assert set(now.loc[now["reading"] == "fitted", "seed"]) == {0}
+
+
+def test_a_run_that_went_further_takes_the_place_of_its_rows(tmp_path):
+    for epochs, f1 in ((55, 0.5), (100, 0.9)):
+        made = swept([0], f1=f1, variant=f"reading=gpt2 width=768 seed=0 training.stop_epoch={epochs}")
+        verdict_grids.save_grid("quantities", made, tmp_path)
+    for name in ("alternatives_grids", "course_grids"):
+        table = pd.read_csv(tmp_path / f"{name}.csv")
+        assert set(table["variant"]) == {"default"}
+        assert table.groupby(list({"epoch", "split", "space"} & set(table)))["f1"].nunique().eq(1).all()
+        assert (table["f1"] >= 0.9).all()
+    spaced = "width=128 data.metacharacters=['plus', 'star'] training.stop_epoch=None model.dropout=0"
+    assert verdict_grids.changes(spaced) == "data.metacharacters=['plus', 'star'] model.dropout=0"
 
 
 def test_each_reading_is_judged_by_itself():
