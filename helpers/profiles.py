@@ -3,6 +3,7 @@
 import argparse
 import ast
 import difflib
+import functools
 import re
 import shlex
 
@@ -126,14 +127,20 @@ def resolve(profile: str = "laptop", overrides: str = "") -> Settings:
 
 def reading_of(run: RunSettings) -> str:
     """The named reading that a run follows, followed by the choices that differ: "gpt2 training.loss_on=outputs"."""
+    taken = {name: _get(run, name) for name in OPEN}
+    changes = {
+        reading: [f"{name}={value}" for name, value in taken.items() if value != wanted[name]]
+        for reading, wanted in _choices().items()
+    }
+    name = min(changes, key=lambda reading: len(changes[reading]))
+    return " ".join([name, *changes[name]])
 
-    def changes(choices: dict[str, object]) -> list[str]:
-        """What the run has otherwise, as SET takes it."""
-        wanted = {name: _get(Settings(), name) for name in OPEN} | choices
-        return [f"{name}={_get(run, name)}" for name in OPEN if _get(run, name) != wanted[name]]
 
-    name = min(READINGS, key=lambda reading: len(changes(READINGS[reading])))
-    return " ".join([name, *changes(READINGS[name])])
+@functools.cache  # every row of a table is named by its run's reading
+def _choices() -> dict[str, dict[str, object]]:
+    """What each reading takes for everything that the paper leaves open."""
+    default = {name: _get(Settings(), name) for name in OPEN}
+    return {reading: default | choices for reading, choices in READINGS.items()}
 
 
 def settings_of_reading(reading: str) -> Settings:
