@@ -16,6 +16,7 @@ from helpers.benchmarks import speed
 from helpers.running import gpu, packing, pool, sweep
 from helpers.tables import columns
 
+BEYOND = {"surface", "controls", "interventions", "alternatives"}  # tables that the grid asks of its first run alone
 COMMAND = (sys.executable, "-m", "helpers.running.gpu", "--device", "cpu", "--profile", "smoke", "--minutes", "20")
 
 
@@ -79,7 +80,8 @@ def test_runs_are_done_in_the_order_of_the_grid_and_give_every_table(rehearsed):
         table = store.read_table(tables / f"{name}.csv", "")
         assert list(table) == columns(name)
         if "seed" in table:
-            assert set(zip(table["width"], table["seed"], strict=True)) == {(32, 0), (16, 0), (32, 1)}
+            runs = {(32, 0)} if name in BEYOND else {(32, 0), (16, 0), (32, 1)}
+            assert set(zip(table["width"], table["seed"], strict=True)) == runs
     assert list(json.loads((tables / "verdict.json").read_text())) == ["gpu_smoke", "sha256"]
 
 

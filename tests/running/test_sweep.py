@@ -24,8 +24,9 @@ from helpers.running import grids, pool, readings, sweep, verdict_grids
 # Epochs of half a second: long enough to be killed in.
 COMMON = (
     "model.number_of_heads=2 model.number_of_layers=2 training.log_every=4 training.number_of_epochs=8 "
-    "training.stop_epoch=none clustering.spaces=raw epochs_by_width={}"
+    "training.stop_epoch=none clustering.spaces=raw clustering.beyond_the_paper=false epochs_by_width={}"
 )
+TABLES = {"training", "clustering", "variance", "hard", "course", "neighbours"}  # of the paper; test_gpu.py has all
 GRID = {"width": [16, 24], "seed": [0, 1]}
 REPOSITORY = store.REPOSITORY
 
@@ -103,8 +104,8 @@ def test_a_sweep_is_one_table_over_its_runs(undisturbed, wanted):
     tables, _ = undisturbed
     assert tables["runs"]["status"].tolist() == ["done"] * 4
     assert tables["runs"][["width", "seed"]].to_numpy().tolist() == [[16, 0], [16, 1], [24, 0], [24, 1]]
-    assert set(tables) == {"runs", *sweep.TABLES}
-    for name in sweep.TABLES:
+    assert set(tables) == {"runs", *TABLES}
+    for name in TABLES:
         assert set(tables[name]["run"]) == {p.key for p in wanted}
     assert (tables["training"].groupby("run").size() == 9).all()
 
