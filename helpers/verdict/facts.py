@@ -317,9 +317,9 @@ def _search(readings: pd.DataFrame | None, own: str) -> dict:
 
 
 def deciding_reading(claims: pd.DataFrame, own: str) -> str:
-    """The reading whose statements about the main model rest on the most seeds; of equals the profile's own."""
+    """The reading whose statements about the main model rest on the most seeds in all; of equals the profile's own."""
     main = claims[(claims["width"] == WIDTHS[0]).fillna(False)]
-    seeds = main.groupby("reading")["seeds"].max() if "reading" in main else {}
+    seeds = main.groupby("reading")["seeds"].sum() if "reading" in main else {}
     return max(seeds.keys(), key=lambda name: (seeds[name], name == own), default=own)
 
 

@@ -141,7 +141,7 @@ def _of_readme(known: dict) -> dict:
     others = {
         f"with reading {reading_title(name)}": theirs
         for name, rows in known["other_readings"].items()
-        if len(theirs := story.statements_at(rows, width)) and (theirs.reindex(list(story.FIVE))["seeds"] > 0).any()
+        if len(theirs := story.statements_at(rows, width)) and (theirs.reindex(list(story.FIVE))["seeds"] > 1).any()
     }
     five = [
         row

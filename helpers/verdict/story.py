@@ -128,7 +128,7 @@ def _with_readings(known: dict, width: int) -> list[str]:
     said = []
     for reading, rows in known["other_readings"].items():
         mine = statements_at(rows, width)
-        if len(mine) and (mine["seeds"] > 1).any():
+        if _told(mine):
             said.append(
                 f"with the choices of reading {reading_title(reading)}, {_count(mine, HOLDS)} of {len(mine)} hold"
             )
@@ -176,19 +176,24 @@ def _held(known: dict) -> str:
     )
 
 
+def _told(statements: pd.DataFrame) -> bool:
+    """Whether a width of another reading is worth telling: at least half of the statements rest on several seeds."""
+    return len(statements) > 0 and (statements["seeds"] > 1).mean() >= 0.5
+
+
 def kinds_of_run(known: dict) -> dict[str, pd.DataFrame]:
     """Kind of run in words -> its rows of claims.csv by claim: the main model first, other widths, losses, readings.
 
-    Of other readings only what has several seeds: one seed decides nothing.
+    Of other readings only widths that are `_told`.
     """
     first, claims = main_width(known["claims"]), known["claims"]
     found = {}
     for reading, rows in ({"": claims} | known["other_readings"]).items():
-        measured = rows[rows["width"].notna() & (rows["seeds"] > (1 if reading else 0))]
+        measured = rows[rows["width"].notna() & (rows["seeds"] > 0)]
         for width in sorted(set(measured["width"].astype(int)), key=lambda w: w != first):
-            found[f"{width:,}" + (f", {reading_title(reading)}" if reading else "")] = rows[
-                rows["width"] == width
-            ].set_index("claim")
+            mine = rows[(rows["width"] == width).fillna(False)].set_index("claim")
+            if not reading or _told(mine):
+                found[f"{width:,}" + (f", {reading_title(reading)}" if reading else "")] = mine
     if known["claims_outputs"] is not None:
         for width, rows in known["claims_outputs"].groupby("width", sort=False):
             found[f"{width:,}, {OUTPUTS}"] = rows.set_index("claim")

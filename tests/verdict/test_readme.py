@@ -36,9 +36,9 @@ def table(committed):
 
 
 def own(table, name: str) -> pd.DataFrame:
-    """The rows of a table that belong to the reading with the most seeds of the main model, or the profile's own."""
+    """The rows of a table of the reading with the most seeds of the main model in all, of equals the profile's own."""
     main = table("claims").query("width == 768")
-    seeds = {reading: main.loc[main["reading"] == reading, "seeds"].max() for reading in readings_in(main)}
+    seeds = {reading: main.loc[main["reading"] == reading, "seeds"].sum() for reading in readings_in(main)}
     (mine,) = readings_in(table("training"))
     return of_reading(table(name), mine if seeds.get(mine, 0) == max(seeds.values()) else max(seeds, key=seeds.get))
 
@@ -230,6 +230,17 @@ def test_a_second_reading_is_told_beside_the_first():
     assert list(story.kinds_of_run(known)) == ["768", "768, torch"]
     verdicts = story.figure(known).axes[1].collections[0].get_array()
     assert verdicts.shape == (len(claims.CLAIMS), 2)
+
+
+def test_a_reading_whose_runs_are_too_short_to_tell_neither_decides_nor_is_told():
+    """As many seeds, but most statements are about epochs that they have not reached."""
+    first, whole = judged(True).assign(reading="gpt2"), judged(True).assign(reading="torch")
+    short = whole.assign(seeds=whole["seeds"].where(whole.index < 2, 0))
+    assert facts.deciding_reading(pd.concat([first, short]), "torch") == "gpt2"
+    assert facts.deciding_reading(pd.concat([first, whole]), "torch") == "torch"
+    known = known_of(made_up(True), first, other_readings={"torch": short})
+    assert "reading torch" not in story.sentences(known)["What changes it"]
+    assert list(story.kinds_of_run(known)) == ["768"]
 
 
 def test_a_run_of_another_reading_is_told_beside_the_statements():
