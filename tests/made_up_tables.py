@@ -50,5 +50,18 @@ def made_up(good: bool, seed: int = 0, width: int = 768) -> dict[str, pd.DataFra
     for layer in range(7):
         for direction, share in {"task": 0.8 if good else 0.1, "random": 0.1}.items():
             moved.append(place | {"layer": layer, "direction": direction, "became_other": share})
-    parts = {"training": training, "clustering": clustering, "hard": hard, "neighbours": near, "interventions": moved}
+    controls = [
+        place | {"epoch": epoch, "layer": layer, "split": "validation", "control": control, "value": value}
+        for epoch, value in ((0, 0.5), (100, 0.95 if good else 0.6))
+        for layer in range(7)
+        for control in ("within_input_f1", "linear_probe")
+    ]
+    parts = {
+        "training": training,
+        "controls": controls,
+        "clustering": clustering,
+        "hard": hard,
+        "neighbours": near,
+        "interventions": moved,
+    }
     return {name: pd.DataFrame(rows) for name, rows in parts.items()}

@@ -19,7 +19,7 @@ from helpers.figures.paper import (
 )
 from helpers.figures.pretrained import llm_layers, llm_map, llm_neighbours, llm_revisions
 from helpers.figures.readings import flips, multiverse, readings
-from helpers.figures.verdict import claims, summary, thresholds
+from helpers.figures.verdict import claims, summary, thresholds, verdicts
 
 __all__ = [
     "alternatives",
@@ -45,4 +45,5 @@ __all__ = [
     "thresholds",
     "training",
     "variance",
+    "verdicts",
 ]

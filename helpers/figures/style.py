@@ -53,6 +53,8 @@ CLAIM_TITLES = {
     "hard_nearer": "Hard examples nearer to their own task",
     "interventions": "Moved states answer as the other task",
     "same_task_high": "Final share of same-task neighbours",
+    "within_input": "Task clusters among one input's instances (F1)",
+    "probe": "Linear probe for the task",
     "peak": "Task clusters fade after their best epoch",
 }
 VARIANT_TITLES = {

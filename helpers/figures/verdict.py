@@ -110,27 +110,72 @@ def _tiles(ax, verdicts: pd.DataFrame, names: list[str]) -> None:
     ax.spines[:].set_visible(False)
 
 
-def summary(courses: pd.DataFrame, level: float, verdicts: pd.DataFrame, title: str, runs: str) -> Figure:
-    """The result at a glance: clusters and accuracy over training, and the verdict on every statement.
+def summary(
+    courses: pd.DataFrame,
+    level: float,
+    found: dict[str, pd.DataFrame],
+    rules: dict[str, float],
+    title: str,
+    runs: str,
+) -> Figure:
+    """The result at a glance: clusters and accuracy over training, and the statements that matter most.
 
     Args:
         courses: epoch, and columns raw and tsne (F1 by task of unseen instances, best layer; NaN where an epoch has
             none) and accuracy (of unseen instances).
         level: the F1 of unseen instances that counts as high.
-        verdicts: one row a claim (key), one column a kind of run, verdicts or NaN in the cells.
+        found: reading -> rows of claims.csv by claim; the reading that decides first.
+        rules: claim -> the number above which it holds.
         title, runs: for the figure.
     """
-    figure, (axes,) = grid_of(1, 2, height=0.75 + 0.145 * len(verdicts), widths=(1.35, 1))
+    figure, (axes,) = grid_of(1, 2, height=1.9 + 0.3 * len(rules), widths=(1, 1.1))
     _courses(axes[0], courses.set_index("epoch"), level)
-    ax = axes[1]
-    _tiles(ax, verdicts, [textwrap.fill(name, 9) for name in verdicts])
-    ax.set_yticks(np.arange(len(verdicts)) + 0.5, [CLAIM_TITLES[key] for key in verdicts.index], fontsize=6.5)
+    ax, keys = axes[1], list(rules)
+    for n, (reading, rows) in enumerate(found.items()):
+        for row in rows.reset_index().itertuples():
+            y = keys.index(row.claim) + (n - (len(found) - 1) / 2) * 0.3
+            _statement(ax, row, y, "os^"[n % 3])
+        if len(found) > 1:
+            ax.plot([], [], "os^"[n % 3], color="0.3", ms=5, label=f"reading {reading}")
+    for y, above in enumerate(rules.values()):
+        ax.plot([above, above], [y - 0.4, y + 0.4], color="black", lw=1.2, ls="--")
+    ax.plot([], [], "--", color="black", lw=1.2, label="it holds above")
+    ax.plot([], [], "o", color="0.4", mfc="white", ms=5, label="untrained")
+    ax.set_yticks(range(len(keys)), [textwrap.fill(CLAIM_TITLES[key], 22) for key in keys], fontsize=7)
+    ax.set(ylim=(len(keys) - 0.5, -0.5), xlim=(-0.12, 1.05), xlabel="F1, accuracy, share or its gain")
+    ax.set_title("The five statements that matter most", fontsize=8)
+    ax.grid(axis="y", visible=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncol=2, fontsize=6.5, frameon=False)
+    _verdict_legend(figure, pd.concat(found.values())["verdict"])
+    return titled(figure, title, runs)
+
+
+def _statement(ax, row, y: float, marker: str) -> None:
+    """A statement's mean and 95% interval in the colour of its verdict, and the untrained model's mean."""
+    colour = VERDICT_COLOURS[row.verdict]
+    if pd.notna(row.untrained):
+        ax.plot(row.untrained, y, marker, color="0.4", mfc="white", ms=5)
+    if pd.notna(row.low):
+        ax.plot([row.low, row.high], [y, y], color=colour, lw=2.2, solid_capstyle="round")
+    if pd.notna(row.ours):
+        ax.plot(row.ours, y, marker, color=colour, ms=5)
+
+
+def verdicts(table: pd.DataFrame, runs: str) -> Figure:
+    """The verdict on every statement.
+
+    Args:
+        table: one row a claim (key), one column a kind of run, verdicts or NaN in the cells.
+        runs: for the title.
+    """
+    figure, ((ax,),) = grid_of(1, 1, height=0.75 + 0.145 * len(table))
+    _tiles(ax, table, [textwrap.fill(name, 9) for name in table])
+    ax.set_yticks(np.arange(len(table)) + 0.5, [CLAIM_TITLES[key] for key in table.index], fontsize=6.5)
     ax.xaxis.tick_top()
     ax.tick_params(axis="x", labelsize=6.5)
-    white = " (white: not asked)" if verdicts.isna().any(axis=None) else ""
-    ax.set_title(f"Verdicts by width{white}", pad=6, fontsize=8)
-    _verdict_legend(figure, verdicts.stack())
-    return titled(figure, title, runs)
+    white = "; white: not asked" if table.isna().any(axis=None) else ""
+    _verdict_legend(figure, table.stack())
+    return titled(figure, "The verdict on every statement, by width", runs + white)
 
 
 def _courses(ax, table: pd.DataFrame, level: float) -> None:

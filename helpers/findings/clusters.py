@@ -81,22 +81,22 @@ def all_scores(scores: pd.DataFrame, width: int, space: str) -> str:
     return f"By task at the last epoch, the highest of any layer above 0 in {SPACE_TITLES[space]}, {'; '.join(said)}."
 
 
-def hard(pairs: pd.DataFrame, width: int) -> str:
+def hard(pairs: pd.DataFrame, scores: pd.DataFrame, width: int) -> str:
     """What `figures.hard_examples` shows of one width at the last epoch.
 
     Args:
         pairs: hard.csv.
+        scores: clustering.csv.
     """
     end = at_end(mean_over_seeds(pairs, width))
-    above = end[end["layer"] > 0]
-    nearer = above.loc[above["space"] == "raw", "nearer_own_task"].max()
-    apart = above.groupby("space")["pairs_separated"].max()
-    parted = listed(f"{percent(share)} in {SPACE_TITLES[space]}" for space, share in apart.items())
+    mine, scores = pairs[pairs["width"] == width], scores[scores["width"] == width]
+    found = {space: facts.hard_examples(mine, scores, space) for space in dict.fromkeys(end["space"])}
+    parted = listed(f"{percent(of['pairs_separated'])} in {SPACE_TITLES[space]}" for space, of in found.items())
     return (
         f"At the last epoch the model answers {percent(end['accuracy_hard'].iloc[0])} of hard examples and "
-        f"{percent(end['accuracy_original'].iloc[0])} of their originals rightly. At the layer where it is highest, "
-        f"{percent(nearer)} of hard examples are nearer to their own task than to their original, and another "
-        f"cluster than the original's holds {parted}."
+        f"{percent(end['accuracy_original'].iloc[0])} of their originals rightly. In raw states, at the layer where "
+        f"most are, {percent(found['raw']['nearer_own_task'])} of hard examples are nearer to their own task than to "
+        f"their original. At the layer with the highest F1 by task, another cluster than the original's holds {parted}."
     )
 
 
@@ -112,8 +112,8 @@ def in_the_plane(scores: pd.DataFrame | None, hard: pd.DataFrame | None) -> str:
         )
     width = widths(scores)[-1]
     raw, centred = (facts.course(scores[scores["width"] == width], space) for space in ("raw", "centred"))
-    end = at_end(mean_over_seeds(hard, width))
-    apart = end.loc[(end["space"] == "centred") & (end["layer"] > 0), "pairs_separated"].max()
+    mine = scores[scores["width"] == width]
+    apart = facts.hard_examples(hard[hard["width"] == width], mine, "centred")["pairs_separated"]
     return (
         f"**{width_title(scores, width)}: with each input's mean state subtracted, unseen instances lie in groups by "
         f"task with F1 {two(centred['end'])} at the end of training, {two(centred['start'])} before it; as they are, "

@@ -43,7 +43,8 @@ END, PEAK = "end", "peak"  # a quantity at the last recorded epoch, or at the on
 CENTRED, AT_PEAK = "after each input's mean state is subtracted", "at the epoch where it is highest, not late"
 BY_DISTANCE = "by distance with the input held fixed, not by clusters"
 ANY = "all"  # the space of claims that are not about one
-SHARE, CHANGE = (0.0, 1.0), (-1.0, 1.0)  # bounds of F1, accuracies and shares; of their changes, and of correlations
+# Bounds of F1, accuracies and shares; of their changes, and of correlations; of numbers of epochs.
+SHARE, CHANGE, COUNT = (0.0, 1.0), (-1.0, 1.0), (0.0, float("inf"))
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Claim:
         widths: where it is asked; the paper's at all widths unless it names one.
         late: whether it speaks of late training, so that a run must have half of its schedule behind it.
         needs: what else a run must show for the quantity to be measured.
-        bounds: the least and the greatest value of the quantity; None if it has none.
+        bounds: the least and the greatest value of the quantity.
         untrained: whether the untrained model has the quantity too, to compare with: not if it is a change.
     """
 
@@ -99,7 +100,7 @@ class Claim:
     widths: tuple[int, ...] = ()
     late: bool = True
     needs: str = ""
-    bounds: tuple[float, float] | None = SHARE
+    bounds: tuple[float, float] = SHARE
     untrained: bool = False
 
     @property
@@ -109,6 +110,7 @@ class Claim:
         return [*own, *((c.space, c.at) for c in self.conditions if not c.claim)]
 
 
+K = 10  # neighbours; the paper does not say how many
 CLUSTERED = 0.7  # F1 from which there are clusters that can last or saturate
 LATE_ENOUGH = 100  # epochs before it is asked which of them was the best
 LONG_AFTER = 20  # epochs after the best one for which clusters must last
@@ -146,7 +148,7 @@ def _score(label: str, split: str) -> Callable[[Tables, str, str], float]:
 
 
 def _elsewhere(tables: Tables, space: str, split: str) -> float:
-    """The paper's way of clustering a space by task, at the epochs of the table of alternatives; -inf for none."""
+    """F1 by task of the paper's own method in a space, from alternatives.csv; -inf where it has no such row."""
     if (table := tables.get("alternatives")) is None:
         return float("-inf")
     way = (table[list(alternatives.PAPER)] == pd.Series(alternatives.PAPER | {"space": space})).all(axis=1)
@@ -216,7 +218,7 @@ def _hard(tables: Tables, space: str) -> pd.DataFrame:
     return table[table["epoch"] == table["epoch"].max()].set_index("layer")
 
 
-def _hard_apart(tables: Tables, space: str, _at: str) -> float:
+def hard_apart(tables: Tables, space: str, _at: str = END) -> float:
     """Share of hard instances in another cluster than their original at the layer with the best clusters by task."""
     at_end, grid = _hard(tables, space), f1(tables, space)
     if not len(at_end) or not len(grid):
@@ -281,17 +283,16 @@ def _stop_near_saturation(tables: Tables, space: str, _at: str) -> float:
     return abs(_stop(tables, space, END) - _saturates(tables, space, END)) / tables["training"]["epoch"].max()
 
 
-def neighbours_by_layer(tables: Tables, column: str, k: int = 10) -> pd.DataFrame:
-    """A column of the table of neighbours by epoch (rows) and layer, of K = 10 or, without it, of the middle K."""
+def neighbours_by_layer(tables: Tables, column: str) -> pd.DataFrame:
+    """A column of the table of neighbours by epoch (rows) and layer, of K nearest; empty where no K are looked up."""
     table = tables["neighbours"]
-    k = k if (table["k"] == k).any() else table["k"].median()
-    return table[table["k"] == k].pivot_table(index="epoch", columns="layer", values=column)
+    return table[table["k"] == K].pivot_table(index="epoch", columns="layer", values=column)
 
 
 def _neighbour_rise(column: str) -> Callable[[Tables, str, str], float]:
     def measure(tables: Tables, _space: str, _at: str) -> float:
         grid = neighbours_by_layer(tables, column)
-        return float((grid.iloc[-1, 1:] - grid.iloc[0, 1:]).max())
+        return float((grid.iloc[-1, 1:] - grid.iloc[0, 1:]).max()) if len(grid) else float("nan")
 
     return measure
 
@@ -301,7 +302,21 @@ def _neighbour_end(column: str) -> Callable[[Tables, str, str], float]:
 
 
 def _neighbour_order(tables: Tables, _space: str, _at: str) -> float:
-    return _order(neighbours_by_layer(tables, "accuracy").iloc[-1])
+    grid = neighbours_by_layer(tables, "accuracy")
+    return _order(grid.iloc[-1]) if len(grid) else float("nan")
+
+
+def _control(name: str) -> Callable[[Tables, str, str], float]:
+    """A control on unseen instances at the last epoch, at the layer above the embeddings where it is highest."""
+
+    def measure(tables: Tables, _space: str, _at: str) -> float:
+        table = tables.get("controls")
+        if table is None or not len(table):
+            return float("nan")
+        mine = table[(table["control"] == name) & (table["split"] == "validation") & (table["layer"] > 0)]
+        return float(mine.loc[mine["epoch"] == mine["epoch"].max(), "value"].max())
+
+    return measure
 
 
 def _moved(tables: Tables, _space: str, _at: str) -> float:
@@ -314,11 +329,11 @@ def _moved(tables: Tables, _space: str, _at: str) -> float:
     return float((wide["task"] - wide["random"]).max())
 
 
-def _inside(label: str, split: str, statement: str) -> Claim:
+def _inside(label: str, split: str, statement: str, paper: str) -> Claim:
     """That instances cluster by a finer label than the task."""
-    key, on = (label, "training subset") if split == "subset" else (f"{label}_{split}", "validation set")
-    quantity = f"F1 on the {on}, best layer"
-    return Claim(key, statement, "3.2, Fig. 1", quantity, "high", Rule(above=0.8), _score(label, split), untrained=True)
+    key = label if split == "subset" else f"{label}_{split}"
+    quantity = "F1, best layer, last epoch"
+    return Claim(key, statement, "3.2, Fig. 1", quantity, paper, Rule(above=0.8), _score(label, split), untrained=True)
 
 
 NO_SPACE = (ANY,)
@@ -349,24 +364,26 @@ CLAIMS = (
           bounds=CHANGE),
     Claim("stops_at_51", "The model stops early at epoch 51", "3.2, Fig. 2",
           "first epoch with the highest validation accuracy", "epoch 51", Rule(above=36, below=66), _stop, NO_SPACE, (),
-          (768,), late=False, needs=f"{LATE_ENOUGH} epochs", bounds=None),
+          (768,), late=False, needs=f"{LATE_ENOUGH} epochs", bounds=COUNT),
     Claim("stop_near_saturation", "The early-stopping epoch is close to where clustering starts to saturate",
           "3.2, Fig. 2", "distance of the two epochs, over all epochs", "close", Rule(below=0.15),
           _stop_near_saturation, ("raw",), needs=f"{LATE_ENOUGH} epochs and clusters (F1 {CLUSTERED:g})"),
     Claim("hard_separate", "Hard examples and the examples that they were made from are in different clusters", "3.2",
           "share of hard instances in another cluster than their original, layer with the highest F1 by task",
-          "most (from F1 over 0.9)", Rule(above=0.5), _hard_apart,
+          "predominantly (from F1 over 0.9)", Rule(above=0.5), hard_apart,
           conditions=(*WHEN_CENTRED, Condition(BY_DISTANCE, "raw", claim="hard_nearer")), untrained=True),
-    _inside("distribution", "subset", "Instances of the training subset cluster by distribution"),
-    _inside("distribution_mapping", "subset", "Instances of the training subset cluster by distribution and mapping"),
-    _inside("distribution", "validation", "Unseen instances cluster by distribution, too"),
-    _inside("distribution_mapping", "validation", "Unseen instances cluster by distribution and mapping, too"),
+    _inside("distribution", "subset", "Instances of the training subset cluster by distribution", "obvious"),
+    _inside("distribution_mapping", "subset", "Instances of the training subset cluster by distribution and mapping",
+            "strong, high"),
+    _inside("distribution", "validation", "Unseen instances cluster by distribution, too", "obvious"),
+    _inside("distribution_mapping", "validation", "Unseen instances cluster by distribution and mapping, too",
+            "strong, high"),
     Claim("accuracy_late", "Accuracy stays near zero at first while the loss already falls", "3.2, Fig. 2",
-          "validation accuracy when the loss has made a third of its way", "near 0", Rule(below=0.1),
+          "validation accuracy when the loss has made a third of its way", "around zero", Rule(below=0.1),
           _early_accuracy, NO_SPACE, (), late=False),
     Claim("accuracy_abrupt", "Accuracy then rises abruptly", "3.2, Fig. 2",
-          "epochs from 20% to 80% of the highest accuracy, over the epochs before", "a jump", Rule(below=1.0),
-          _abruptness, NO_SPACE, (), late=False, needs="accuracy above a half", bounds=None),
+          "epochs from 20% to 80% of the highest accuracy, over the epochs before", "abruptly", Rule(below=1.0),
+          _abruptness, NO_SPACE, (), late=False, needs="accuracy above a half", bounds=COUNT),
     Claim("accuracy_subset", "Accuracy on the training subset saturates high", "3.2, Fig. 2b", "accuracy, last epoch",
           "high", Rule(above=0.8), _accuracy("subset"), NO_SPACE, ()),
     Claim("accuracy_validation", "Accuracy on unseen instances saturates high, too",
@@ -376,15 +393,15 @@ CLAIMS = (
           "distance of the two epochs, over all epochs", "close", Rule(below=0.15), _saturate_together, ("raw",),
           needs=f"clusters (F1 {CLUSTERED:g})"),
     Claim("same_task_share", "The share of neighbours with the same task rises dramatically", "3.3, Fig. 3a",
-          "gain over the untrained model, layer that gains most, K = 10", "dramatic", Rule(above=0.3),
+          f"gain over the untrained model, layer that gains most, K = {K}", "dramatic", Rule(above=0.3),
           _neighbour_rise("same_task"), NO_SPACE, (), bounds=CHANGE),
     Claim("knn_rises", "KNN accuracy rises over training", "3.3, Fig. 3b",
-          "gain over the untrained model, layer that gains most, K = 10", "until high", Rule(above=0.2),
+          f"gain over the untrained model, layer that gains most, K = {K}", "consistently", Rule(above=0.2),
           _neighbour_rise("accuracy"), NO_SPACE, (), bounds=CHANGE),
-    Claim("knn_high", "KNN accuracy saturates high", "3.3, Fig. 3b", "best layer, last epoch, K = 10", "high",
+    Claim("knn_high", "KNN accuracy saturates high", "3.3, Fig. 3b", f"best layer, last epoch, K = {K}", "high",
           Rule(above=0.8), _neighbour_end("accuracy"), NO_SPACE, (), untrained=True),
     Claim("knn_deeper", "KNN accuracy rises from layer to layer", "3.3, Fig. 3b",
-          "rank correlation of accuracy with the layer, last epoch", "increasing", Rule(above=0.5),
+          "rank correlation of accuracy with the layer, last epoch", "improved across layers", Rule(above=0.5),
           _neighbour_order, NO_SPACE, (), bounds=CHANGE, untrained=True),
 )  # fmt: skip
 # Ours, judged by the same machinery.
@@ -396,8 +413,14 @@ OURS = (
           "not in the paper", "share of answers that follow, less that of a random direction, best layer but the last",
           "no number", Rule(above=0.2), _moved, NO_SPACE, (), late=False, bounds=CHANGE),
     Claim("same_task_high", "Neighbours of unseen instances have the same task", "not in the paper",
-          "share, best layer, last epoch, K = 10", "no number", Rule(above=0.8), _neighbour_end("same_task"), NO_SPACE,
-          (), untrained=True),
+          f"share, best layer, last epoch, K = {K}", "no number", Rule(above=0.8), _neighbour_end("same_task"),
+          NO_SPACE, (), untrained=True),
+    Claim("within_input", "With the input held fixed, unseen instances cluster by task", "not in the paper",
+          "F1 among the instances of one input, best layer, last epoch", "no number", Rule(above=0.8),
+          _control("within_input_f1"), NO_SPACE, (), untrained=True),
+    Claim("probe", "A linear probe reads the task off the states of unseen instances", "not in the paper",
+          "accuracy on instructions held out from the probe, best layer, last epoch", "no number", Rule(above=0.9),
+          _control("linear_probe"), NO_SPACE, (), untrained=True),
     Claim("peak", "Clusters by task of unseen instances fade after the epoch at which they are best",
           "not in the paper", "highest F1 at any epoch less that of the last, best layer each", "no number",
           Rule(above=0.1), _peak),

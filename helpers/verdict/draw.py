@@ -18,13 +18,12 @@ from helpers.errors import exit_status
 from helpers.figures.names import stem
 from helpers.figures.style import SPLIT_TITLES
 from helpers.tables import columns
-from helpers.verdict.claims import EVERY
+from helpers.verdict.claims import EVERY, K
 from helpers.verdict.judge import UNMEASURED
 
 REMEDY = "run make reproduce (make verdict for grids)"
 RULES = {key: (claim.rule.above, claim.rule.below) for key, claim in EVERY.items()}
 STATEMENTS = {key: claim.statement for key, claim in EVERY.items()}
-K = 10  # of the paper's Figure 3, where a table has several
 
 
 class TableFolder:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from helpers import store
@@ -12,6 +13,7 @@ from helpers.figures.readings import FLIPPED, NO_CHOICE
 from helpers.rows import near_reading, of_reading, readings_in
 from helpers.tables import LABELS, SCORES, SPLITS, WHOLE
 from helpers.verdict import judge
+from helpers.verdict.claims import K, hard_apart
 from helpers.verdict.judge import WIDTHS
 
 SEEN = ("input", "output", "task")
@@ -51,7 +53,7 @@ def course(scores: pd.DataFrame, space: str, label: str = "task", split: str = "
 
 
 def seen(own: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
-    """Per set of instances, what clusters of raw states agree with untrained and at the end, mean over seeds.
+    """For each split: what clusters of raw states agree with, untrained and at the last epoch, mean over seeds.
 
     Args:
         own: rows of course.csv of one width.
@@ -89,7 +91,7 @@ def _best_layer(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     return rows.groupby(["seed", "epoch"])[columns].max().groupby("epoch").mean()
 
 
-def neighbours(table: pd.DataFrame, k: int = 10) -> dict[str, float]:
+def neighbours(table: pd.DataFrame, k: int = K) -> dict[str, float]:
     """Of the k nearest, best layer: share with the same task, untrained (start) and at the end, and KNN accuracy.
 
     Args:
@@ -121,13 +123,27 @@ def surface(table: pd.DataFrame, split: str) -> dict:
     return {"highest": rows.max(), "from": SURFACE[rows.idxmax()]}
 
 
-def hard_examples(table: pd.DataFrame) -> dict[str, float]:
-    """Hard examples at the last epoch in raw states, best layer each, from hard.csv."""
+def hard_examples(table: pd.DataFrame, scores: pd.DataFrame, space: str = "raw") -> dict[str, float]:
+    """Hard examples at the last epoch, means over seeds.
+
+    Args:
+        table, scores: rows of hard.csv and clustering.csv of one width.
+
+    Returns:
+        epoch, accuracy, pairs_separated (at the layer with the highest F1 by task) and nearer_own_task (at the layer
+        where it is highest).
+    """
     end = table["epoch"].max()
-    raw = table[(table["epoch"] == end) & (table["layer"] > 0) & (table["space"] == "raw")]
-    raw = raw.groupby("layer").mean(numeric_only=True)
-    return {"accuracy": raw["accuracy_hard"].iloc[0], "epoch": int(end)} | {
-        name: raw[name].max() for name in ("pairs_separated", "nearer_own_task")
+    last = table[(table["epoch"] == end) & (table["layer"] > 0) & (table["space"] == space)]
+    apart = [
+        hard_apart({"hard": mine, "clustering": scores[scores["seed"] == seed]}, space)
+        for seed, mine in table.groupby("seed")
+    ]
+    return {
+        "epoch": int(end),
+        "accuracy": last["accuracy_hard"].mean(),
+        "pairs_separated": float(np.mean(apart)),
+        "nearer_own_task": last.groupby("layer")["nearer_own_task"].mean().max(),
     }
 
 
@@ -154,7 +170,7 @@ def interventions(table: pd.DataFrame) -> dict[str, float]:
 
 
 def searched(profile: pd.DataFrame, grids: pd.DataFrame | None) -> dict:
-    """The highest matched F1 by task that any other way of clustering gives, over every run that was searched.
+    """The highest matched F1 by task of every way of clustering, the paper's included, over every run searched.
 
     Input-centred states, more clusters and other F1s are left out, and so are shuffled outputs, where there is nothing
     to learn.
@@ -280,10 +296,10 @@ def of_story(tables: Path) -> dict:
         tables: data/<profile>/tables.
 
     Returns:
-        reading (that with the most seeds of the main model; of several the profile's own); of that reading claims,
-        claims_outputs and quantities (None without them); rows of claims.csv by other_readings; own (the profile's
-        reading), and its tables training, clustering, of_hard, of_neighbours and of_controls; compared (how many
-        readings were searched), and whether the own fits_best of them.
+        reading (of `deciding_reading`); of that reading claims, claims_outputs and quantities (None without them); rows
+        of claims.csv by other_readings; own (the profile's reading), and its tables training, clustering, of_hard,
+        of_neighbours, of_controls and of_variance; compared (how many readings were searched), and whether the own
+        fits_best of them.
 
     Raises:
         store.ArtefactError: a table is missing that every profile has.
@@ -305,6 +321,7 @@ def of_story(tables: Path) -> dict:
         "of_hard": _read(tables, "hard"),
         "of_neighbours": _read(tables, "neighbours"),
         "of_controls": _maybe(tables, "controls"),
+        "of_variance": _maybe(tables, "variance"),
         **_search(_maybe(tables, "readings"), own),
     }
 
@@ -394,7 +411,7 @@ def _of_runs(tables: Path, scores: pd.DataFrame, rows_at: Callable[[str], pd.Dat
         "mapping": course(scores, "raw", "distribution_mapping"),
         "seen": seen(rows_at("course")),
         "neighbours": neighbours(rows_at("neighbours")),
-        "hard": hard_examples(rows_at("hard")),
+        "hard": hard_examples(rows_at("hard"), scores),
         "interventions": interventions(rows_at("interventions")),
         "surface": {split: surface(rows_at("surface"), split) for split in ("validation", "subset")},
         "task_subset": course(scores, "raw", split="subset"),

@@ -25,6 +25,7 @@ PLURAL = {
     FAILS: "do not hold", UNDECIDED: "are undecided", UNMEASURED: "are not measured",
 }  # fmt: skip
 BOTH_SIDES = "the interval lies on both sides of the rule's number; more seeds would tell"
+ANYTHING = (float("-inf"), float("inf"))  # bounds of a quantity that has none
 ONE_SEED = "one seed has no interval; make verdict adds more"
 TRAINED, UNTRAINED = "trained", "untrained"  # the model that a quantity is measured on
 NUMBERS = dict.fromkeys(("ours", "low", "high", "untrained", "gain", "gain_low", "gain_high"), float)
@@ -81,16 +82,17 @@ def _of_run(tables: Tables, claims: tuple[Claim, ...], is_late: bool) -> list[di
     return rows
 
 
-def interval(values, bounds: tuple[float, float] | None = None) -> tuple[float, float, float]:
+def interval(values, bounds: tuple[float, float] = ANYTHING) -> tuple[float, float, float]:
     """Mean and 95% interval of a quantity over seeds.
 
     Student's t on the arcsine square root scale, on which a share varies alike everywhere, so that the interval of a
-    quantity with bounds keeps within them; on the quantity itself where it has none. Over 3 to 5 seeds that vary like
+    quantity with two bounds keeps within them; on the quantity itself, cut at its bound, where it has one or none. Over
+    3 to 5 seeds that vary like
     Beta variables the interval holds their mean 93 to 95 times of 100 while it keeps off a bound, and 85 to 92 times
     where single seeds reach it (a test simulates some of them).
 
     Args:
-        bounds: the least and the greatest value that the quantity can have; None if there are none.
+        bounds: the least and the greatest value that the quantity can have.
 
     Returns:
         mean, low, high; for one value alone low and high are infinite.
@@ -99,13 +101,15 @@ def interval(values, bounds: tuple[float, float] | None = None) -> tuple[float, 
     mean, n = float(values.mean()), len(values)
     if n < 2:
         return mean, float("-inf"), float("inf")
-    least, greatest = bounds or (0.0, 1.0)
-    scaled = np.arcsin(np.sqrt(((values - least) / (greatest - least)).clip(0, 1))) if bounds else values
+    least, greatest = bounds
+    between = np.isfinite(bounds).all()
+    scaled = np.arcsin(np.sqrt(((values - least) / (greatest - least)).clip(0, 1))) if between else values
     half = float(stats.t.ppf(0.975, n - 1) * scaled.std(ddof=1) / np.sqrt(n))
     ends = scaled.mean() - half, scaled.mean() + half
-    if bounds:
+    if between:
         ends = (least + (greatest - least) * np.sin(np.clip(end, 0, np.pi / 2)) ** 2 for end in ends)
-    return mean, *map(float, ends)
+    low, high = (float(np.clip(end, least, greatest)) for end in ends)
+    return mean, low, high
 
 
 @dataclass(frozen=True)
@@ -187,9 +191,7 @@ def decide(claim: Claim, measured: pd.DataFrame) -> Decision:
     """
     own = [found for space in claim.spaces if (found := _evidence(claim, measured, claim.key, space, END))]
     if not own:  # an unmeasured claim holds under no condition either
-        needs = ["half of its schedule behind it"] * claim.late + [claim.needs] * bool(claim.needs)
-        missing = f"needs a run of this width{' with ' if needs else ''}{' and '.join(needs)}"
-        return Decision(UNMEASURED, None, missing)
+        return Decision(UNMEASURED, None, _missing(claim, bool(len(measured))))
     if shown := [found for found in own if found.answer]:
         best = max(shown, key=lambda found: found.by_training)
         return Decision(HOLDS if best.by_training else NO_MORE, best)
@@ -203,6 +205,14 @@ def decide(claim: Claim, measured: pd.DataFrame) -> Decision:
     if all(found.answer is False for found in own):
         return Decision(FAILS, best)
     return Decision(UNDECIDED, best, BOTH_SIDES)
+
+
+def _missing(claim: Claim, has_runs: bool) -> str:
+    """What a quantity lacks that was not measured."""
+    needs = ["half of its schedule behind it"] * claim.late + [claim.needs] * bool(claim.needs)
+    if has_runs and not needs:
+        return "needs what the runs of this width have not recorded"
+    return f"needs a run of this width{' with ' if needs else ''}{' and '.join(needs)}"
 
 
 def _under(claim: Claim, condition: Condition, measured: pd.DataFrame) -> Evidence | None:
@@ -223,10 +233,10 @@ def _evidence(claim: Claim, measured: pd.DataFrame, key: str, space: str, at: st
     return Evidence(EVERY[key].quantity, space, at, mean, low, high, len(values), before, gain, answer)
 
 
-def _gain(after: pd.Series, before: pd.Series, bounds: tuple[float, float] | None) -> tuple[float, float, float]:
+def _gain(after: pd.Series, before: pd.Series, bounds: tuple[float, float]) -> tuple[float, float, float]:
     """Mean and interval of the difference from the untrained model of the same seed."""
-    reach = bounds[1] - bounds[0] if bounds else None
-    return interval((after - before).dropna(), (-reach, reach) if reach else None)
+    reach = bounds[1] - bounds[0]
+    return interval((after - before).dropna(), (-reach, reach))
 
 
 def _row(claim: Claim, decided: Decision) -> dict:
@@ -349,8 +359,8 @@ def tuned_rows(ours: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
     """That states cluster by task in models instruction-tuned or not, as two claims about the models probed here.
 
     The rule: the lowest task F1 of a kind's models, with the interval over instructions, is above the
-    lowest of Table 1 less the 0.1 that `table1_rows` allows. It was written when one model had been looked at. One
-    model decides nothing, as one seed decides nothing of a run.
+    lowest of Table 1 less the 0.1 that `table1_rows` allows. One model decides nothing, as one seed decides nothing
+    of a run.
 
     Args:
         ours: table1.csv.

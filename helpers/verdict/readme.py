@@ -22,6 +22,7 @@ from helpers.errors import exit_status
 from helpers.figures.controls import METHOD_TITLES
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, reading_title, variant_title
 from helpers.rows import runs_in
+from helpers.settings import TrainingSettings
 from helpers.verdict import draw, facts, story
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, EVERY, OURS
 from helpers.verdict.judge import CONDITION, HOLDS, PLURAL, UNMEASURED
@@ -85,6 +86,7 @@ def results(known: dict) -> str:
             columns=titled,
             of_paper=of_paper,
             of_ours=of_ours,
+            unlearnt=[name for name, table in titled.items() if _unlearnt(table)],
             plural=PLURAL,
             titles=CLAIM_TITLES,
             of_profile=runs_in(known["training"]),
@@ -96,6 +98,11 @@ def results(known: dict) -> str:
         )
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _unlearnt(decided: pd.DataFrame) -> bool:
+    """Whether models of a column answer less than half of unseen instances in the end."""
+    return "accuracy_validation" in decided.index and decided.loc["accuracy_validation", "ours"] < 0.5
 
 
 def _by_machine(bench: list[dict]) -> dict[str, list[dict]]:
@@ -156,9 +163,15 @@ def _of_readme(known: dict) -> dict:
     return {
         "sentences": story.sentences(known), "alt": story.title(known).replace("\n", ". "),
         "minutes": known["minutes"], "five": five, "others": others,
-        "of_main": runs_in(mine.reset_index()), "why": _why(known), "of_profile": runs_in(known["training"]),
-        "epochs": known["accuracy"]["epochs"],
+        "of_main": runs_in(mine.reset_index()), "until": _until(known, width), "why": _why(known),
+        "of_profile": runs_in(known["training"]), "epochs": known["accuracy"]["epochs"],
     }  # fmt: skip
+
+
+def _until(known: dict, width: int) -> str:
+    """The last epoch of the runs that decide, of how many the paper has."""
+    epochs = {w: e for w, _, e in known["behind"]["widths"]}.get(width)
+    return f", to epoch {epochs} of the paper's {TrainingSettings().number_of_epochs}" if epochs else ""
 
 
 def _why(known: dict) -> str:
@@ -205,7 +218,7 @@ def _cell(decided: pd.DataFrame, claim: str) -> str:
 
 def pictures(known: dict, tables: draw.TableFolder) -> dict[str, Figure]:
     """The figures that README and docs/results.md show and no notebook draws, by file name without suffix."""
-    found = {"found": story.figure(known)}
+    found = {"found": story.figure(known), "verdicts": story.verdicts(known)}
     if "multiverse" in tables:
         found["flips"] = figures.flips(tables["multiverse"], draw.other_seeds(tables), draw.RULES)
     return found

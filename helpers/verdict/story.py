@@ -7,10 +7,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers import figures
-from helpers.analysis import course
 from helpers.figures.style import CLAIM_TITLES, reading_title, variant_title
 from helpers.rows import runs_in
-from helpers.verdict import judge
+from helpers.verdict import facts, judge
 from helpers.verdict.claims import CLAIMS, END, EVERY, PEAK, neighbours_by_layer
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, TRAINED, UNMEASURED
 
@@ -41,7 +40,7 @@ def statements_at(claims: pd.DataFrame, width: int) -> pd.DataFrame:
 
 
 def sentences(known: dict) -> dict[str, str]:
-    """What reproduces, what does not, and what changes it, a sentence each.
+    """What reproduces, what does not, what changes it, and what the states hold, a few sentences each.
 
     Args:
         known: of `facts.of_story`.
@@ -55,7 +54,7 @@ def sentences(known: dict) -> dict[str, str]:
         "What does not": _listed(mine, (FAILS,), "none of the five statements that matter most fails")
         + f". In all, {_count(mine, FAILS)} do not hold{_unsure(mine)}.",
         "What changes it": _changes(known, width),
-    }
+    } | ({"What the states hold": held} if (held := _held(known, width)) else {})
 
 
 def _listed(mine: pd.DataFrame, verdicts: tuple[str, ...], none: str) -> str:
@@ -93,8 +92,7 @@ def _changes(known: dict, width: int) -> str:
     """How clusters of unseen instances fare at another epoch or in another space, and verdicts with other choices."""
     told = (_places(known, width), _with_outputs(known), *_with_readings(known, width), _own_run(known))
     parts = [part[0].upper() + part[1:] for part in told if part]
-    said = ". ".join(parts) + "." if parts else "Nothing else has been measured yet (`make verdict`)."
-    return f"{said} {_held(known)}".strip()
+    return ". ".join(parts) + "." if parts else "Nothing else has been measured yet (`make verdict`)."
 
 
 def _places(known: dict, width: int) -> str:
@@ -110,7 +108,9 @@ def _places(known: dict, width: int) -> str:
     said += [f"{own[PEAK].max():.2f} at the epoch where it is highest"] * bool(len(own[PEAK]))
     if ("centred", END) in means.index:
         said.append(f"{means['centred', END]:.2f} at the end if each input's mean state is subtracted")
-    return f"F1 by task of unseen instances is {', '.join(said)}"
+    seeds = rows["seed"].nunique()
+    runs = f"reading {reading_title(known['reading'])}, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+    return f"F1 by task of unseen instances is {', '.join(said)} ({runs})"
 
 
 def _with_outputs(known: dict) -> str:
@@ -144,40 +144,69 @@ def _own_run(known: dict) -> str:
         t[t["width"] == width] for t in (known["clustering"], known["of_hard"], known["of_neighbours"])
     )
     mine = scores[(scores["split"] == "subset") & (scores["label"] == "task") & scores["space"].isin(["raw", "tsne"])]
-    task, apart = (
-        t[t["layer"] > 0].groupby("epoch")[column].max()
-        for t, column in ((mine, "f1"), (hard[hard["space"] == "raw"], "pairs_separated"))
+    task = mine[mine["layer"] > 0].groupby("epoch")["f1"].max()
+    first, last = (
+        facts.hard_examples(hard[hard["epoch"] == epoch], scores[scores["epoch"] == epoch])["pairs_separated"]
+        for epoch in (task.index[0], task.index[-1])
     )
     same = neighbours_by_layer({"neighbours": near}, "same_task").iloc[:, 1:].max(axis=1)
-    best = f"the best fit of {known['compared']} readings; " if known["fits_best"] else ""
     return (
-        f"in one run with reading {reading_title(known['own'])} ({best}{task.index[-1]} epochs, no interval), from "
+        f"in one run with reading {reading_title(known['own'])} ({task.index[-1]} epochs, no interval), from "
         f"untrained to the end: F1 of the training subset {task.iloc[0]:.2f} to {task.iloc[-1]:.2f}, hard examples in "
-        f"another cluster than their original {apart.iloc[0]:.0%} to {apart.iloc[-1]:.0%}, neighbours with the same "
-        f"task {same.iloc[0]:.2f} to {same.iloc[-1]:.2f} (best layers)"
+        f"another cluster than their original {first:.0%} to {last:.0%}, neighbours with the same task "
+        f"{same.iloc[0]:.2f} to {same.iloc[-1]:.2f}"
     )
 
 
-def _held(known: dict) -> str:
-    """What the states of the profile's own runs hold at the end, whatever KMeans makes of it."""
+def _held(known: dict, width: int) -> str:
+    """What states tell of the task when the input is held fixed, and to a linear probe, trained and untrained.
+
+    From the statements if several seeds measured them, else from the profile's own runs.
+    """
+    claims = known["claims"]
+    mine = claims[(claims["width"] == width).fillna(False) & (claims["seeds"] > 1)].set_index("claim")
+    if {"within_input", "probe"} <= set(mine.index):
+        rows = mine.loc[["within_input", "probe"]]
+        runs, (within, probe) = _of(rows.reset_index()), ((row["untrained"], row["ours"]) for _, row in rows.iterrows())
+    elif (found := _controls(known)) is not None:
+        runs, within, probe = runs_in(known["training"]), found["within_input_f1"], found["linear_probe"]
+    else:
+        return ""
+    return (
+        f"among unseen instances of one input, F1 by task is {within[0]:.2f} untrained and {within[1]:.2f} trained. A "
+        f"linear probe reads the task off the states with accuracy {probe[0]:.2f} untrained and {probe[1]:.2f} trained "
+        f"({runs}){_varies(known)}"
+    )
+
+
+def _varies(known: dict) -> str:
+    """What unseen instances' states vary with at the last layer in the end, in the profile's own runs."""
+    table = known["of_variance"]
+    if table is None:
+        return "."
+    mine = table[(table["width"] == width_of_profile(known)) & (table["split"] == "validation")]
+    end = mine[(mine["epoch"] == mine["epoch"].max()) & (mine["layer"] == mine["layer"].max())]
+    share = end.groupby("part")["share"].mean()
+    said = (
+        f". At the last layer {share['input']:.0%} of the states' variance goes with the input, {share['output']:.0%} "
+    )
+    said += f"with the output and {share['task']:.0%} with the task"
+    return said + ("." if share["task"] > max(share["input"], share["output"]) else ": KMeans sees the larger parts.")
+
+
+def _controls(known: dict) -> dict[str, tuple[float, float]] | None:
+    """Controls on unseen instances of the profile's own runs, best layer: at the first epoch and at the last."""
     table = known["of_controls"]
     if table is None:
-        return ""
-    end = table[(table["width"] == width_of_profile(known)) & (table["split"] == "validation") & (table["layer"] > 0)]
-    end = end[end["epoch"] == end["epoch"].max()]
-    by = end.groupby(["control", "layer"])["value"].mean().unstack("control")
-    if not {"linear_probe", "within_input_f1", "within_input_chance"} <= set(by) or by["within_input_f1"].isna().all():
-        return ""
-    layer = by["within_input_f1"].idxmax()
-    return (
-        f"A linear probe reads the task off the states of new instructions ({runs_in(known['training'])}: accuracy "
-        f"{by['linear_probe'].max():.2f}), and unseen instances of one input, clustered by themselves, have F1 by task "
-        f"{by.loc[layer, 'within_input_f1']:.2f} (labels permuted: {by.loc[layer, 'within_input_chance']:.2f})."
-    )
+        return None
+    mine = table[(table["width"] == width_of_profile(known)) & (table["split"] == "validation") & (table["layer"] > 0)]
+    best = mine.groupby(["control", "seed", "epoch"])["value"].max().groupby(["control", "epoch"]).mean()
+    names = ("within_input_f1", "linear_probe")
+    return {name: tuple(best[name].iloc[[0, -1]]) for name in names} if set(names) <= set(mine["control"]) else None
 
 
 def _told(statements: pd.DataFrame) -> bool:
-    """Whether a width of another reading is worth telling: at least half of the statements rest on several seeds."""
+    """Whether another reading's verdicts at a width are reported: at least half of them rest on several seeds."""
     return len(statements) > 0 and (statements["seeds"] > 1).mean() >= 0.5
 
 
@@ -207,16 +236,33 @@ def five(known: dict) -> pd.DataFrame:
 
 
 def figure(known: dict) -> Figure:
-    """Clusters and accuracy over training beside the verdict on every statement.
+    """Clusters and accuracy over training beside the five statements that matter most.
 
     Args:
         known: of `facts.of_story`.
     """
-    courses = _courses(known)
-    verdicts = pd.DataFrame({name: rows["verdict"] for name, rows in kinds_of_run(known).items()})
-    verdicts = verdicts.reindex([claim.key for claim in CLAIMS if claim.key in verdicts.index])
+    width = main_width(known["claims"])
+    kinds = {known["reading"]: known["claims"]} | known["other_readings"]
+    mine = {name: statements_at(rows, width) for name, rows in kinds.items()}
+    found = {
+        reading_title(name): rows.loc[[key for key in FIVE if key in rows.index]]
+        for name, rows in mine.items()
+        if name == known["reading"] or _told(rows)
+    }
     level = EVERY["task_validation"].rule.above
-    return figures.summary(courses, level, verdicts, title(known), _runs(known))
+    rules = {key: EVERY[key].rule.above for key in FIVE}
+    return figures.summary(_courses(known), level, found, rules, title(known), _runs(known))
+
+
+def verdicts(known: dict) -> Figure:
+    """The verdict on every statement, for each kind of run.
+
+    Args:
+        known: of `facts.of_story`.
+    """
+    found = pd.DataFrame({name: rows["verdict"] for name, rows in kinds_of_run(known).items()})
+    found = found.reindex([claim.key for claim in CLAIMS if claim.key in found.index])
+    return figures.verdicts(found, f"reading {reading_title(known['reading'])} where no other is named")
 
 
 def width_of_profile(known: dict) -> int:
@@ -250,23 +296,21 @@ def title(known: dict) -> str:
     training = known["training"]
     one = training.loc[training["width"] == width_of_profile(known), "seed"].nunique() == 1
     learned = f"In one run, {learned}" if one else learned[0].upper() + learned[1:]
-    fade = f" at epoch {f1.idxmax()}, then fade to {f1.iloc[-1]:.2f}" if f1.max() - f1.iloc[-1] > course.FADED else ""
-    return f"{learned} (accuracy {accuracy:.2f})\nTheir clusters by task reach F1 {f1.max():.2f}{fade}"
+    level = EVERY["task_validation"].rule.above
+    high = f"; 'high' would be above {level:g}" if f1.max() <= level else ""
+    return f"{learned} (accuracy {accuracy:.2f})\nTheir clusters by task reach F1 {f1.max():.2f} at most{high}"
 
 
 def _runs(known: dict) -> str:
     """Which runs either panel shows."""
-    claims, training = known["claims"], known["training"]
-    decided = claims[claims["width"].notna() & (claims["seeds"] > 0)]
-    most = decided.groupby("width")["seeds"].max()
-    right = " to ".join(str(n) for n in sorted({most.min(), most.max()})) if len(most) else "no"
-    left = runs_in(training, width_of_profile(known))
-    counted = f"{right} {'seed' if right == '1' else 'seeds'} a width"
-    return f"left: {left}; right: reading {reading_title(known['reading'])}, {counted}"
+    left = runs_in(known["training"], width_of_profile(known))
+    return f"left: {left}; right: {_of(five(known).reset_index())}"
 
 
 def answers(known: dict) -> dict[str, tuple[str, str]]:
     """Name of a notebook -> the question that it asks and the answer in a line, of the profile's own run.
+
+    One entry a notebook, hence long.
 
     Args:
         known: of `facts.of_story`.
@@ -287,17 +331,19 @@ def answers(known: dict) -> dict[str, tuple[str, str]]:
         ),
         "03_clustering": (
             "Do hidden states cluster by task?",
-            f"F1 of unseen instances: {raw['start']:.2f} untrained and {raw['end']:.2f} in the end; of t-SNE states "
-            f"{tsne['start']:.2f} and {tsne['end']:.2f}",
+            f"{_clustered(max(raw['end'], tsne['end']))}: F1 of unseen instances {raw['end']:.2f} (t-SNE "
+            f"{tsne['end']:.2f}; untrained {raw['start']:.2f} and {tsne['start']:.2f}); with each input's mean state "
+            f"subtracted {known['task']['centred']['end']:.2f}",
         ),
         "04_knn": (
             "Do nearest neighbours solve unseen instances?",
-            f"Their vote is right for {near['accuracy_end']:.0%}; untrained, for {near['accuracy_start']:.0%}",
+            _solved_by_neighbours(near["accuracy_start"], near["accuracy_end"]),
         ),
         "05_probe_llms": (
             "Do pretrained models cluster by task?",
-            f"{ours['model']}: F1 {ours['scores']['task'][0]:.2f} by three categories (by the input word alone "
-            f"{known['words_alone']:.2f}); {paper['model']} in the paper: {paper['scores']['task'][0]:.2f}",
+            f"{ours['model']}: F1 {ours['scores']['task'][0]:.2f} by three categories, which the paper calls tasks (by "
+            f"the input word alone {known['words_alone']:.2f}); {paper['model']} in the paper: "
+            f"{paper['scores']['task'][0]:.2f}",
         ),
         "06_explore": ("What do the clusters look like?", "Linked scatter plots through layers and training"),
         "07_controls": (
@@ -319,6 +365,16 @@ def answers(known: dict) -> dict[str, tuple[str, str]]:
     }
 
 
+def _clustered(f1: float) -> str:
+    return "Yes" if f1 > EVERY["task_validation"].rule.above else "Not as KMeans sees them"
+
+
+def _solved_by_neighbours(before: float, after: float) -> str:
+    solved = "Yes" if after > EVERY["knn_high"].rule.above else "No"
+    alike = ", and as well before training" if abs(after - before) < 0.02 else ""
+    return f"{solved}{alike}: their vote is right for {after:.0%}, untrained for {before:.0%}"
+
+
 def _most(varied: dict | None) -> str:
     """The change that raises F1 by task of unseen instances most, and the quantity that any change raises most."""
     if varied is None or "task_validation" not in varied["quantities"]:
@@ -327,8 +383,8 @@ def _most(varied: dict | None) -> str:
     if one["seeds"] and one["highest"] <= one["seeds"][1]:
         least, greatest = one["seeds"]
         return (
-            f"F1 of unseen instances: no more than other seeds do ({least:.2f} to {greatest:.2f}, width "
-            f"{varied['width']}, reading {reading_title(varied['reading'])}). Most of all "
+            f"None raises F1 of unseen instances above what other seeds give ({least:.2f} to {greatest:.2f}, width "
+            f"{varied['width']}, reading {reading_title(varied['reading'])}). The largest effect: "
             f"{_most_of_all(varied['quantities'])}"
         )
     return (

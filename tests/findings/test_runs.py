@@ -96,7 +96,7 @@ def test_figures_of_clusters_are_told_by_their_best_layer():
 
 HARD = pd.DataFrame(
     [
-        {**PLACE, "epoch": epoch, "layer": layer, "space": space, "pairs_separated": share * layer / 2,
+        {**PLACE, "epoch": epoch, "layer": layer, "space": space, "pairs_separated": share * (0.5 if layer == 2 else 1),
          "nearer_own_task": share / 2, "accuracy_hard": 0.3, "accuracy_original": 0.9}
         for epoch, share in ((0, 1.0), (8, 0.5)) for layer in (0, 1, 2) for space in ("raw", "centred")
     ]
@@ -104,17 +104,17 @@ HARD = pd.DataFrame(
 
 
 def test_hard_examples_are_told_at_the_last_epoch():
-    said = clusters.hard(HARD, 32)
+    said = clusters.hard(HARD, scores({"raw": 0.4, "centred": 0.6}), 32)
     assert "answers 30% of hard examples and 90% of their originals" in said
     assert "25% of hard examples are nearer to their own task" in said
-    assert "50% in input-centred states and 50% in raw states" in said
+    assert "25% in raw states and 25% in input-centred states" in said, "at layer 2, whose F1 by task is highest"
 
 
 def test_the_explorers_answer_needs_tables_and_says_so():
     assert "make reproduce" in clusters.in_the_plane(None, HARD)
     said = clusters.in_the_plane(scores({"raw": 0.4, "centred": 0.6}), HARD)
     assert "F1 0.60 at the end of training, 0.20 before it; as they are, with 0.40 and 0.20" in said
-    assert "Of hard examples 50%" in said
+    assert "Of hard examples 25%" in said
     found = pd.DataFrame({"f1": {"task": 0.7, "distribution": 0.1}})
     shown = clusters.pictures([("validation", 8, 2, "raw"), ("validation", "main", 1, "centred")], [found, found])
     assert "layer 2, raw states, epoch 8: 0.70 and 0.10; layer 1, input-centred states, revision main: 0.70" in shown

@@ -77,7 +77,6 @@ def test_what_changes_it_is_what_the_committed_tables_say(texts, table):
     sentence = next(line for line in texts[0].splitlines() if line.startswith("- **What changes it:**"))
     found = own(table, "quantities").query("claim == 'task_validation' and model == 'trained' and width == 768")
     means = found.groupby(["space", "at"])["value"].mean()
-    sentence, _, held = sentence.partition(" A linear probe ")
     statements, _, one_run = sentence.partition("n one run with reading ")
     numbers = [float(n) for n in re.findall(NUMBER, statements)]
     best = [max(means["raw", at], means["tsne", at]) for at in ("end", "peak")]
@@ -101,11 +100,22 @@ def test_what_changes_it_is_what_the_committed_tables_say(texts, table):
         same = table("neighbours").query("k == 10 and layer > 0").groupby("epoch")["same_task"].max().iloc[[0, -1]]
         told = [float(n) for n in re.findall(NUMBER, one_run)]
         assert told == pytest.approx([*task, *same], abs=0.0051)
-    controls = table("controls").query("width == 768 and split == 'validation' and layer > 0")
-    at_end = controls[controls["epoch"] == controls["epoch"].max()].groupby(["control", "layer"])["value"].mean()
-    layer = at_end["within_input_f1"].idxmax()
-    numbers = [at_end["linear_probe"].max(), *(at_end[f"within_input_{n}", layer] for n in ("f1", "chance"))]
-    assert [float(n) for n in re.findall(NUMBER, held)] == pytest.approx(numbers, abs=0.0051)
+
+
+def test_what_the_states_hold_is_what_the_committed_tables_say(texts, table):
+    sentence = next(line for line in texts[0].splitlines() if line.startswith("- **What the states hold:**"))
+    judged = own(table, "claims").query("width == 768 and seeds > 1").set_index("claim")
+    if {"within_input", "probe"} <= set(judged.index):
+        numbers = judged.loc[["within_input", "probe"], ["untrained", "ours"]].to_numpy().ravel()
+    else:
+        controls = table("controls").query("width == 768 and split == 'validation' and layer > 0")
+        best = controls.groupby(["control", "epoch"])["value"].max()
+        numbers = [best[name].iloc[n] for name in ("within_input_f1", "linear_probe") for n in (0, -1)]
+    assert [float(n) for n in re.findall(NUMBER, sentence)] == pytest.approx(numbers, abs=0.0051)
+    states = table("variance").query("width == 768 and split == 'validation'")
+    last = states[(states["epoch"] == states["epoch"].max()) & (states["layer"] == states["layer"].max())]
+    share = last.groupby("part")["share"].mean()
+    assert re.findall(r"(\d+)%", sentence) == [f"{100 * share[name]:.0f}" for name in ("input", "output", "task")]
 
 
 def test_every_statement_of_the_results_is_that_of_the_committed_tables(texts, table):
@@ -193,6 +203,7 @@ def known_of(tables: dict[str, pd.DataFrame], judged: pd.DataFrame, **more) -> d
     """What the story needs, of made-up runs."""
     nothing = {
         "of_controls": None,
+        "of_variance": None,
         "claims_outputs": None,
         "other_readings": {},
         "quantities": None,
@@ -219,8 +230,8 @@ def test_other_numbers_make_other_sentences():
             assert clause in (here if good else elsewhere)
             assert clause not in (elsewhere if good else here)
         assert "make verdict" in said["What changes it"]
-    assert "fade" not in story.title(known_of(made_up(True), judged(True)))
-    assert "fade" in story.title(known_of(made_up(False), judged(False)))
+    assert "'high' would be" not in story.title(known_of(made_up(True), judged(True)))
+    assert "at most; 'high' would be above 0.8" in story.title(known_of(made_up(False), judged(False)))
 
 
 def test_a_second_reading_is_told_beside_the_first():
@@ -228,8 +239,10 @@ def test_a_second_reading_is_told_beside_the_first():
     known = known_of(made_up(False), first, other_readings={"torch": second})
     assert "ith the choices of reading torch" in story.sentences(known)["What changes it"]
     assert list(story.kinds_of_run(known)) == ["768", "768, torch"]
-    verdicts = story.figure(known).axes[1].collections[0].get_array()
+    verdicts = story.verdicts(known).axes[0].collections[0].get_array()
     assert verdicts.shape == (len(claims.CLAIMS), 2)
+    markers = [line.get_marker() for line in story.figure(known).axes[1].get_lines()]
+    assert {"o", "s"} <= set(markers), "both readings stand beside each statement"
 
 
 def test_a_reading_whose_runs_are_too_short_to_tell_neither_decides_nor_is_told():
@@ -247,8 +260,6 @@ def test_a_run_of_another_reading_is_told_beside_the_statements():
     tables = made_up(True)
     said = story.sentences(known_of(tables, judged(False), own="torch"))["What changes it"]
     assert "n one run with reading torch (100 epochs, no interval), from untrained" in said
-    best = story.sentences(known_of(tables, judged(False), own="torch", compared=3, fits_best=True))["What changes it"]
-    assert "torch (the best fit of 3 readings; 100 epochs, no interval), from" in best
     at_end = {name: tables[name][tables[name]["epoch"] == 100] for name in ("clustering", "neighbours")}
     task = at_end["clustering"].query("split == 'subset' and label == 'task' and layer > 0")["f1"].max()
     assert f"to {task:.2f}, hard examples" in said
