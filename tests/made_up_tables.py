@@ -41,6 +41,7 @@ def made_up(good: bool, seed: int = 0, width: int = 768) -> dict[str, pd.DataFra
                     "epoch": epoch,
                     "layer": layer,
                     "space": s,
+                    "accuracy_hard": 1.0,
                     "nearer_own_task": f1 if good else 0.1,
                     "pairs_separated": f1 if good else 0.1,
                 }
