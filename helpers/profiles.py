@@ -104,7 +104,7 @@ def resolve(profile: str = "laptop", overrides: str = "") -> Settings:
         profile: smoke, laptop or paper.
         overrides: assignments separated by spaces, as in `"training.learning_rate=3e-4 seed=7"`;
             a list is written `widths=32,768`. ALIASES has names that stand for others; `reading=torch` chooses
-            another reading than gpt2.
+            another reading than the profile's own.
 
     Raises:
         SettingsError: an unknown profile, reading or name (with the nearest one that exists), or a value that

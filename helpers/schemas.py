@@ -56,7 +56,7 @@ def _of_type(kind: type, name: str) -> Check:
 def declare(says: str, *parts: dict[str, Column], keys: tuple[str, ...] = (), **columns: Column) -> DataFrameSchema:
     """A table: what it holds, and its columns in their order, those of the parts first.
 
-    No two rows are of one fact: of the same values in the columns that are no real numbers, and in `keys`.
+    No two rows agree in all of these: the columns that are not real numbers, and those in `keys`.
     """
     every = {name: column for part in (*parts, columns) for name, column in part.items()}
     facts = [name for name, column in every.items() if str(column.dtype) != "float64" or name in keys]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from helpers.schemas import count, declare, flag, in_markdown, index, number, share, validated, words
 
-LABELS = ("task", "distribution", "distribution_mapping")  # the identities that clusters are scored against
+LABELS = ("task", "distribution", "distribution_mapping")  # what clusters are scored against
 SCORES = ("f1", "ari", "ami")
 SPLITS = ("subset", "validation")  # the sets whose states are recorded
 
@@ -39,8 +39,7 @@ MEASURED = {
 ALTERNATIVES = {
     **SPLIT,
     "space": words(
-        "what was done to the states (`helpers/analysis/spaces.py`); raw and tsne are the paper's, centred is no "
-        "longer raw"
+        "what was done to the states before clustering (`helpers/analysis/spaces.py`); raw and tsne are the paper's"
     ),
     "method": words(
         "kmeans, kmeans_best_start (of 20 single starts, the one with the highest F1: biased upwards), ward, "
@@ -247,7 +246,7 @@ TABLES = {
     "alternatives_grids": declare("`alternatives.csv` for every run of `make verdict`.", OF_GRID, RUN, ALTERNATIVES),
     "course_grids": declare(
         "`course.csv` for every run of `make verdict`, at each epoch the layer above the embeddings with the "
-        "highest F1. A column is empty where a table was made before it was measured.",
+        "highest F1. A column is empty where it was not measured for that run.",
         OF_GRID,
         RUN,
         COURSE,

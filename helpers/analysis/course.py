@@ -7,7 +7,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 from helpers.analysis.scores import rounded
 from helpers.analysis.variance import MAIN
 
-FADED = 0.05  # F1 by task below its highest: less is what seeds of KMeans and of t-SNE make
+FADED = 0.05  # a fall of F1 by task from its highest that counts; seeds of KMeans and t-SNE alone make smaller ones
 GOOD = 0.9  # accuracy from which a model is said to solve instances
 
 

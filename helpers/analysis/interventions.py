@@ -1,8 +1,8 @@
 """Is the cluster used? Move states from their task's place to another task's, and see what the model answers.
 
 For a validation instance that the model solves, another task with the same input and another output is drawn.
-At one layer, the state at the input is shifted; the layers above run on. Counted is how often the answer becomes
-the other task's. The paper does not ask this.
+At one layer, the state at the input is shifted; the layers above run on. The result is how often the answer becomes the
+other task's. The paper does not ask this.
 """
 
 from dataclasses import dataclass

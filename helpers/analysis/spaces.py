@@ -1,7 +1,8 @@
 """Transformations of hidden states before they are clustered, none of them with labels: the spaces.
 
-`raw` states are as they are, `tsne` is the paper's optional preprocessing (Table 5), `centred` states are less the
-mean state of their input. The others are further ones that a reader may think of (`alternatives`).
+`raw` states are as they are, and `tsne` is the paper's optional preprocessing (Table 5). `centred` states of a training
+run are less the mean training state of their input symbol (`EpochRecord.centred`); those of a probe less the mean over
+the probed instances (`input_centred`). The others are further ones that a reader may think of (`alternatives`).
 """
 
 import numpy as np

@@ -71,7 +71,6 @@ VARIANT_TITLES = {
     "model.output_bias=True": "output bias",
 }
 SETTING_TITLES = {
-    "training.instructions_per_step": "{} instructions a step",
     "training.batch_size": "{} instances a step",
     "training.batches": "batches by {}",
     "training.weight_decay": "weight decay {}",

@@ -1,1 +1,4 @@
-"""Sentences about tables: tidy tables in, Markdown out. One module a notebook; the notebooks state no number."""
+"""Sentences about tables: tidy tables in, Markdown out.
+
+Each module names the notebooks that it speaks for; those state no number themselves.
+"""

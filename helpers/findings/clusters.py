@@ -53,6 +53,16 @@ def _course(found: dict) -> tuple[str, str, str]:
     return two(found["start"]), f"{two(found['highest'])} (epoch {found['epoch']})", two(found["end"])
 
 
+def fitted(scores: pd.DataFrame) -> str:
+    """At which of the logged epochs t-SNE was fitted."""
+    logged, fitted = (sorted(set(t["epoch"])) for t in (scores, scores[scores["space"] == "tsne"]))
+    if fitted == logged:
+        return f"t-SNE was fitted at all {len(logged)} logged epochs."
+    return (
+        f"t-SNE was fitted at {len(fitted)} of {len(logged)} logged epochs (setting `tsne.epochs`): {listed(fitted)}."
+    )
+
+
 def f1(scores: pd.DataFrame, width: int, space: str) -> str:
     """What `figures.clustering` shows of F1 in one space: each identity's course, and where the best layer is."""
     mean = mean_over_seeds(scores.drop(columns="k"), width)

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from helpers.figures.controls import METHOD_TITLES
+from helpers.figures.readings import NO_CHOICE
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, variant_title
 from helpers.findings.words import listed, paragraphs, percent, two
 from helpers.verdict import facts, judge
@@ -54,13 +55,15 @@ def _looked(alternatives: pd.DataFrame, everywhere: pd.DataFrame | None) -> str:
         f"{_method(found[split]['best'])}; as the paper looks, {two(found[split]['as_paper'])})"
         for split, title in SPLIT_TITLES.items()
     ]
+    centred = [f"{two(found[split]['centred'])} on the {title.lower()}" for split, title in SPLIT_TITLES.items()]
     runs = "1 run" if found["runs"] == 1 else f"{found['runs']} runs"
     number = judge.EVERY["task_subset"].rule.above
     reached = "is above" if found["subset"]["best"]["f1"] > number else "is not above"
     return (
         f"**{found['ways']} ways of looking at the states of {runs}, at any layer and the best of up to three epochs "
         f"each, give an F1 by task of at most {listed(best)}; on the training subset that {reached} the paper's "
-        f"{number:g}.** Input-centred states, more clusters and other definitions of F1 are left out."
+        f"{number:g}.** More clusters and other definitions of F1 are left out. With each input's mean state "
+        f"subtracted: {listed(centred)}."
     )
 
 
@@ -79,8 +82,8 @@ def _varied(variants: pd.DataFrame, parts: pd.DataFrame | None) -> str:
     ]
     most = f"those that raise F1 by task most: {listed(raised)}" if raised else "none raises F1 by task"
     return (
-        f"Of {found['variants']} changes to what the paper leaves open (width {found['width']}, raw states, last "
-        f"epoch), {most}."
+        f"Of {found['variants']} changes to what the paper leaves open (width {found['width']}, reading "
+        f"{found['reading']}, raw states, last epoch), {most}."
     )
 
 
@@ -93,9 +96,10 @@ def _searched(searched: pd.DataFrame) -> str:
     last = latest(searched)
     best = last.iloc[0]
     failed = unlearnt(searched)
+    solve = f"all but {len(failed)} solve" if len(failed) else "all solve"
     return (
-        f"Of {len(last)} readings that were searched, {len(failed)} solve less than half of unseen instances at the "
-        "epoch to which they were trained. The one that fits best what the paper shows apart from its clusters (fit "
+        f"Of {len(last)} readings that were searched, one run each, {solve} half of unseen instances or more. The one "
+        "that fits best what the paper shows apart from its clusters by task (fit "
         f"{two(best['fit'])} of 1, epoch {best['epochs']}): `{best['reading']}`."
     )
 
@@ -157,13 +161,13 @@ def ways(table: pd.DataFrame) -> str:
 
 
 def moves(table: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The changes that take a claim across its rule's number, as a table to read: those first that chance makes least.
+    """The changes that take a quantity across its rule's number, as a table: those first that chance makes least.
 
     Args:
         table: of `judge.flipped`.
         count: of rows.
     """
-    rows = table.sort_values("seeds", kind="stable").head(count)
+    rows = _open(table).sort_values("seeds", kind="stable").head(count)
     return pd.DataFrame(
         {
             "quantity": rows["claim"].map(CLAIM_TITLES),
@@ -173,31 +177,29 @@ def moves(table: pd.DataFrame, count: int) -> pd.DataFrame:
             "nothing changed": rows["default"].round(3),
             "change": rows["variant"].map(variant_title),
             "changed": rows["value"].round(3),
-            "other seeds there": rows["seeds"].map(lambda share: percent(share) if pd.notna(share) else ""),
+            "other seeds across": rows["seeds"].map(lambda share: percent(share) if pd.notna(share) else ""),
         }
     ).reset_index(drop=True)
 
 
 def moved(table: pd.DataFrame) -> str:
-    """What `figures.multiverse` shows: how many claims any single change takes across its rule's number.
-
-    Shuffled outputs, with which there is nothing to learn, are left out.
+    """What `figures.multiverse` shows: how many statements any single change takes across its rule's number.
 
     Args:
         table: of `judge.flipped`.
     """
-    table = table[~table["variant"].str.contains("shuffled_outputs")]
+    table = _open(table)
     if not len(table):
-        return "No change alone takes a claim to the other side of its rule's number."
+        return "No change alone takes a statement's quantity across its rule's number."
     changes = table.groupby("variant")["claim"].nunique().sort_values(ascending=False, kind="stable")
     chance = (table["seeds"] > 0).mean() if table["seeds"].notna().any() else None
-    tail = (
-        ""
-        if chance is None
-        else f" In {percent(chance)} of these cases some other seed of the default is there as well."
-    )
+    tail = "" if chance is None else f" In {percent(chance)} of these cases another seed alone does the same."
     return (
-        f"{table['claim'].nunique()} claims have a change that alone takes their quantity to the other side of the "
-        f"rule's number. Most of them are moved by this one: {variant_title(changes.index[0])} "
-        f"({changes.iloc[0]}).{tail}"
+        f"For {table['claim'].nunique()} statements some change alone takes the quantity across the rule's number. The "
+        f"change that does so most often is {variant_title(changes.index[0])} ({changes.iloc[0]} statements).{tail}"
     )
+
+
+def _open(table: pd.DataFrame) -> pd.DataFrame:
+    """Without changes to what the paper does not leave open."""
+    return table[~table["variant"].str.contains(NO_CHOICE)]

@@ -94,18 +94,18 @@ def _counts(claims: pd.DataFrame) -> dict[str, int]:
 
 
 def thresholds(table: pd.DataFrame) -> str:
-    """What `figures.thresholds` shows: for how many claims the number that 'high' means changes the verdict.
+    """What `figures.thresholds` shows: for how many statements the number that 'high' means changes the verdict.
 
     Args:
         table: thresholds.csv.
     """
     measured = table[table["verdict"] != UNMEASURED]
     if not len(measured):
-        return "None of these claims was measured."
+        return "None of these statements was measured."
     kinds = measured.groupby(["claim", "reading", "width"])["verdict"].nunique()
     same = int((kinds == 1).sum())
     return (
-        f"Of {len(kinds)} claims and widths with runs, {same} have one verdict whatever 'high' means from "
-        f"{table['number'].min():g} to {table['number'].max():g}; for the other {len(kinds) - same} it depends on "
+        f"Of {len(kinds)} statements, counted at each width with runs, {same} have one verdict whatever 'high' means "
+        f"from {table['number'].min():g} to {table['number'].max():g}; for the other {len(kinds) - same} it depends on "
         "the number."
     )

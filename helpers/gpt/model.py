@@ -58,7 +58,7 @@ def build(settings: ModelSettings, vocabulary_size: int, seed: int) -> Module:
 
 @torch.no_grad()
 def _make_as_read(model: Module, settings: ModelSettings) -> None:
-    """Change what a reading has otherwise than GPT-2: output layer, embeddings, positions, initial weights."""
+    """Apply what a reading changes in GPT-2: output layer, embeddings, positions, initial weights."""
     body = model.transformer
     if settings.normalisation == "post":
         body.ln_f = torch.nn.Identity()  # the last block has normalised already

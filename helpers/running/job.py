@@ -137,7 +137,6 @@ def _in_words(work: dict[str, float]) -> str:
 def _note_provenance(folder: Path, stage: str, facts: dict) -> None:
     path = folder / "tables" / "provenance.json"
     known = store.read_json(path, "") if path.exists() else {}
-    known = {name: of for name, of in known.items() if name in STAGES}  # a notebook may have had another name
     # A notebook that finds its run trained is quick; the longest time says what a fresh one takes.
     before = known.get(stage, {})
     if facts["seconds"] >= before.get("longest_seconds", 0):

@@ -10,7 +10,7 @@ import psutil
 
 from helpers import store
 from helpers.errors import exit_status
-from helpers.profiles import command_line, output_name, resolve
+from helpers.profiles import command_line, count, output_name, resolve
 from helpers.running.board import clock
 from helpers.running.job import Job
 from helpers.running.stages import STAGES, wanted
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", choices=list(STAGES), help="this notebook and those it needs")
     parser.add_argument("--force", action="store_true", help="run notebooks that are up to date as well")
     parser.add_argument(
-        "--together", type=int, metavar="N", help="notebooks side by side (default: by cores and memory)"
+        "--together", type=count, metavar="N", help="notebooks side by side (default: by cores and memory)"
     )
     parser.add_argument("--settings", action="store_true", help="print the settings that would be used, and stop")
     given = parser.parse_args(arguments)

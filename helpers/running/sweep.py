@@ -53,8 +53,8 @@ def run(
         connection: for pool.connect; unused where nothing is left to run.
 
     Returns:
-        runs: one row a run (columns in data/README.md). training, clustering, variance, hard, neighbours: the tables of
-        the finished runs, with the column run in front.
+        runs, one row a run (columns in data/README.md), and each of TABLES that a finished run has, with the column run
+        in front.
 
     Raises:
         pool.EngineError: no scheduler, or it or every worker went away; finished runs are kept.

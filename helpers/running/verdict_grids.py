@@ -34,7 +34,7 @@ def collect(tables: Tables) -> pd.DataFrame:
 
 
 def _variants(tables: Tables) -> pd.Series:
-    """What each run of a sweep changes besides what has a column of its own, and how far it goes."""
+    """Run -> its variant, without settings that have a column of their own or say how far the run goes."""
     return tables["runs"].set_index("run")["variant"].fillna("").map(changes)
 
 

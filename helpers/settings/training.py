@@ -50,6 +50,7 @@ class TrainingSettings(Section):
     order_seed: int | None = Field(None, ge=0)  # order of batches and dropout; none: the run's seed
     learning_rate: float = Field(1e-4, gt=0, title="Learning rate")
     number_of_epochs: int = Field(200, ge=1, title="Number of epochs")  # length of the schedule
+    # These three, and t-SNE's metric, are in the paper's tables and have one value alone: the code does nothing else.
     optimizer: Literal["AdamW"] = Field("AdamW", title="Optimizer")
     max_gradient_norm: float = Field(1.0, gt=0, title="Max gradient norm")
     validation_criterion: Literal["task accuracy"] = Field("task accuracy", title="validation criterion")

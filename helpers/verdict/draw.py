@@ -17,7 +17,6 @@ from helpers.analysis import course
 from helpers.errors import exit_status
 from helpers.figures.names import stem
 from helpers.figures.style import SPLIT_TITLES
-from helpers.tables import columns
 from helpers.verdict.claims import EVERY, K
 from helpers.verdict.judge import UNMEASURED
 
@@ -77,20 +76,10 @@ def _of_runs(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
         yield stem("neighbours", width), figures.neighbours(near, training, width, k, best)
         yield f"neighbours_k_w{width}", figures.neighbour_sensitivity(near, width, epochs.max())
         yield f"hard_examples_w{width}", figures.hard_examples(tables["hard"], width, best)
-        for split in SPLIT_TITLES if _as_now(tables, "variance") else ():
+        for split in SPLIT_TITLES:
             yield f"variance_w{width}_{split}", figures.variance(tables["variance"], width, split, best)
         yield f"controls_w{width}", figures.controls(tables["controls"], scores, tables["surface"], width)
         yield f"interventions_w{width}", figures.interventions(tables["interventions"], width)
-
-
-def _as_now(tables: TableFolder, name: str) -> bool:
-    """Whether a table has the columns that this version draws; says so where it is older."""
-    lacks = sorted(set(columns(name)) - set(tables[name]))
-    if lacks:
-        print(
-            f"{name}.csv is of an older version (no {', '.join(lacks)}): its figures stay; make reproduce renews both"
-        )
-    return not lacks
 
 
 def _of_pretrained(tables: TableFolder) -> Iterator[tuple[str, Figure]]:

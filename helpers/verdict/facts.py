@@ -180,22 +180,25 @@ def searched(profile: pd.DataFrame, grids: pd.DataFrame | None) -> dict:
         grids: alternatives_grids.csv, if there; its rows of a width, seed and reading stand for the profile's.
 
     Returns:
-        runs, ways; of each split best (the row) and as_paper (KMeans on raw or t-SNE states); and by_reading, the same
-        for each split and reading, with `split`, `reading` and how many `runs`.
+        runs, ways; of each split best (the row), as_paper (KMeans on raw or t-SNE states) and centred (the highest of
+        input-centred states); and by_reading, the first two for each split and reading, with `split`, `reading` and how
+        many `runs`.
     """
     found = profile.assign(run="of this profile", variant="")
     if grids is not None:
         known = set(zip(*(grids[name] for name in ("width", "seed", "reading")), strict=True))
         mine = [place not in known for place in zip(found["width"], found["seed"], found["reading"], strict=True)]
         found = pd.concat([found[mine], grids], ignore_index=True)
-    plain = (found["space"] != "centred") & (found["clusters"] == 1) & (found["definition"] == "matched")
-    found = found[plain & ~found["variant"].astype(str).str.contains(NO_CHOICE)]
+    one = (found["clusters"] == 1) & (found["definition"] == "matched")
+    found = found[one & ~found["variant"].astype(str).str.contains("shuffled_outputs")]
+    centred = found[found["space"] == "centred"].groupby("split")["f1"].max()
+    found = found[found["space"] != "centred"]
     base = found["reading"].str.split().str[0]
     found = found.assign(reading=base.where(base == found["reading"], base + ", a choice changed"))
     return {
         "runs": len(found.drop_duplicates(RUN)),
         "ways": len(found.drop_duplicates(list(alternatives.PAPER))),
-        **{split: _highest(part) for split, part in found.groupby("split")},
+        **{split: _highest(part) | {"centred": centred.get(split)} for split, part in found.groupby("split")},
         "by_reading": [
             {"split": split, "reading": reading, "runs": len(part.drop_duplicates(RUN))} | _highest(part)
             for (split, reading), part in found.groupby(["split", "reading"])
@@ -219,8 +222,8 @@ def varied(multiverse: pd.DataFrame, parts: pd.DataFrame | None, claims: tuple[s
 
     Returns:
         variants (how many), width, reading, and quantities: of each claim that a change raises default, highest,
-        variant, and seeds (the least and the greatest over other seeds; none without parts). Shuffled outputs, a
-        control, are left out.
+        variant, and seeds (the least and the greatest over other seeds; none without parts). Changes to what the paper
+        does not leave open are left out.
     """
 
     def at_end(table: pd.DataFrame) -> pd.DataFrame:

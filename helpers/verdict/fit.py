@@ -1,6 +1,6 @@
 """The score of a reading: how much of what the paper shows, apart from its contested claims, a run of it shows.
 
-Written before any reading was searched for. No target is about clusters of hidden states above the embeddings: those
+No target is about clusters of hidden states above the embeddings: those
 are what a reading, once chosen, is asked about.
 """
 

@@ -22,8 +22,7 @@ def drawn(committed):
 def test_every_figure_of_tables_alone_is_drawn_again(committed, drawn):
     there = {path.stem for path in (committed / "figures/laptop").glob("*.svg")}
     more = ("explorer_", "llm_map_", "data", "readings")  # states, data sets, and a search that a notebook sums up
-    older = "variance_"  # where the table is of an older version, draw says so
-    assert {s for s in there if not s.startswith(more)} - set(drawn) <= {s for s in there if s.startswith(older)}
+    assert {s for s in there if not s.startswith(more)} <= set(drawn)
 
 
 def test_every_figure_fits_a_page_and_says_in_words_what_it_shows(drawn):
