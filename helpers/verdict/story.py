@@ -127,10 +127,14 @@ def _with_outputs(known: dict) -> str:
 def _with_readings(known: dict, width: int) -> list[str]:
     said = []
     for reading, rows in known["other_readings"].items():
-        mine = statements_at(rows, width)
-        if _told(mine):
+        every = [width, *sorted(set(rows["width"].dropna().astype(int)) - {width}, reverse=True)]
+        at = next((w for w in every if _told(statements_at(rows, w))), None)  # the main width, or the widest measured
+        if at is not None:
+            mine, here = statements_at(rows, at), statements_at(known["claims"], at)
+            instead = f" instead of {_count(here, HOLDS)}" if len(here) else ""
             said.append(
-                f"with the choices of reading {reading_title(reading)}, {_count(mine, HOLDS)} of {len(mine)} hold"
+                f"with reading {reading_title(reading)}, {_count(mine, HOLDS)} of {len(mine)} statements hold at width "
+                f"{at:,}{instead} ({_of(mine.reset_index()).rpartition(', ')[2]})"
             )
     return said
 

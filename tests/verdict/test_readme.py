@@ -90,10 +90,14 @@ def test_what_changes_it_is_what_the_committed_tables_say(texts, table):
         theirs, before = (t[(t["width"] == width) & ~t["claim"].isin(ours)] for t in (outputs, own(table, "claims")))
         counted = [(theirs["verdict"] == judge.HOLDS).sum(), len(theirs), (before["verdict"] == judge.HOLDS).sum()]
         assert [int(said[n]) for n in (1, 2, 4)] == counted
-    for reading, count, of in re.findall(r"ith the choices of reading (\w+), (\d+) of (\d+) hold", sentence):
-        theirs = of_reading(table("claims"), reading).query("width == 768")
-        theirs = theirs[~theirs["claim"].isin(ours)]
-        assert [int(count), int(of)] == [(theirs["verdict"] == judge.HOLDS).sum(), len(theirs)]
+    told = re.findall(r"ith reading (\w+), (\d+) of (\d+) statements hold at width ([\d,]+) instead of (\d+)", sentence)
+    for reading, count, of, width, instead in told:
+        theirs, before = (
+            t[(t["width"] == int(width.replace(",", ""))) & ~t["claim"].isin(ours)]
+            for t in (of_reading(table("claims"), reading), own(table, "claims"))
+        )
+        holds = [(t["verdict"] == judge.HOLDS).sum() for t in (theirs, before)]
+        assert [int(count), int(of), int(instead)] == [holds[0], len(theirs), holds[1]]
     if one_run:  # the profile's own run follows another reading
         scores = table("clustering").query("split == 'subset' and label == 'task' and layer > 0 and space != 'centred'")
         task = scores.groupby("epoch")["f1"].max().iloc[[0, -1]]
@@ -239,7 +243,7 @@ def test_other_numbers_make_other_sentences():
 def test_a_second_reading_is_told_beside_the_first():
     first, second = judged(False).assign(reading="gpt2"), judged(True).assign(reading="torch")
     known = known_of(made_up(False), first, other_readings={"torch": second})
-    assert "ith the choices of reading torch" in story.sentences(known)["What changes it"]
+    assert "ith reading torch, " in story.sentences(known)["What changes it"]
     assert list(story.kinds_of_run(known)) == ["768", "768, torch"]
     verdicts = story.verdicts(known).axes[0].collections[0].get_array()
     assert verdicts.shape == (len(claims.CLAIMS), 2)
