@@ -3,6 +3,12 @@
 GPT2 = "gpt2"  # the reading of tables that name none
 
 
+def parts_of(reading: str) -> tuple[str, str]:
+    """A named reading, and the choices that are changed in it as SET takes them: of `profiles.reading_of`."""
+    name, _, changes = reading.partition(" ")
+    return name, changes
+
+
 def readings_in(table) -> list[str]:
     """Names of the readings of what the paper leaves open that a table's runs took (column `reading`), in its order."""
     named = table["reading"].dropna() if "reading" in table else ()
@@ -22,7 +28,7 @@ def near_reading(table, reading: str):
     if "reading" not in table:
         return table
     names = table["reading"].fillna(reading)
-    return table[(names == reading) | names.str.startswith(f"{reading} ")]
+    return table[[parts_of(name)[0] == reading for name in names]]
 
 
 def runs_in(table, width: int | None = None) -> str:
@@ -35,8 +41,8 @@ def runs_in(table, width: int | None = None) -> str:
     rows = table if width is None else table[table["width"] == width]
     widths = sorted(set(rows["width"].dropna().astype(int)))
     named = readings_in(rows)
-    readings = list(dict.fromkeys(name.split()[0] for name in named))
-    if len(named) == 1 and " " in named[0]:
+    readings = list(dict.fromkeys(parts_of(name)[0] for name in named))
+    if len(named) == 1 and parts_of(named[0])[1]:
         readings = [f"{readings[0]} with a choice changed"]
     if "seeds" in rows:
         least, most = (int(rows.loc[rows["seeds"] > 0, "seeds"].agg(f)) for f in ("min", "max"))

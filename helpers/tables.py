@@ -258,7 +258,7 @@ TABLES = {
         rung=count("the round of the search"),
         epochs=count("how far the readings of this rung were trained"),
         run=words("hash of the run"),
-        reading=words("what it changes, as `SET` takes it"),
+        reading=words("a named reading and what is changed in it; `SET=\"reading=...\"` takes it"),
         width=count(),
         seed=count(),
         status=words("done or failed", ("done", "failed")),

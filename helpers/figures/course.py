@@ -4,7 +4,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from helpers.figures.style import OKABE_ITO, SPACE_TITLES, SPLIT_TITLES, grid_of, titled
+from helpers.figures.style import OKABE_ITO, SPACE_TITLES, SPLIT_TITLES, grid_of, reading_title, titled
 from helpers.rows import runs_in
 
 SEEN = {"task": OKABE_ITO[0], "input": OKABE_ITO[1], "output": OKABE_ITO[2]}
@@ -38,7 +38,7 @@ def course(table: pd.DataFrame) -> Figure:
                 ax.set_xlabel("accuracy")
         line[0].set_ylabel(f"{title}\nF1 by task")
     handles = [
-        mpl.lines.Line2D([], [], color=colour, label=f"{reading.split()[0]}, width {width}")
+        mpl.lines.Line2D([], [], color=colour, label=f"{reading_title(reading)}, width {width}")
         for (reading, width), colour in colours.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncol=min(4, len(handles)))

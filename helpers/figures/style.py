@@ -10,6 +10,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from helpers.rows import parts_of
+
 LABEL_TITLES = {"task": "Task", "distribution": "Distribution", "distribution_mapping": "Distribution-mapping"}
 SPLIT_TITLES = {"subset": "Training subset", "validation": "Unseen instances"}
 METRIC_TITLES = {"f1": "F1", "ari": "ARI", "ami": "AMI"}
@@ -221,7 +223,7 @@ def variant_title(variant: str) -> str:
 
 def reading_title(reading: str) -> str:
     """A reading's name, with the open choices that were changed in words."""
-    name, _, changes = reading.partition(" ")
+    name, changes = parts_of(reading)
     return f"{name}, {variant_title(changes)}" if changes else name
 
 

@@ -6,6 +6,7 @@ from helpers.analysis import course
 from helpers.figures.course import SEEN
 from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES, variant_title
 from helpers.findings.words import changes, listed, mean_over_seeds, percent, two
+from helpers.rows import parts_of
 
 
 def paths(table: pd.DataFrame) -> str:
@@ -30,7 +31,7 @@ def paths(table: pd.DataFrame) -> str:
 
 
 def _reading(reading: str) -> str:
-    name, _, changed = reading.partition(" ")
+    name, changed = parts_of(reading)
     return f"reading {name}" + (" with a choice changed" if changed else "")
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 
 from helpers import store
 from helpers.errors import exit_status
+from helpers.profiles import reading_of
 from helpers.running import grids, pool, sweep
 from helpers.tables import checked
 from helpers.verdict import fit
@@ -95,7 +96,7 @@ def search(plan: Plan, bring=sweep.run) -> pd.DataFrame:
 
 def _row(plan: str, rung: int, epochs: int, point: grids.Point, tables: dict[str, pd.DataFrame]) -> dict:
     facts = tables["runs"].set_index("run").loc[point.key]
-    place = {"plan": plan, "rung": rung, "epochs": epochs, "run": point.key, "reading": in_words(point.values)}
+    place = {"plan": plan, "rung": rung, "epochs": epochs, "run": point.key, "reading": reading_of(point.run)}
     place |= {"width": facts["width"], "seed": facts["seed"], "status": facts["status"], "commit": facts["commit"]}
     if facts["status"] != "done":
         return place | {"fit": 0.0}
@@ -103,11 +104,6 @@ def _row(plan: str, rung: int, epochs: int, point: grids.Point, tables: dict[str
     training = point.run.training
     whole = training.last_epoch == training.number_of_epochs
     return place | fit.fit(mine, point.run.model, point.run.data.vocabulary_size, whole)
-
-
-def in_words(values: dict) -> str:
-    """A reading as SET takes it."""
-    return " ".join(f"{name}={value}" for name, value in values.items())
 
 
 def save(found: pd.DataFrame, folder: Path) -> None:
@@ -138,7 +134,7 @@ def _bring(given: argparse.Namespace) -> None:
         last = found[found["rung"] == found["rung"].max()]
         print(f"{plan.name}: of {found['reading'].nunique()} readings these fit best:")
         for row in last.head(5).itertuples():
-            print(f"  {row.fit:.2f}  {row.reading}")
+            print(f"  {row.fit:.2f}  reading={row.reading}")
 
 
 if __name__ == "__main__":

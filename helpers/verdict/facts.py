@@ -10,7 +10,7 @@ from helpers import store
 from helpers.analysis import alternatives
 from helpers.analysis import course as courses
 from helpers.figures.readings import FLIPPED, NO_CHOICE
-from helpers.rows import near_reading, of_reading, readings_in
+from helpers.rows import near_reading, of_reading, parts_of, readings_in
 from helpers.tables import LABELS, SCORES, SPLITS, WHOLE
 from helpers.verdict import judge
 from helpers.verdict.claims import K, hard_apart
@@ -193,8 +193,9 @@ def searched(profile: pd.DataFrame, grids: pd.DataFrame | None) -> dict:
     found = found[one & ~found["variant"].astype(str).str.contains("shuffled_outputs")]
     centred = found[found["space"] == "centred"].groupby("split")["f1"].max()
     found = found[found["space"] != "centred"]
-    base = found["reading"].str.split().str[0]
-    found = found.assign(reading=base.where(base == found["reading"], base + ", a choice changed"))
+    kinds = {name: name if name == parts_of(name)[0] else f"{parts_of(name)[0]}, a choice changed"
+             for name in found["reading"].unique()}  # fmt: skip
+    found = found.assign(reading=found["reading"].map(kinds))
     return {
         "runs": len(found.drop_duplicates(RUN)),
         "ways": len(found.drop_duplicates(list(alternatives.PAPER))),
@@ -332,7 +333,7 @@ def of_story(tables: Path) -> dict:
 def _search(readings: pd.DataFrame | None, own: str) -> dict:
     """How many readings `make readings` compared, and whether a reading fits best of them."""
     best = best_readings(readings, 1)
-    fits = len(best) > 0 and max(best, key=lambda row: row["fit"])["reading"] == f"reading={own}"
+    fits = len(best) > 0 and max(best, key=lambda row: row["fit"])["reading"] == own
     return {"compared": 0 if readings is None else readings["reading"].nunique(), "fits_best": fits}
 
 

@@ -5,6 +5,7 @@ import pytest
 from made_up_tables import made_up
 
 from helpers import store
+from helpers.profiles import reading_of
 from helpers.running import grids, readings
 from helpers.tables import columns
 
@@ -34,7 +35,7 @@ class Trainer:
         self.asked = []
 
     def __call__(self, points, label):
-        self.asked.append([(p.run.training.last_epoch, readings.in_words(p.values)) for p in points])
+        self.asked.append([(p.run.training.last_epoch, reading_of(p.run)) for p in points])
         rows, parts = [], {}
         for point in points:
             training = point.run.training
