@@ -20,7 +20,7 @@ VARIANTS = pd.DataFrame(
     [
         {"variant": variant, "width": 128, "seed": 0, "reading": "gpt2", "claim": claim, "space": "raw", "at": "end",
          "model": "trained", "value": value}
-        for variant, value in (("default", 0.4), ("model.dropout=0", 0.5), ("data.shuffled_outputs=True", 0.99))
+        for variant, value in (("default", 0.4), ("training.weight_decay=0", 0.5), ("data.shuffled_outputs=True", 0.99))
         for claim in ("task_subset", "task_validation")
     ]
 )  # fmt: skip
@@ -47,7 +47,7 @@ def test_ways_of_looking_are_told_beside_the_papers_number():
     assert "that is not above the paper's 0.9" in said
     assert "subtracted: 0.80 on the training subset and 0.80 on the unseen instances" in said
     assert "is above the paper's 0.9" in readings.answer(WAYS.assign(f1=0.95), None, None, None, None)
-    drawn = readings.ways(WAYS)
+    drawn = readings.ways(WAYS[WAYS["space"] != "centred"])
     assert "0.50 by KMeans on raw or t-SNE states, 0.70 at most (whitened, 50 components, Ward linkage" in drawn
 
 
@@ -70,10 +70,10 @@ def test_runs_are_searched_once_and_told_by_reading():
 def test_changes_and_readings_are_told_where_their_tables_are_there():
     said = readings.answer(WAYS, None, VARIANTS, VARIANTS[:2].assign(value=0.45), FOUND)
     assert "Of 1 changes" in said
-    assert "training subset 0.40 to 0.50 (no dropout; other seeds of the default give 0.45 to 0.45)" in said
+    assert "training subset 0.40 to 0.50 (no weight decay; other seeds of the default give 0.45 to 0.45)" in said
     falling = VARIANTS.assign(value=[0.5 if v == "default" else 0.1 for v in VARIANTS["variant"]])
     assert "none raises F1 by task" in readings.answer(WAYS, None, falling, None, None)
-    assert "Of 4 readings that were searched, 2 solve less than half" in said
+    assert "Of 4 readings that were searched, one run each, all but 2 solve half" in said
     assert "(fit 0.70 of 1, epoch 100): `b`" in said
 
 
@@ -91,25 +91,28 @@ def test_a_missing_table_is_named_with_the_command_that_makes_it(name, command):
     assert f"`{name}.csv` has no runs of x: `{command}`" in readings.missing(name, "runs of x")
 
 
+OVER = {"default": 0.4, "training.weight_decay=0": 0.95}  # across every rule's number
+
+
 def test_changes_that_move_a_claim_are_counted_without_the_control():
-    over = VARIANTS.assign(value=VARIANTS["variant"].map({"default": 0.4, "model.dropout=0": 0.95}).fillna(0.99))
+    over = VARIANTS.assign(value=VARIANTS["variant"].map(OVER).fillna(0.99))
     table = judge.flipped(over, VARIANTS[:0])
     said = readings.moved(table)
-    assert "2 claims have a change" in said
-    assert "this one: no dropout (2)" in said
-    assert "some other seed" not in said
+    assert "For 2 statements some change alone" in said
+    assert "most often is no weight decay (2 statements)" in said
+    assert "another seed" not in said
     assert "50%" in readings.moved(table.assign(seeds=[0.5 if c == "task_subset" else 0.0 for c in table["claim"]]))
     assert readings.moved(table[:0]).startswith("No change alone")
 
 
 def test_changes_that_chance_makes_least_come_first_in_words():
-    over = VARIANTS.assign(value=VARIANTS["variant"].map({"default": 0.4, "model.dropout=0": 0.95}).fillna(0.99))
+    over = VARIANTS.assign(value=VARIANTS["variant"].map(OVER).fillna(0.99))
     table = judge.flipped(over, VARIANTS[:0])
     by_chance = table.assign(seeds=[0.0 if c == "task_subset" else 0.5 for c in table["claim"]])
     told = readings.moves(by_chance, 5)
     assert told["quantity"][0] == "Task clusters, training subset (F1)"
-    assert told["change"][0] == "no dropout"
-    assert told["other seeds there"].is_monotonic_increasing
+    assert told["change"][0] == "no weight decay"
+    assert told["other seeds across"].is_monotonic_increasing
 
 
 CLAIMS = pd.DataFrame(
@@ -176,5 +179,8 @@ def test_thresholds_say_how_often_the_number_decides():
             ("b", 768, 0.9, judge.HOLDS), ("b", 32, 0.5, judge.UNMEASURED)]  # fmt: skip
     table = pd.DataFrame(rows, columns=["claim", "width", "number", "verdict"]).assign(reading="gpt2")
     said = statements.thresholds(table)
-    assert "Of 2 claims and widths with runs, 1 have one verdict whatever 'high' means from 0.5 to 0.9" in said
-    assert statements.thresholds(table[-1:]) == "None of these claims was measured."
+    assert (
+        "Of 2 statements, counted at each width with runs, 1 have one verdict whatever 'high' means from 0.5 to 0.9"
+        in said
+    )
+    assert statements.thresholds(table[-1:]) == "None of these statements was measured."
