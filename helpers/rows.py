@@ -44,14 +44,17 @@ def runs_in(table, width: int | None = None) -> str:
     readings = list(dict.fromkeys(parts_of(name)[0] for name in named))
     if len(named) == 1 and parts_of(named[0])[1]:
         readings = [f"{readings[0]} with a choice changed"]
+    of_widths = f"{'width' if len(widths) == 1 else 'widths'} {', '.join(f'{w:,}' for w in widths)}"
+    return f"{of_widths}, {'reading' if len(readings) == 1 else 'readings'} {', '.join(readings)}, {seeds_in(rows)}"
+
+
+def seeds_in(rows) -> str:
+    """The seeds that a table's rows are of, in words: "3 seeds", "3 to 5 seeds", "seed 0" for one that is known."""
     if "seeds" in rows:
         least, most = (int(rows.loc[rows["seeds"] > 0, "seeds"].agg(f)) for f in ("min", "max"))
-        seeds = _counted(most, "seed") if least == most else f"{least} to {most} seeds"
-    else:
-        found = sorted(set(rows["seed"]))
-        seeds = f"seed {found[0]}" if len(found) == 1 else _counted(len(found), "seed")
-    of_widths = f"{'width' if len(widths) == 1 else 'widths'} {', '.join(f'{w:,}' for w in widths)}"
-    return f"{of_widths}, {'reading' if len(readings) == 1 else 'readings'} {', '.join(readings)}, {seeds}"
+        return _counted(most, "seed") if least == most else f"{least} to {most} seeds"
+    found = sorted(set(rows["seed"]))
+    return f"seed {found[0]}" if len(found) == 1 else _counted(len(found), "seed")
 
 
 def _counted(number: int, noun: str) -> str:

@@ -55,12 +55,10 @@ def _course(found: dict) -> tuple[str, str, str]:
 
 def fitted(scores: pd.DataFrame) -> str:
     """At which of the logged epochs t-SNE was fitted."""
-    logged, fitted = (sorted(set(t["epoch"])) for t in (scores, scores[scores["space"] == "tsne"]))
-    if fitted == logged:
+    logged, at = (sorted(set(t["epoch"])) for t in (scores, scores[scores["space"] == "tsne"]))
+    if at == logged:
         return f"t-SNE was fitted at all {len(logged)} logged epochs."
-    return (
-        f"t-SNE was fitted at {len(fitted)} of {len(logged)} logged epochs (setting `tsne.epochs`): {listed(fitted)}."
-    )
+    return f"t-SNE was fitted at {len(at)} of {len(logged)} logged epochs (setting `tsne.epochs`): {listed(at)}."
 
 
 def f1(scores: pd.DataFrame, width: int, space: str) -> str:
@@ -121,8 +119,8 @@ def in_the_plane(scores: pd.DataFrame | None, hard: pd.DataFrame | None) -> str:
             "The tables of this profile are not there yet: `make reproduce` makes them. The pictures need a run alone."
         )
     width = widths(scores)[-1]
-    raw, centred = (facts.course(scores[scores["width"] == width], space) for space in ("raw", "centred"))
     mine = scores[scores["width"] == width]
+    raw, centred = (facts.course(mine, space) for space in ("raw", "centred"))
     apart = facts.hard_examples(hard[hard["width"] == width], mine, "centred")["pairs_separated"]
     return (
         f"**{width_title(scores, width)}: with each input's mean state subtracted, unseen instances lie in groups by "

@@ -9,7 +9,7 @@ import pandas as pd
 from helpers import store
 from helpers.analysis import alternatives
 from helpers.analysis import course as courses
-from helpers.figures.readings import FLIPPED, NO_CHOICE
+from helpers.figures.readings import CONTROL, FLIPPED, NO_CHOICE
 from helpers.rows import near_reading, of_reading, parts_of, readings_in
 from helpers.tables import LABELS, SCORES, SPLITS, WHOLE
 from helpers.verdict import judge
@@ -190,7 +190,7 @@ def searched(profile: pd.DataFrame, grids: pd.DataFrame | None) -> dict:
         mine = [place not in known for place in zip(found["width"], found["seed"], found["reading"], strict=True)]
         found = pd.concat([found[mine], grids], ignore_index=True)
     one = (found["clusters"] == 1) & (found["definition"] == "matched")
-    found = found[one & ~found["variant"].astype(str).str.contains("shuffled_outputs")]
+    found = found[one & ~found["variant"].astype(str).str.contains(CONTROL)]
     centred = found[found["space"] == "centred"].groupby("split")["f1"].max()
     found = found[found["space"] != "centred"]
     kinds = {name: name if name == parts_of(name)[0] else f"{parts_of(name)[0]}, a choice changed"
@@ -270,14 +270,14 @@ def runs_behind(claims: pd.DataFrame, grids: dict) -> dict:
     }
 
 
-def table1(table: pd.DataFrame, models: tuple[str, ...]) -> list[dict]:
-    """Rows of Table 1, ours and the paper's: model, layer (None for the paper's), and scores by label."""
+def table1(table: pd.DataFrame) -> list[dict]:
+    """Rows of Table 1, ours and the paper's: model, revision, layer (None for the paper's), and scores by label."""
     rows = []
-    for model in models:
-        one = table[table["model"] == model].set_index("label")
-        layer = one["layer"].iloc[0]
+    for (model, revision), part in table.groupby(["model", "revision"], sort=False, dropna=False):
+        one, layer = part.set_index("label"), part["layer"].iloc[0]
         scores = {label: [one.loc[label, score] for score in SCORES] for label in LABELS}
-        rows.append({"model": model, "layer": None if pd.isna(layer) else int(layer), "scores": scores})
+        layer = None if pd.isna(layer) else int(layer)
+        rows.append({"model": model, "revision": revision, "layer": layer, "scores": scores})
     return rows
 
 
@@ -399,7 +399,7 @@ def of_profile(tables: Path, width: int) -> dict:
         "varied": _varied(_maybe(tables, "multiverse"), _maybe(tables, "parts")),
         "readings": best_readings(_maybe(tables, "readings")),
         "grammar": _read(tables, "grammar").iloc[0].to_dict(),
-        "table1": table1(models, (ours, "LLaMa-7B")),
+        "table1": table1(models[models["model"].isin((ours, "LLaMa-7B"))]),
         "starts": _starts(_read(tables, "table1_restarts"), ours),
         "words_alone": _words_alone(_read(tables, "llm_layers"), ours),
         **_measured_speed(tables),

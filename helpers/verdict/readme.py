@@ -145,11 +145,7 @@ def _of_readme(known: dict) -> dict:
     """What readme.md.j2 shows."""
     width = story.main_width(known["claims"])
     mine = story.five(known)
-    others = {
-        f"with reading {reading_title(name)}": theirs
-        for name, rows in known["other_readings"].items()
-        if len(theirs := story.statements_at(rows, width)) and (theirs.reindex(list(story.FIVE))["seeds"] > 1).any()
-    }
+    others = {f"with reading {reading_title(name)}": theirs for name, theirs in story.others(known).items()}
     five = [
         row
         | {

@@ -22,7 +22,7 @@ from helpers.figures.style import SPACE_TITLES
 from helpers.pretrained import natural
 from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.rows import readings_in
-from helpers.tables import LABELS, SCORES
+from helpers.tables import LABELS
 from helpers.verdict import draw, facts, readme, story
 from helpers.verdict.claims import EVERY
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, PLURAL, UNDECIDED, UNMEASURED
@@ -268,13 +268,11 @@ def _tables(tables: Path, chosen: settings.Settings) -> list[dict]:
 
 def _table1(tables: Path) -> dict:
     """A row a model, ours first, and a column an identity, as in the paper."""
-    frame = store.read_table(tables / "table1.csv", AGAIN)
     rows = []
-    for (model, revision), part in frame.groupby(["model", "revision"], sort=False, dropna=False):
-        of = part.set_index("label")
-        here = part["source"].iloc[0] == "ours"
-        name = f"{model} ({revision}), here: layer {of['layer'].iloc[0]:.0f}" if here else f"{model}, in the paper"
-        rows.append([name, *(" / ".join(f"{of.loc[label, score]:.3f}" for score in SCORES) for label in LABELS)])
+    for one in facts.table1(store.read_table(tables / "table1.csv", AGAIN)):
+        here = "in the paper" if one["layer"] is None else f"revision {one['revision']}, here: layer {one['layer']}"
+        scores = (" / ".join(f"{score:.3f}" for score in three) for three in one["scores"].values())
+        rows.append([f"{one['model']}, {here}", *scores])
     title = "Clustering of pretrained models' states at the best layer: F1 / ARI / AMI"
     columns = ["model", *(f"by {label.replace('_', '-')}" for label in LABELS)]
     return {"number": "Table 1", "title": title, "columns": columns, "rows": rows, "notebook": "05_probe_llms",

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from helpers import figures
 from helpers.figures.style import CLAIM_TITLES, reading_title, variant_title
-from helpers.rows import runs_in
+from helpers.rows import runs_in, seeds_in
 from helpers.verdict import facts, judge
 from helpers.verdict.claims import CLAIMS, END, EVERY, PEAK, neighbours_by_layer
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, TRAINED, UNMEASURED
@@ -108,8 +108,7 @@ def _places(known: dict, width: int) -> str:
     said += [f"{own[PEAK].max():.2f} at the epoch where it is highest"] * bool(len(own[PEAK]))
     if ("centred", END) in means.index:
         said.append(f"{means['centred', END]:.2f} at the end if each input's mean state is subtracted")
-    seeds = rows["seed"].nunique()
-    runs = f"reading {reading_title(known['reading'])}, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+    runs = f"reading {reading_title(known['reading'])}, {seeds_in(rows)}"
     return f"F1 by task of unseen instances is {', '.join(said)} ({runs})"
 
 
@@ -134,7 +133,7 @@ def _with_readings(known: dict, width: int) -> list[str]:
             instead = f" instead of {_count(here, HOLDS)}" if len(here) else ""
             said.append(
                 f"with reading {reading_title(reading)}, {_count(mine, HOLDS)} of {len(mine)} statements hold at width "
-                f"{at:,}{instead} ({_of(mine.reset_index()).rpartition(', ')[2]})"
+                f"{at:,}{instead} ({seeds_in(mine[mine['seeds'] == mine['seeds'].max()])})"
             )
     return said
 
@@ -239,19 +238,22 @@ def five(known: dict) -> pd.DataFrame:
     return mine.loc[[key for key in FIVE if key in mine.index]]
 
 
+def others(known: dict) -> dict[str, pd.DataFrame]:
+    """Other reading -> its statements about the main model by claim, of readings whose verdicts there are reported."""
+    width = main_width(known["claims"])
+    found = {name: statements_at(rows, width) for name, rows in known["other_readings"].items()}
+    return {name: rows for name, rows in found.items() if _told(rows)}
+
+
 def figure(known: dict) -> Figure:
     """Clusters and accuracy over training beside the five statements that matter most.
 
     Args:
         known: of `facts.of_story`.
     """
-    width = main_width(known["claims"])
-    kinds = {known["reading"]: known["claims"]} | known["other_readings"]
-    mine = {name: statements_at(rows, width) for name, rows in kinds.items()}
     found = {
         reading_title(name): rows.loc[[key for key in FIVE if key in rows.index]]
-        for name, rows in mine.items()
-        if name == known["reading"] or _told(rows)
+        for name, rows in ({known["reading"]: five(known)} | others(known)).items()
     }
     level = EVERY["task_validation"].rule.above
     rules = {key: EVERY[key].rule.above for key in FIVE}
