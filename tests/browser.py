@@ -20,6 +20,7 @@ FLAGS = (
     "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",  # WebGL without a GPU
 )  # fmt: skip
 TOKEN = "clm"
+LONG = 120  # seconds that a busy machine may take for what is there in one otherwise
 IDLE = "explorer.wait().stage.sender.idle"  # the browser has drawn all that an explorer is to show
 
 
@@ -40,6 +41,7 @@ def browsing(**context):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         page = browser.new_context(**context).new_page()
+        page.set_default_timeout(1000 * LONG)
         problems: list[str] = []
         page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: problems.append(f"{e} {e.stack}"))
@@ -70,7 +72,7 @@ def jupyterlab(folder: Path):
         server = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
         try:
             address = f"http://127.0.0.1:{port}"
-            for _ in range(240):
+            for _ in range(4 * LONG):
                 with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/api?token={TOKEN}"):
                     break
                 time.sleep(0.25)
@@ -79,7 +81,7 @@ def jupyterlab(folder: Path):
             yield address
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(LONG)
 
 
 class Notebook:
@@ -91,7 +93,7 @@ class Notebook:
         nbformat.write(notebook, folder / name)
         self.page = page
         page.goto(f"{address}/lab/tree/{name}?token={TOKEN}&reset")
-        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        page.wait_for_selector(".jp-Notebook .jp-Cell")
         page.wait_for_function("() => window.jupyterapp.shell.currentWidget?.sessionContext")
         self.do("application:toggle-left-area")
 
@@ -134,7 +136,7 @@ class Notebook:
         assert reply["status"] == "ok", reply
         return json.loads(json.loads(_literal(reply["data"]["text/plain"])))
 
-    def until(self, expression: str, seconds: float = 20):
+    def until(self, expression: str, seconds: float = LONG):
         """Wait until an expression in the kernel is true; returns its value."""
         end = time.monotonic() + seconds
         while not (value := self.ask(expression)):

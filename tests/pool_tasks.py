@@ -20,7 +20,10 @@ def wait_at_first(path: str, seconds: float) -> int:
     return os.getpid()
 
 
-def wait_for(condition, what: str, seconds: float = 90):
+LONG = 600  # seconds: more than any machine needs, so that who waits longer waits for what never comes
+
+
+def wait_for(condition, what: str, seconds: float = LONG):
     """Wait until something is so; what it then is. Raises TimeoutError where it never is."""
     end = time.monotonic() + seconds
     while not (found := condition()):

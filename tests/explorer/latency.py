@@ -66,7 +66,7 @@ def measure(count: int, plots: int) -> list[dict]:
             code = SOURCE.format(tests=TESTS, folder=str(folder / "made-up"), count=count, plots=plots)
             notebook = Notebook(page, address, folder, "latency.ipynb", code)
             notebook.do("notebook:run-all-cells")
-            page.wait_for_selector("canvas", timeout=120_000)
+            page.wait_for_selector("canvas")
             notebook.until(IDLE, 120)
             rows = []
             for action, (label, values) in ACTIONS.items():

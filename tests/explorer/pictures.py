@@ -39,7 +39,7 @@ def main(run: Path) -> None:
         with jupyterlab(folder) as address:
             notebook = Notebook(page, address, folder, "explorer.ipynb", OPEN.format(str(run)))
             notebook.do("notebook:run-all-cells")
-            page.wait_for_selector("canvas", timeout=120_000)
+            page.wait_for_selector("canvas")
             deep = notebook.ask("explorer.source.layers - 1")
             layers, spaces = [round(deep / 3), round(deep * 5 / 6)], ["centred", "centred"]
             notebook.until(f"explorer.show(layers={layers}, spaces={spaces}) is explorer", 120)

@@ -20,7 +20,7 @@ def lab(run, tmp_path_factory):
     ):
         notebook = Notebook(page, address, folder, "explorer.ipynb", OPEN.format(str(run.folder)))
         notebook.do("notebook:run-all-cells")
-        page.wait_for_selector(".clm-legend button", timeout=60_000)
+        page.wait_for_selector(".clm-legend button")
         page.wait_for_selector("canvas")
         notebook.until(IDLE)
         yield notebook, problems
@@ -120,7 +120,7 @@ def test_hovering_tells_of_the_instance_and_is_linked(opened):
     opened.until(f"explorer.plots[0].scatter.hovering == {row}")
     opened.until(f"explorer.plots[1].scatter.hovering == {row}")
     instance = opened.ask(f"explorer.source.frame(explorer.controls.split.value).iloc[{row}].astype(str).to_dict()")
-    opened.page.wait_for_function(TOLD, arg=instance["expression"], timeout=10_000)
+    opened.page.wait_for_function(TOLD, arg=instance["expression"])
     text = opened.page.locator("body").inner_text()
     assert "(right)" in text or "(wrong)" in text
     opened.page.mouse.move(5, 5)
@@ -131,7 +131,7 @@ def test_fewer_instances_may_come_while_one_of_the_last_is_hovered(opened):
     opened.page.mouse.move(*place(opened, row))
     opened.until(f"explorer.plots[0].scatter.hovering == {row}")
     expression = opened.ask(f"explorer.source.frame('validation')['expression'].iloc[{row}]")
-    opened.page.wait_for_function(TOLD, arg=expression, timeout=10_000)  # its tooltip is there
+    opened.page.wait_for_function(TOLD, arg=expression)  # its tooltip is there
     opened.until("explorer.show(split='subset').controls.split.value == 'subset'")
     opened.until(IDLE)
     opened.frames(10)  # an error would come with each of them; the fixture looks for errors
@@ -263,8 +263,8 @@ def test_widgets_are_alive_after_a_restart_and_missing_artefacts_are_told(lab):
     del problems[:]
     notebook.restart()
     notebook.do("notebook:run-all-cells")
-    notebook.until("'explorer' in globals() and explorer.wait() is explorer", 60)
-    notebook.page.wait_for_selector(".clm-legend button", timeout=30_000)
+    notebook.until("'explorer' in globals() and explorer.wait() is explorer")
+    notebook.page.wait_for_selector(".clm-legend button")
     choose(notebook, "colour by", "input")
     notebook.until("explorer.wait().controls.colour.value == 'input'")
     assert "model not found" not in notebook.page.locator("body").inner_text().lower()

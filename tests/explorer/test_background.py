@@ -85,7 +85,7 @@ def test_a_loop_that_runs_gets_results_without_waiting(said):
     async def cell():
         background, done, found = Background(threading.RLock(), said.append), asyncio.Event(), []
         background.run(1, lambda: 1, lambda n: (found.append((n, threading.get_ident())), done.set()))
-        await asyncio.wait_for(done.wait(), 10)
+        await asyncio.wait_for(done.wait(), 60)
         background.run(2, lambda: 2, lambda n: found.append((n, threading.get_ident())))
         background.wait()  # as a cell does, which holds up the loop
         return found
@@ -104,7 +104,7 @@ def test_a_result_of_a_page_that_was_closed_comes_on_the_loop_of_the_cells(said)
         closed.start()
         await asyncio.to_thread(closed.join)
         holding.set()
-        await asyncio.wait_for(done.wait(), 10)
+        await asyncio.wait_for(done.wait(), 60)
 
     asyncio.run(cells())
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pool_tasks import die, fail, meet, wait_for, work_until_interrupted
+from pool_tasks import LONG, die, fail, meet, wait_for, work_until_interrupted
 
 from helpers import store
 from helpers.errors import Failed, Refused
@@ -79,6 +79,6 @@ def test_nobody_outlives_the_job(tmp_path, number):
     wait_for((tmp_path / "working").exists, "the work to begin")
     worker = int((tmp_path / "working").read_text() or 0)
     job.send_signal(number)
-    job.communicate(timeout=60)
+    job.communicate(timeout=LONG)
     wait_for(lambda: not psutil.pid_exists(worker), "the worker to end")
     assert (tmp_path / "told").exists() == (number == signal.SIGINT)

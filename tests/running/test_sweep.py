@@ -16,7 +16,7 @@ import pandas as pd
 import pool_tasks
 import psutil
 import pytest
-from pool_tasks import wait_for
+from pool_tasks import LONG, wait_for
 
 from helpers import store
 from helpers.running import grids, pool, readings, sweep, verdict_grids
@@ -27,7 +27,7 @@ COMMON = (
     "training.stop_epoch=none clustering.spaces=raw clustering.beyond_the_paper=false epochs_by_width={}"
 )
 TABLES = {"training", "clustering", "variance", "hard", "course", "neighbours"}  # of the paper; test_gpu.py has all
-GRID = {"width": [16, 24], "seed": [0, 1]}
+GRID = {"width": [16, 24], "seed": [0]}
 REPOSITORY = store.REPOSITORY
 
 
@@ -48,15 +48,13 @@ def process(*command, **options):
     It heeds Ctrl-C even where the tests run in the background of a shell, which has its children ignore it.
     """
     heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    started = subprocess.Popen(
-        [sys.executable, "-m", *command], start_new_session=True, cwd=REPOSITORY, **heed, **options
-    )
-    try:
-        yield started
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
+    whole = [sys.executable, "-m", *command]
+    with subprocess.Popen(whole, start_new_session=True, cwd=REPOSITORY, **heed, **options) as started:
+        try:
+            yield started
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -102,8 +100,8 @@ def undisturbed(wanted, tmp_path_factory):
 
 def test_a_sweep_is_one_table_over_its_runs(undisturbed, wanted):
     tables, _ = undisturbed
-    assert tables["runs"]["status"].tolist() == ["done"] * 4
-    assert tables["runs"][["width", "seed"]].to_numpy().tolist() == [[16, 0], [16, 1], [24, 0], [24, 1]]
+    assert tables["runs"]["status"].tolist() == ["done"] * 2
+    assert tables["runs"][["width", "seed"]].to_numpy().tolist() == [[16, 0], [24, 0]]
     assert set(tables) == {"runs", *TABLES}
     for name in TABLES:
         assert set(tables[name]["run"]) == {p.key for p in wanted}
@@ -114,7 +112,7 @@ def test_what_exists_is_not_run_again_and_sweeps_share_it(undisturbed, monkeypat
     tables, data = undisturbed
     monkeypatch.setattr(store, "DATA", data)
     monkeypatch.setattr(pool, "connect", None)  # nothing may be started
-    others = grids.points("smoke", COMMON, {"seed": [1]}, [{"width": 24}])
+    others = grids.points("smoke", COMMON, {"seed": [0]}, [{"width": 24}])
     again = sweep.run(others)
     expected = tables["clustering"][tables["clustering"]["run"] == others[0].key]
     pd.testing.assert_frame_equal(again["clustering"], expected.reset_index(drop=True))
@@ -134,7 +132,7 @@ def test_a_flipped_bit_in_a_result_is_found(undisturbed, wanted, monkeypatch):
 
 def test_a_run_has_another_name_with_another_setting_and_the_same_with_another_order_of_the_grid(wanted):
     keys = {p.key for p in wanted}
-    assert len(keys) == 4
+    assert len(keys) == 2
     assert {p.key for p in grids.points("smoke", COMMON, dict(reversed(GRID.items())))} == keys
     assert not keys & {p.key for p in grids.points("smoke", COMMON + " training.weight_decay=0", GRID)}
     assert not keys & {p.key for p in grids.points("smoke", COMMON + " clustering.n_init=4", GRID)}
@@ -152,9 +150,9 @@ def test_a_killed_worker_without_a_shared_folder_loses_an_epoch_at_most(undistur
             path = wait_for(lambda: begun(roots[0], 3), "a run of the first worker to reach epoch 3")
             os.kill(workers[0].pid, signal.SIGKILL)
             left = json.loads(path.read_text())
-            output = p.communicate(timeout=240)[0]
+            output = p.communicate(timeout=LONG)[0]
         assert p.returncode == 0, output
-        assert "4 runs on 2 workers" in output
+        assert "2 runs on 2 workers" in output
     tables = {name: pd.read_csv(here / "data" / "sweeps" / "grid" / f"{name}.csv") for name in expected}
     for name, table in expected.items():
         pd.testing.assert_frame_equal(without_time(tables[name]), without_time(table), check_dtype=False)
@@ -167,10 +165,12 @@ def test_a_killed_worker_without_a_shared_folder_loses_an_epoch_at_most(undistur
 
 
 def begun(root: Path, epoch: int) -> Path | None:
-    """progress.json of a run that has come so far and is not at its end."""
+    """progress.json of a run that has come so far; raises AssertionError where it is near its end already."""
     for path in root.glob("data/runs/*/progress.json"):
         with contextlib.suppress(ValueError, OSError):
-            if epoch <= json.loads(path.read_text())["epoch"] < 7:
+            reached = json.loads(path.read_text())["epoch"]
+            assert reached < 7, "the run went on too fast to be stopped within"
+            if reached >= epoch:
                 return path
     return None
 
@@ -183,14 +183,14 @@ def test_a_scheduler_that_goes_away_is_one_clear_error_and_the_sweep_goes_on_lat
         with process(*command, env=environment(root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
             wait_for(lambda: begun(root, 2), "the run to reach epoch 2")
             scheduler.kill()
-            errors = p.communicate(timeout=120)[1]
+            errors = p.communicate(timeout=LONG)[1]
     assert p.returncode == 2, errors
     assert "the scheduler went away with 1 of 1 tasks left" in errors
     assert "Traceback" not in errors
     before = json.loads(next(root.glob("data/runs/*/progress.json")).read_text())
     again = subprocess.run(
         [sys.executable, "-m", "helpers.running.sweep", str(file), "--workers", "1"],
-        env=environment(root), cwd=REPOSITORY, capture_output=True, text=True, timeout=240,
+        env=environment(root), cwd=REPOSITORY, capture_output=True, text=True, timeout=LONG,
     )  # fmt: skip
     assert again.returncode == 0, again.stderr
     after = json.loads(next(root.glob("data/runs/*/progress.json")).read_text())
@@ -221,11 +221,11 @@ def test_ctrl_c_stops_cleanly(tmp_path):
     with process(*command, **options) as p:
         wait_for(lambda: begun(tmp_path, 1), "a run to begin")
         os.killpg(p.pid, signal.SIGINT)  # as a terminal does
-        errors = p.communicate(timeout=60)[1]
+        errors = p.communicate(timeout=LONG)[1]
         assert p.returncode == 130, errors
         assert "the same command goes on" in errors
         assert "Traceback" not in errors
-        wait_for(lambda: not alive(p.pid), "its workers to end", 20)
+        wait_for(lambda: not alive(p.pid), "its workers to end")
 
 
 def orphans(root: Path) -> list[str]:
