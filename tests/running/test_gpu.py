@@ -210,8 +210,8 @@ def test_after_the_time_to_begin_nothing_is_begun_and_after_the_end_nobody_waits
         now = time.monotonic()
         ended = [o.task.name for o in pool.run(client, tasks, "sleep", pool.Time(now + LONG, now + 10))]
         assert ended == ["0"], "the second does not end, and the third is never begun"
-        assert time.monotonic() - now < LONG
+        assert time.monotonic() - now < LONG / 2
     with pool.connect(workers=1) as client:
         now = time.monotonic()
-        assert list(pool.run(client, tasks[:1], "sleep", pool.Time(now - 1, now + 60))) == []
-        assert time.monotonic() - now < LONG
+        assert list(pool.run(client, tasks[:1], "sleep", pool.Time(now - 1, now + LONG))) == []
+        assert time.monotonic() - now < LONG / 2

@@ -225,7 +225,7 @@ def test_ctrl_c_stops_cleanly(tmp_path):
         assert p.returncode == 130, errors
         assert "the same command goes on" in errors
         assert "Traceback" not in errors
-        wait_for(lambda: not alive(p.pid), "its workers to end")
+        wait_for(lambda: not alive(p.pid), "its workers to end", 20)
 
 
 def orphans(root: Path) -> list[str]:
