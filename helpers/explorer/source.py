@@ -113,7 +113,8 @@ class Source(abc.ABC):
         return self._coordinates_path(split, layer, space, method).exists()
 
     def _coordinates_path(self, split: str, layer: int, space: str, method: str) -> Path:
-        key = digest([[str(m) for m in self.moments], fingerprint.of_code("explorer.projections", "analysis.tsne")])
+        code = fingerprint.of_code(*fingerprint.closure({"explorer.run_source", "explorer.probe_source"}))
+        key = digest([[str(m) for m in self.moments], code])
         return self.folder / "explorer" / f"{method}-{split}-{space}-layer{layer}-{key}.safetensors"
 
     @functools.lru_cache(maxsize=256)  # noqa: B019 (a source lives as long as the notebook)

@@ -91,7 +91,7 @@ def score_layers(
         input-centred, and the label distribution. Scores are empty where they cannot be told.
     """
     wanted = list(range(probe.layers)) if layers is None else layers
-    code = fingerprint.of_code("pretrained.table1", "analysis.clustering", "analysis.scores")
+    code = fingerprint.of_code(*fingerprint.closure({"pretrained.table1"}))
     path = probe.folder / f"layers-{digest([wanted, n_init, seed, code])}.csv"
     if path.exists():
         with contextlib.suppress(store.ArtefactError):  # broken: made again
