@@ -1,12 +1,27 @@
-"""The runs that the rows of a table are of: their readings, widths and seeds, and these in words."""
+"""The runs that the rows of a table are of: their readings, variants, widths and seeds, and these in words."""
+
+import re
 
 GPT2 = "gpt2"  # the reading of tables that name none
+CONTROL = "shuffled_outputs"  # in a variant that has nothing to learn
+# In variants that change what the paper does not leave open: the control, and departures from Table 4 and section 2.2.
+NO_CHOICE = f"{CONTROL}|model.dropout|train_on_hard_examples"
 
 
 def parts_of(reading: str) -> tuple[str, str]:
     """A named reading, and the choices that are changed in it as SET takes them: of `profiles.reading_of`."""
     name, _, changes = reading.partition(" ")
     return name, changes
+
+
+def assignments(variant: str) -> list[str]:
+    """The settings of a variant, each as "name=value"; a variant that names none, such as "default", as it is."""
+    return [part for part in re.split(r" (?=[\w.]+=)", variant) if part]
+
+
+def best_epoch(training) -> int:
+    """First epoch with the highest validation accuracy, where the paper stops early; of one run's rows."""
+    return int(training.loc[training["accuracy_validation"].idxmax(), "epoch"])
 
 
 def readings_in(table) -> list[str]:

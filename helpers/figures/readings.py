@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from helpers.figures.style import CLAIM_TITLES, OKABE_ITO, grid_of, titled, variant_title
-from helpers.rows import runs_in
+from helpers.rows import NO_CHOICE, runs_in
 
 
 def readings(table: pd.DataFrame, parts: dict[str, str]) -> Figure:
@@ -80,9 +80,6 @@ FLIPPED = (
     "task_subset", "task_validation", "distribution_mapping", "distribution_mapping_validation", "hard_separate",
     "hard_nearer", "accuracy_subset", "accuracy_validation", "knn_high", "same_task_share",
 )  # fmt: skip
-CONTROL = "shuffled_outputs"  # with nothing to learn
-# What the paper does not leave open: the control, and departures from Table 4 and section 2.2.
-NO_CHOICE = f"{CONTROL}|model.dropout|train_on_hard_examples"
 
 
 def flips(table: pd.DataFrame, seeds: pd.DataFrame, rules: dict[str, tuple[float, float]]) -> Figure:

@@ -10,7 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from helpers.rows import parts_of
+from helpers.rows import assignments, parts_of
 
 LABEL_TITLES = {"task": "Task", "distribution": "Distribution", "distribution_mapping": "Distribution-mapping"}
 SPLIT_TITLES = {"subset": "Training subset", "validation": "Unseen instances"}
@@ -217,8 +217,7 @@ def variant_title(variant: str) -> str:
     Args:
         variant: as multiverse.csv has it: assignments separated by blanks, or default.
     """
-    parts = re.split(r" (?=[a-z]+\.[a-z_]+=)", variant)
-    return ", ".join(VARIANT_TITLES.get(part) or _setting_title(part) for part in parts)
+    return ", ".join(VARIANT_TITLES.get(part) or _setting_title(part) for part in assignments(variant))
 
 
 def reading_title(reading: str) -> str:

@@ -3,9 +3,9 @@
 import pandas as pd
 
 from helpers.figures.controls import METHOD_TITLES
-from helpers.figures.readings import NO_CHOICE
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, variant_title
 from helpers.findings.words import listed, paragraphs, percent, two
+from helpers.rows import NO_CHOICE
 from helpers.verdict import facts, judge
 from helpers.verdict.fit import AT_THE_END, TARGETS
 

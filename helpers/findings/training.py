@@ -3,6 +3,7 @@
 import pandas as pd
 
 from helpers.findings.words import mean_over_seeds, paragraphs, percent, two, width_title, widths
+from helpers.rows import best_epoch
 
 LOW, HALF = 0.1, 0.5  # accuracies that are near zero, and half way
 LARGE = 10.0  # nats a token; a guess among the paper's 60 symbols has 4.1
@@ -74,7 +75,7 @@ def summary(history: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for (width, seed), run in history.groupby(["width", "seed"], sort=False):
-        best, last = run.loc[run["accuracy_validation"].idxmax()], run.iloc[-1]
+        best, last = run.set_index("epoch", drop=False).loc[best_epoch(run)], run.iloc[-1]
         rows.append(
             {
                 "width": width,

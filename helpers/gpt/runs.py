@@ -16,6 +16,7 @@ from helpers.device import choose
 from helpers.gpt import batches, records
 from helpers.gpt import model as gpt
 from helpers.profiles import reading_of
+from helpers.rows import best_epoch
 from helpers.settings import RunSettings, Settings, digest
 from helpers.task import synthetic
 from helpers.task.synthetic import Dataset
@@ -75,8 +76,7 @@ class Run:
     @property
     def best_epoch(self) -> int:
         """First epoch with the highest validation task accuracy: where the paper stops early."""
-        history = self.history
-        return int(history.loc[history["accuracy_validation"].idxmax(), "epoch"])
+        return best_epoch(self.history)
 
     @cached_property
     def rows(self) -> dict[str, batches.Rows]:

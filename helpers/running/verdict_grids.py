@@ -1,7 +1,6 @@
 """The runs behind the verdict: the grids of data/grids, and a table for each (make verdict)."""
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pandas as pd
 from helpers import store
 from helpers.analysis import course
 from helpers.errors import exit_status
+from helpers.rows import assignments
 from helpers.running import grids, pool, sweep
 from helpers.tables import checked
 from helpers.verdict.claims import Tables
@@ -40,7 +40,7 @@ def _variants(tables: Tables) -> pd.Series:
 
 def changes(variant: str) -> str:
     """The settings of a variant that make it another run: not those of columns, nor where it stops and is recorded."""
-    settings = [s for s in re.split(r" (?=[\w.]+=)", variant) if s and s.partition("=")[0] not in NO_CHANGE]
+    settings = [s for s in assignments(variant) if s.partition("=")[0] not in NO_CHANGE]
     return " ".join(settings) or "default"
 
 

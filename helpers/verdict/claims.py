@@ -13,6 +13,8 @@ from scipy import stats
 
 from helpers import profiles
 from helpers.analysis import alternatives
+from helpers.rows import best_epoch
+from helpers.settings import NeighbourSettings
 
 Tables = dict[str, pd.DataFrame]  # of one run, by the names of `tables.TABLES`
 
@@ -110,7 +112,7 @@ class Claim:
         return [*own, *((c.space, c.at) for c in self.conditions if not c.claim)]
 
 
-K = 10  # neighbours; the paper does not say how many
+K = NeighbourSettings().k  # neighbours that statements are about
 CLUSTERED = 0.7  # F1 from which there are clusters that can last or saturate
 LATE_ENOUGH = 100  # epochs before it is asked which of them was the best
 LONG_AFTER = 20  # epochs after the best one for which clusters must last
@@ -189,22 +191,16 @@ def _flat(tables: Tables, space: str, _at: str) -> float:
     return float((grid[0] - grid[0].iloc[0]).abs().max()) if len(grid) > 1 else float("nan")
 
 
-def best_epoch(tables: Tables) -> int:
-    """First epoch with the highest validation accuracy."""
-    training = tables["training"].set_index("epoch")
-    return int(training["accuracy_validation"].idxmax())
-
-
 def _stop(tables: Tables, _space: str, _at: str) -> float:
     """The best epoch, of runs that might have had a later one."""
     enough = tables["training"]["epoch"].max() >= LATE_ENOUGH
-    return float(best_epoch(tables)) if enough else float("nan")
+    return float(best_epoch(tables["training"])) if enough else float("nan")
 
 
 def _persists(tables: Tables, space: str, _at: str) -> float:
     """Change, from the first logged epoch after the best one to the last, of the layer that was best at the first."""
     grid = f1(tables, space)
-    after = grid.loc[best_epoch(tables) :]
+    after = grid.loc[best_epoch(tables["training"]) :]
     if not len(after) or after.index[-1] - after.index[0] < LONG_AFTER or after.iloc[0, 1:].max() < CLUSTERED:
         return float("nan")
     top = after.iloc[0, 1:].idxmax()

@@ -17,6 +17,7 @@ from helpers.analysis import course
 from helpers.errors import exit_status
 from helpers.figures.names import stem
 from helpers.figures.style import SPLIT_TITLES
+from helpers.rows import best_epoch
 from helpers.verdict.claims import EVERY, K
 from helpers.verdict.judge import UNMEASURED
 
@@ -45,9 +46,7 @@ class TableFolder:
 def best_epochs(training: pd.DataFrame, width: int) -> dict[int, int]:
     """Seed -> first epoch with the highest validation accuracy, from training.csv."""
     rows = training[training["width"] == width]
-    return {
-        int(seed): int(part.set_index("epoch")["accuracy_validation"].idxmax()) for seed, part in rows.groupby("seed")
-    }
+    return {int(seed): best_epoch(part) for seed, part in rows.groupby("seed")}
 
 
 def drawn(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
@@ -72,7 +71,7 @@ def _of_runs(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
             every = figures.clustering(scores, width, space, best, metrics=("f1", "ari", "ami"))
             yield f"{stem('scores', width)}_{space}", every
         ks, epochs = near["k"].unique(), near.loc[near["width"] == width, "epoch"]
-        k = K if K in ks else int(pd.Series(ks).median())
+        k = K if K in ks else min(ks, key=lambda k: abs(k - K))  # a profile with other numbers of neighbours
         yield stem("neighbours", width), figures.neighbours(near, training, width, k, best)
         yield f"neighbours_k_w{width}", figures.neighbour_sensitivity(near, width, epochs.max())
         yield f"hard_examples_w{width}", figures.hard_examples(tables["hard"], width, best)

@@ -9,8 +9,8 @@ import pandas as pd
 from helpers import store
 from helpers.analysis import alternatives
 from helpers.analysis import course as courses
-from helpers.figures.readings import CONTROL, FLIPPED, NO_CHOICE
-from helpers.rows import near_reading, of_reading, parts_of, readings_in
+from helpers.figures.readings import FLIPPED
+from helpers.rows import CONTROL, NO_CHOICE, near_reading, of_reading, parts_of, readings_in
 from helpers.tables import LABELS, SCORES, SPLITS, WHOLE
 from helpers.verdict import judge
 from helpers.verdict.claims import K, hard_apart

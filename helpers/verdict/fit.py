@@ -10,12 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers.gpt import model as gpt
+from helpers.rows import best_epoch
 from helpers.settings import ModelSettings
 from helpers.verdict import claims
 from helpers.verdict.claims import ANY, END, EVERY, Tables
 
 EPOCHS = 200  # of the paper's schedule, of which the model stops early at 51
-PRINTED = {32: (55, 1e3), 768: (23, 1e6), 2048: (202, 1e6)}  # Table 6: numbers of parameters, and their unit
+UNITS = {"thousand": 1e3, "million": 1e6}
+# Table 6: numbers of parameters, and their unit.
+PRINTED = {width: (int(said.split()[0]), UNITS[said.split()[1]]) for width, said in gpt.PAPER_PARAMETERS.items()}
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def _untrained_share(tables: Tables) -> float:
 
 def _stop(tables: Tables) -> float:
     """How far the best epoch is from the paper's, both as a share of all epochs."""
-    return abs(claims.best_epoch(tables) / tables["training"]["epoch"].max() - 51 / EPOCHS)
+    return abs(best_epoch(tables["training"]) / tables["training"]["epoch"].max() - 51 / EPOCHS)
 
 
 TARGETS = (
