@@ -121,15 +121,14 @@ def summary(
     """The result at a glance: clusters and accuracy over training, and the statements that matter most.
 
     Args:
-        courses: epoch, and columns raw and tsne (F1 by task of unseen instances, best layer; NaN where an epoch has
-            none) and accuracy (of unseen instances).
+        courses: by seed and epoch: name (accuracy of unseen instances; raw or tsne: F1 by task, best layer) and value.
         level: the F1 of unseen instances that counts as high.
         found: reading -> rows of claims.csv by claim; the reading that decides first.
         rules: claim -> the number above which it holds.
         title, runs: for the figure.
     """
     figure, (axes,) = grid_of(1, 2, height=1.9 + 0.3 * len(rules), widths=(1, 1.1))
-    _courses(axes[0], courses.set_index("epoch"), level)
+    _courses(axes[0], courses, level)
     ax, keys = axes[1], list(rules)
     for n, (reading, rows) in enumerate(found.items()):
         for row in rows.reset_index().itertuples():
@@ -180,21 +179,23 @@ def verdicts(table: pd.DataFrame, runs: str) -> Figure:
 
 def _courses(ax, table: pd.DataFrame, level: float) -> None:
     looks = {
-        "accuracy": ("0.45", "-", "accuracy"),
-        "tsne": (OKABE_ITO[1], "-", "task F1, t-SNE"),
-        "raw": (OKABE_ITO[0], "-", "task F1, raw states"),
+        "accuracy": ("0.45", "accuracy"),
+        "tsne": (OKABE_ITO[1], "task F1, t-SNE"),
+        "raw": (OKABE_ITO[0], "task F1, raw states"),
     }
-    for name, (colour, style, label) in looks.items():
-        line = table[name].dropna()
-        ax.plot(line.index, line, style, color=colour, lw=2, marker="o", ms=2.5, label=label)
-        if name != "accuracy":
-            ax.axhline(line.iloc[0], color=colour, ls=":", lw=1.2)
+    for name, (colour, label) in looks.items():
+        runs = table[table["name"] == name].dropna().groupby("epoch")["value"].agg(["mean", "min", "max"])
+        ax.plot(runs.index, runs["mean"], color=colour, lw=2, marker="o", ms=2.5, label=label)
+        ax.fill_between(runs.index, runs["min"], runs["max"], color=colour, alpha=0.2, lw=0)
+        if name != "accuracy" and len(runs):
+            ax.axhline(runs["mean"].iloc[0], color=colour, ls=":", lw=1.2)
     ax.axhline(level, color="black", ls="--", lw=1)
     words = f"'high': above {level:g}"
-    ax.annotate(words, (table.index.min(), level), (0, 2), textcoords="offset points", va="bottom", fontsize=7)
+    ax.annotate(words, (table["epoch"].min(), level), (0, 2), textcoords="offset points", va="bottom", fontsize=7)
     ax.plot([], [], ":", color="0.3", label="untrained model")
     ax.legend(loc="lower right", fontsize=7.5, frameon=True, framealpha=0.85, edgecolor="none")
-    ax.set(ylim=(0, 1.05), xlabel="epoch", title="Unseen instances, best layer")
+    band = ", range over seeds" if table["seed"].nunique() > 1 else ""
+    ax.set(ylim=(0, 1.05), xlabel="epoch", title=f"Unseen instances, best layer{band}")
 
 
 def _shade(ax, above: float, below: float) -> None:

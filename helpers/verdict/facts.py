@@ -302,7 +302,8 @@ def of_story(tables: Path) -> dict:
     Returns:
         reading (of `deciding_reading`); of that reading claims, claims_outputs and quantities (None without them); rows
         of claims.csv by other_readings; own (the profile's reading), and its tables training, clustering, of_hard,
-        of_neighbours, of_controls and of_variance; compared (how many readings were searched), and whether the own
+        of_neighbours, of_controls and of_variance; of_course (rows of course_grids.csv of the main model's unseen
+        instances in the reading that decides); compared (how many readings were searched), and whether the own
         fits_best of them.
 
     Raises:
@@ -326,8 +327,17 @@ def of_story(tables: Path) -> dict:
         "of_neighbours": _read(tables, "neighbours"),
         "of_controls": _maybe(tables, "controls"),
         "of_variance": _maybe(tables, "variance"),
+        "of_course": _decided_courses(tables, reading),
         **_search(_maybe(tables, "readings"), own),
     }
+
+
+def _decided_courses(tables: Path, reading: str) -> pd.DataFrame:
+    """Rows of course_grids.csv of the main model in a reading, its unseen instances; none without other seeds."""
+    table = _maybe(tables, "course_grids", reading)
+    if table is None:
+        return pd.DataFrame(columns=["width", "seed", "reading", "epoch", "space", "f1", "accuracy"])
+    return table[(table["grid"] == "seeds") & (table["width"] == WIDTHS[0]) & (table["split"] == "validation")]
 
 
 def _search(readings: pd.DataFrame | None, own: str) -> dict:

@@ -25,6 +25,7 @@ FIVE = {
     "hard_separate": "hard examples part from the examples that they were made from",
     "same_task_share": "training makes neighbours with the same task much more frequent",
 }
+RUN = ["width", "seed", "reading"]  # what tells runs apart
 MEASURED = {"accuracy_validation": "accuracy", "hard_separate": "share", "same_task_share": "gain in share"}  # else F1
 
 
@@ -278,39 +279,49 @@ def width_of_profile(known: dict) -> int:
 
 
 def _courses(known: dict) -> pd.DataFrame:
-    """Unseen instances by epoch, means over seeds: accuracy and, in each space, F1 by task of the best layer."""
+    """Unseen instances by seed and epoch: width, seed, reading, epoch, name (accuracy, raw or tsne) and value.
+
+    In either space F1 by task of the best layer. Of the runs that decide, where their courses are known; else of the
+    profile's own.
+    """
+    decided = known["of_course"]
+    rows = decided if len(decided) else _own_courses(known)
+    f1 = rows[rows["space"].isin(("raw", "tsne"))].rename(columns={"space": "name", "f1": "value"})
+    accuracy = rows.drop_duplicates([*RUN, "epoch"]).assign(name="accuracy").rename(columns={"accuracy": "value"})
+    return pd.concat([accuracy, f1], ignore_index=True)[[*RUN, "epoch", "name", "value"]]
+
+
+def _own_courses(known: dict) -> pd.DataFrame:
+    """The same of the profile's own runs at every epoch, as rows of course_grids.csv."""
     width = width_of_profile(known)
     training, scores = (t[t["width"] == width] for t in (known["training"], known["clustering"]))
     task = scores[(scores["label"] == "task") & (scores["split"] == "validation") & (scores["layer"] > 0)]
-    best = task.groupby(["space", "seed", "epoch"])["f1"].max().groupby(["space", "epoch"]).mean().unstack("space")
-    accuracy = training.groupby("epoch")["accuracy_validation"].mean().rename("accuracy")
-    return pd.concat([accuracy, best.reindex(columns=["raw", "tsne"])], axis=1).sort_index().reset_index()
+    best = task.groupby([*RUN, "space", "epoch"])["f1"].max().reset_index()
+    accuracy = training[[*RUN, "epoch"]].assign(accuracy=training["accuracy_validation"])
+    return accuracy.merge(best, how="left", on=[*RUN, "epoch"])
 
 
 def title(known: dict) -> str:
     """The figure's message in two lines, from the numbers in it."""
     courses = _courses(known)
-    f1 = (
-        courses.set_index("epoch")[["raw", "tsne"]].max(axis=1).dropna()
-    )  # in whichever of the paper's spaces is higher
-    accuracy = courses["accuracy"].max()
+    means = courses.groupby(["name", "epoch"])["value"].mean()
+    f1, accuracy = means.drop("accuracy").max(), means["accuracy"].max()  # F1 in whichever space it is higher
     learned = (
         "unseen instances are solved"
         if accuracy > EVERY["accuracy_validation"].rule.above
         else "not all unseen instances are solved"
     )
-    training = known["training"]
-    one = training.loc[training["width"] == width_of_profile(known), "seed"].nunique() == 1
+    one = courses["seed"].nunique() == 1
     learned = f"In one run, {learned}" if one else learned[0].upper() + learned[1:]
     level = EVERY["task_validation"].rule.above
-    high = f"; 'high' would be above {level:g}" if f1.max() <= level else ""
-    return f"{learned} (accuracy {accuracy:.2f})\nTheir clusters by task reach F1 {f1.max():.2f} at most{high}"
+    high = f"; 'high' would be above {level:g}" if f1 <= level else ""
+    return f"{learned} (accuracy {accuracy:.2f})\nTheir clusters by task reach F1 {f1:.2f} at most{high}"
 
 
 def _runs(known: dict) -> str:
     """Which runs either panel shows."""
-    left = runs_in(known["training"], width_of_profile(known))
-    return f"left: {left}; right: {_of(five(known).reset_index())}"
+    left, right = runs_in(_courses(known)), _of(five(known).reset_index())
+    return left if left == right else f"left: {left}; right: {right}"
 
 
 def answers(known: dict) -> dict[str, tuple[str, str]]:

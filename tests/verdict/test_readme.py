@@ -208,6 +208,7 @@ def known_of(tables: dict[str, pd.DataFrame], judged: pd.DataFrame, **more) -> d
     nothing = {
         "of_controls": None,
         "of_variance": None,
+        "of_course": pd.DataFrame(),
         "claims_outputs": None,
         "other_readings": {},
         "quantities": None,
@@ -238,6 +239,23 @@ def test_other_numbers_make_other_sentences():
     known = known_of(made_up(False), judged(False))
     low = known["clustering"].assign(f1=known["clustering"]["f1"] / 2)
     assert "F1 0.40 at most; 'high' would be above 0.8" in story.title(known | {"clustering": low})
+
+
+def test_the_courses_are_those_of_the_runs_that_decide_where_they_are_known():
+    known = known_of(made_up(True), judged(True))
+    assert story.title(known).startswith("In one run, unseen instances are solved")
+    rows = [
+        {"width": 768, "seed": s, "reading": "gpt2", "space": "raw", "epoch": e, "f1": f, "accuracy": a}
+        for s in (0, 1)
+        for e, f, a in ((0, 0.2, 0.0), (50, 0.5 + 0.2 * s, 0.9), (100, 0.3, 1.0))
+    ]
+    known = known | {"of_course": pd.DataFrame(rows)}
+    assert story.title(known).startswith(
+        "Unseen instances are solved (accuracy 1.00)\nTheir clusters by task reach F1 0.60"
+    )
+    figure = story.figure(known)
+    assert "2 seeds" in figure.get_suptitle()
+    assert "range over seeds" in figure.axes[0].get_title()
 
 
 def test_a_second_reading_is_told_beside_the_first():
