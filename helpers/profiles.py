@@ -144,9 +144,9 @@ def _choices() -> dict[str, dict[str, object]]:
     return {reading: default | choices for reading, choices in READINGS.items()}
 
 
-def settings_of_reading(reading: str) -> Settings:
-    """Settings of the laptop profile in a reading, as `reading_of` writes it."""
-    return resolve("laptop", f"reading={reading}")
+def loss_on(reading: str) -> str:
+    """What a reading, as `reading_of` writes it, trains on: sequence or outputs."""
+    return resolve("laptop", f"reading={reading}").training.loss_on
 
 
 def _get(settings: BaseModel, name: str) -> object:

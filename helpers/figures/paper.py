@@ -18,7 +18,8 @@ from helpers.figures.style import (
     palette,
     titled,
 )
-from helpers.rows import runs_in
+from helpers.profiles import loss_on
+from helpers.rows import readings_in, runs_in
 
 plt.rcParams.update(STYLE)
 CLAIMED = 0.9  # F1 by task of the training subset that the paper says is exceeded (section 3.2)
@@ -56,21 +57,26 @@ def clustering(
 
 
 def training(table: pd.DataFrame, width: int, best: dict[int, int]) -> Figure:
-    """Training loss and task accuracy on both evaluation sets, every epoch a dot (Figure 2)."""
+    """Training loss and task accuracy on both evaluation sets, every epoch a dot (Figure 2).
+
+    The loss that the reading trains on is drawn as the accuracies are, the other one dotted.
+    """
     chosen = table[table["width"] == width]
     figure, (axes,) = grid_of(1, 3, height=1.9)
+    losses = {"loss": "all tokens", "output_loss": "outputs"}
+    trained, other = losses if loss_on(readings_in(chosen)[0]) == "sequence" else reversed(losses)
     panels = (
-        ("loss", "Loss (nats a token)"),
+        (trained, f"Loss on {losses[trained]} (nats a token)"),
         ("accuracy_subset", "Accuracy, training subset"),
         ("accuracy_validation", "Accuracy, unseen instances"),
     )
     for (column, title), ax in zip(panels, axes, strict=True):
         for seed, part in chosen.groupby("seed"):
-            label = f"all tokens, seed {seed}" if column == "loss" else None
+            label = f"trained on, seed {seed}" if column == trained else None
             ax.plot(part["epoch"], part[column], "o-", ms=2.5, lw=0.8, label=label)
-        if column == "loss":
-            output = chosen.groupby("epoch")["output_loss"].mean()
-            ax.plot(output.index, output, ":", color="0.4", lw=1.2, label="outputs (mean)")
+        if column == trained:
+            beside = chosen.groupby("epoch")[other].mean()
+            ax.plot(beside.index, beside, ":", color="0.4", lw=1.2, label=f"on {losses[other]} (mean)")
             ax.set_yscale("log")  # one of the two is not trained on, and may be a hundred times the other
             ax.legend()
         else:

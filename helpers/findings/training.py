@@ -3,7 +3,8 @@
 import pandas as pd
 
 from helpers.findings.words import mean_over_seeds, paragraphs, percent, two, width_title, widths
-from helpers.rows import best_epoch
+from helpers.profiles import loss_on
+from helpers.rows import best_epoch, readings_in
 
 LOW, HALF = 0.1, 0.5  # accuracies that are near zero, and half way
 LARGE = 10.0  # nats a token; a guess among the paper's 60 symbols has 4.1
@@ -40,10 +41,14 @@ def figure(history: pd.DataFrame, width: int) -> str:
     jump = unseen.diff()
     return (
         f"The loss on all tokens falls from {two(loss.iloc[0])} to {two(loss.iloc[-1])}, that on outputs alone from "
-        f"{two(output.iloc[0])} to {two(output.iloc[-1])}; the reading says which of them is trained on. "
+        f"{two(output.iloc[0])} to {two(output.iloc[-1])}; the model is trained on {_trained_on(history)}. "
         f"{_large_at_first(loss, output)}{_while_low(unseen, loss, output)} The largest rise of accuracy from one "
         f"epoch to the next is {two(jump.max())}, at epoch {jump.idxmax()}."
     )
+
+
+def _trained_on(history: pd.DataFrame) -> str:
+    return "all tokens" if loss_on(readings_in(history)[0]) == "sequence" else "outputs alone"
 
 
 def _large_at_first(loss: pd.Series, output: pd.Series) -> str:

@@ -243,8 +243,7 @@ def _peak(tables: Tables, space: str, _at: str) -> float:
 def _early_accuracy(tables: Tables, _space: str, _at: str) -> float:
     """Highest validation accuracy up to the epoch by which the loss that is trained on has made a third of its way."""
     training = tables["training"].set_index("epoch")
-    trained_on = profiles.settings_of_reading(training["reading"].iloc[0]).training.loss_on
-    loss = training["output_loss" if trained_on == "outputs" else "loss"]
+    loss = training["output_loss" if profiles.loss_on(training["reading"].iloc[0]) == "outputs" else "loss"]
     fallen = (loss.iloc[0] - loss) / (loss.iloc[0] - loss.min())
     return float(training["accuracy_validation"].loc[: (fallen >= 1 / 3).idxmax()].max())
 

@@ -24,7 +24,7 @@ from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.rows import readings_in
 from helpers.tables import LABELS
 from helpers.verdict import draw, facts, readme, story
-from helpers.verdict.claims import EVERY
+from helpers.verdict.claims import EVERY, OURS
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, PLURAL, UNDECIDED, UNMEASURED
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -135,7 +135,7 @@ def write(profile: str, overrides: str = "") -> Path:
     page = environment.from_string(TEMPLATE.read_text()).render(
         profile=name,
         found=_found(known),
-        folds=_folds(claims),
+        folds=_folds(claims, known["reading"]),
         counts=facts.counts_by_width(known["claims"]),
         reading=known["reading"],
         figures=[_figure(f, folder, claims) for f in OF_PAPER],
@@ -186,13 +186,15 @@ def _flips(folder: Path) -> list[dict]:
              "claims": []}]  # fmt: skip
 
 
-def _folds(claims: list[dict]) -> list[dict]:
-    """Every statement, by verdict: the verdict, its class, and its rows."""
-    return [
-        {"verdict": verdict, "css": css, "rows": rows}
-        for verdict, css in CLASSES.items()
-        if (rows := [c for c in claims if c["verdict"] == verdict])
-    ]
+def _folds(claims: list[dict], reading: str) -> list[dict]:
+    """Every statement, by verdict: the verdict, its class, its rows, and how many are counted among the paper's."""
+    ours = {claim.key for claim in OURS}
+    found = []
+    for verdict, css in CLASSES.items():
+        if rows := [c for c in claims if c["verdict"] == verdict]:
+            counted = sum(c["claim"] not in ours and c["reading"] in (None, reading) for c in rows)
+            found.append({"verdict": verdict, "css": css, "rows": rows, "counted": counted})
+    return found
 
 
 def _shown(value: object) -> str:

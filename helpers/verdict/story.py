@@ -84,9 +84,10 @@ def _count(mine: pd.DataFrame, *verdicts: str) -> int:
 
 
 def _unsure(mine: pd.DataFrame) -> str:
-    conditions, open_ = _count(mine, CONDITION), _count(mine, judge.UNDECIDED, UNMEASURED)
-    parts = [f"{conditions} hold under a condition"] * bool(conditions)
-    return "".join(f", {part}" for part in [*parts, f"and {open_} are undecided or not measured"])
+    """The verdicts that say neither, with how many statements have each."""
+    verdicts = (CONDITION, judge.UNDECIDED, UNMEASURED)
+    parts = [f"{n} {judge.PLURAL[verdict]}" for verdict in verdicts if (n := _count(mine, verdict))]
+    return "".join(f", {part}" for part in [*parts[:-1], *(f"and {part}" for part in parts[-1:])])
 
 
 def _changes(known: dict, width: int) -> str:
