@@ -57,11 +57,17 @@ def _room() -> int:
 
 
 def _note_whole(folder: Path, seconds: float, together: int) -> None:
-    """Write down how long all notebooks took, so many side by side: the longest time is that of a run from nothing."""
-    path = folder / "tables" / WHOLE
-    known = store.read_json(path, "delete it") if path.exists() else {"seconds": 0.0}
-    if seconds >= known["seconds"]:
-        store.write_json(path, {"seconds": round(seconds, 1), "together": together, "commit": store.commit()})
+    """Write down how long all notebooks took, so many side by side, on this kind of processor.
+
+    The longest time is that of a run from nothing.
+    """
+    from helpers.device import processor  # loads torch
+
+    path, kind = folder / "tables" / WHOLE, processor()["instructions"]
+    known = store.read_json(path, "delete it") if path.exists() else {}
+    if seconds >= known.get(kind, {"seconds": 0.0})["seconds"]:
+        this = {"seconds": round(seconds, 1), "together": together, "commit": store.commit()}
+        store.write_json(path, known | {kind: this})
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -373,10 +373,14 @@ def _near(tables: Path, name: str, reading: str) -> pd.DataFrame | None:
     return rows if rows is not None and len(rows) else None
 
 
-def _minutes(tables: Path, made: dict) -> float:
-    """How long a run from nothing takes: measured as a whole, or all notebooks one after the other."""
-    whole = store.known_json(tables / WHOLE) or {"seconds": sum(facts["longest_seconds"] for facts in made.values())}
-    return whole["seconds"] / 60
+def _minutes(tables: Path, made: dict) -> str:
+    """How long a run from nothing takes, in words: as a whole by instructions, or all notebooks one after the other."""
+    known = store.known_json(tables / WHOLE)
+    if not known:
+        return f"{sum(facts['longest_seconds'] for facts in made.values()) / 60:.0f} minutes"
+    shortest, *others = sorted((facts["seconds"] / 60, kind) for kind, facts in known.items())
+    said = [f"{shortest[0]:.0f} minutes ({shortest[1]})", *(f"{minutes:.0f} ({kind})" for minutes, kind in others)]
+    return ", ".join(said)
 
 
 def of_profile(tables: Path, width: int) -> dict:
