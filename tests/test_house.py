@@ -37,8 +37,7 @@ def test_no_module_imports_itself_in_a_circle():
         visit(module, ())
 
 
-# A module that runs as a command is imported again under its own name, by which other processes find its functions;
-# the report is imported when it is written, since that takes seconds.
+# A module that runs as a command is imported again under its own name, by which other processes find its functions.
 COMMANDS = ("running.sweep", "running.verdict_grids", "running.readings")
 # Loaded late, since they take seconds and a second `make reproduce` needs neither.
 LATE = {("running.reproduce", "verdict.report"), ("running.reproduce", "device"), *((m, m) for m in COMMANDS)}
