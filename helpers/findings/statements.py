@@ -5,12 +5,12 @@ import pandas as pd
 from helpers.findings.words import listed, paragraphs, two
 from helpers.rows import of_reading, readings_in
 from helpers.verdict import facts, judge
-from helpers.verdict.judge import PLURAL, UNMEASURED
+from helpers.verdict.judge import UNMEASURED, how_many
 
 
 def counted(counts: dict[str, int]) -> str:
     """Verdicts and how many statements have each, such as 3 hold and 2 do not hold."""
-    return listed(f"{n} {PLURAL[verdict]}" for verdict, n in counts.items() if n)
+    return listed(how_many(n, verdict) for verdict, n in counts.items() if n)
 
 
 def answer(claims: pd.DataFrame) -> str:

@@ -24,6 +24,7 @@ PLURAL = {
     HOLDS: "hold", NO_MORE: "hold, but no more than untrained", CONDITION: "hold under a condition",
     FAILS: "do not hold", UNDECIDED: "are undecided", UNMEASURED: "are not measured",
 }  # fmt: skip
+SINGULAR = {UNDECIDED: "is undecided", UNMEASURED: "is not measured"}  # the others are singular as they stand
 BOTH_SIDES = "the interval lies on both sides of the rule's number; more seeds would tell"
 ANYTHING = (float("-inf"), float("inf"))  # bounds of a quantity that has none
 ONE_SEED = "one seed has no interval; make verdict adds more"
@@ -276,6 +277,11 @@ def at_thresholds(measured: pd.DataFrame, widths: tuple[int, ...] = WIDTHS) -> p
             verdict = decide(replace(claim, rule=Rule(above=number)), mine).verdict
             rows.append(place | {"claim": claim.key, "number": number, "verdict": verdict})
     return pd.DataFrame(rows, columns=columns("thresholds"))
+
+
+def how_many(number: int, verdict: str) -> str:
+    """How many statements have a verdict, in words: "3 hold", "1 is undecided"."""
+    return f"{number} {SINGULAR.get(verdict, verdict) if number == 1 else PLURAL[verdict]}"
 
 
 def of_paper(claims: pd.DataFrame) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from helpers.rows import readings_in
 from helpers.tables import LABELS
 from helpers.verdict import draw, facts, readme, story
 from helpers.verdict.claims import EVERY, OURS
-from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, PLURAL, UNDECIDED, UNMEASURED
+from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED, how_many
 
 TEMPLATE = Path(__file__).with_name("report.html")
 AGAIN = "run make reproduce"
@@ -145,7 +145,7 @@ def write(profile: str, overrides: str = "") -> Path:
         ],
         tables=_tables(tables, chosen),
         provenance=_provenance(tables),
-        plural=PLURAL,
+        how_many=how_many,
         several=bool(known["other_readings"]),
     )
     path = store.DATA / name / "report.html"

@@ -53,7 +53,7 @@ def sentences(known: dict) -> dict[str, str]:
         + f". In all, {_count(mine, HOLDS)} of the paper's {len(mine)} statements about its main model hold "
         f"({_of(mine)}), and {_count(mine, NO_MORE)} more hold, though no gain over the untrained model is shown.",
         "What does not": _listed(mine, (FAILS,), "none of the five statements that matter most fails")
-        + f". In all, {_count(mine, FAILS)} do not hold{_unsure(mine)}.",
+        + f". In all, {judge.how_many(_count(mine, FAILS), FAILS)}{_unsure(mine)}.",
         "What changes it": _changes(known, width),
     } | ({"What the states hold": held} if (held := _held(known, width)) else {})
 
@@ -86,7 +86,7 @@ def _count(mine: pd.DataFrame, *verdicts: str) -> int:
 def _unsure(mine: pd.DataFrame) -> str:
     """The verdicts that say neither, with how many statements have each."""
     verdicts = (CONDITION, judge.UNDECIDED, UNMEASURED)
-    parts = [f"{n} {judge.PLURAL[verdict]}" for verdict in verdicts if (n := _count(mine, verdict))]
+    parts = [judge.how_many(n, verdict) for verdict in verdicts if (n := _count(mine, verdict))]
     return "".join(f", {part}" for part in [*parts[:-1], *(f"and {part}" for part in parts[-1:])])
 
 
