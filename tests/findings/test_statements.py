@@ -133,16 +133,16 @@ CLAIMS = pd.DataFrame(
 def test_verdicts_are_counted_at_the_papers_widths_and_apart_from_others():
     said = statements.answer(CLAIMS)
     assert (
-        "Of the paper's 4 statements, counted once for each of its widths, 1 hold, 1 do not hold and 2 are not" in said
+        "Of the paper's 4 statements, counted once for each of its widths, 1 holds, 1 does not hold and 2 are not" in said
     )
-    assert "At width 256, which the paper does not have: 1 hold." in said
+    assert "At width 256, which the paper does not have: 1 holds." in said
     more = pd.concat([CLAIMS[:3].assign(reading="fitted", seeds=1, verdict=judge.UNDECIDED), CLAIMS])
     assert statements.answer(more) == said.replace("Of the", "With reading gpt2, of the", 1), "a statement counts once"
 
 
 def test_claims_are_named_for_each_width_with_runs():
     at_768, at_256 = statements.figure(CLAIMS).splitlines()
-    assert at_768.startswith("- Width 768, reading gpt2: 2 hold and 1 do not hold")
+    assert at_768.startswith("- Width 768, reading gpt2: 2 hold and 1 does not hold")
     assert at_256.startswith("- Width 256, reading gpt2: 1 hold")
 
 
