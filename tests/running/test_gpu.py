@@ -74,14 +74,13 @@ def test_runs_are_done_in_the_order_of_the_grid_and_give_every_table(rehearsed):
     done = pd.read_csv(tables / "gpu_runs.csv")
     assert done[["width", "seed", "status"]].to_numpy().tolist() == [
         [32, 0, "done"],
-        [16, 0, "done"],
         [32, 1, "done"],
     ]
     for name in (*sweep.TABLES, "quantities", "claims", "thresholds"):
         table = store.read_table(tables / f"{name}.csv", "")
         assert list(table) == columns(name)
         if "seed" in table:
-            runs = {(32, 0)} if name in BEYOND else {(32, 0), (16, 0), (32, 1)}
+            runs = {(32, 0)} if name in BEYOND else {(32, 0), (32, 1)}
             assert set(zip(table["width"], table["seed"], strict=True)) == runs
     assert list(json.loads((tables / "verdict.json").read_text())) == ["gpu_smoke", "sha256"]
 
@@ -94,7 +93,7 @@ def test_the_archive_is_the_tables_and_figures_and_nothing_else(rehearsed, tmp_p
         archive.extractall(tmp_path, filter="data")
     files = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert {f.rpartition("/")[0] for f in files} == {"data/smoke/tables", "figures/smoke"}
-    assert {"data/smoke/tables/gpu_checks.csv", "figures/smoke/training_w16.svg"} <= files
+    assert {"data/smoke/tables/gpu_checks.csv", "figures/smoke/training_w32.svg"} <= files
     assert not any(f.endswith((".safetensors", ".parquet")) for f in files)
     assert len(store.read_table(tmp_path / "data/smoke/tables/training.csv", "")), "its SHA-256 is in the archive"
     facts = store.read_json(tmp_path / "data/smoke/tables/gpu.json", "")
