@@ -1,17 +1,12 @@
-"""Numbers that README and report say in sentences, looked up in the committed tables; the sentences are templates."""
-
-from collections.abc import Callable
-from pathlib import Path
+"""Numbers that README and report say in sentences, each from a table; the sentences are templates."""
 
 import numpy as np
 import pandas as pd
 
-from helpers import store
 from helpers.analysis import alternatives
 from helpers.analysis import course as courses
-from helpers.figures.readings import FLIPPED
-from helpers.rows import CONTROL, NO_CHOICE, near_reading, of_reading, parts_of, readings_in
-from helpers.tables import LABELS, SCORES, SPLITS, WHOLE
+from helpers.rows import CONTROL, NO_CHOICE, parts_of, readings_in
+from helpers.tables import LABELS, SCORES, SPLITS
 from helpers.verdict import judge
 from helpers.verdict.claims import K, hard_apart
 from helpers.verdict.judge import WIDTHS
@@ -290,63 +285,6 @@ def best_readings(table: pd.DataFrame | None, count: int = 5) -> list[dict]:
     return best.sort_values(["plan", "fit"], ascending=[True, False]).to_dict("records")
 
 
-REMEDY = "run make reproduce, and make verdict for the other runs"
-
-
-def of_story(tables: Path) -> dict:
-    """What `story` needs.
-
-    Args:
-        tables: data/<profile>/tables.
-
-    Returns:
-        reading (of `deciding_reading`); of that reading claims, claims_outputs and quantities (None without them); rows
-        of claims.csv by other_readings; own (the profile's reading), and its tables training, clustering, of_hard,
-        of_neighbours, of_controls and of_variance; of_course (rows of course_grids.csv of the main model's unseen
-        instances in the reading that decides); compared (how many readings were searched), and whether the own
-        fits_best of them.
-
-    Raises:
-        store.ArtefactError: a table is missing that every profile has.
-    """
-    training, every = _read(tables, "training"), _read(tables, "claims")
-    every["width"] = every["width"].astype("Int64")
-    own = readings_in(training)[0]
-    reading = deciding_reading(every, own)
-    others = [name for name in readings_in(every) if name != reading]
-    return {
-        "reading": reading,
-        "claims": of_reading(every, reading),
-        "claims_outputs": _near(tables, "claims_outputs", reading),
-        "other_readings": {name: every[every["reading"] == name] for name in others},
-        "quantities": _maybe(tables, "quantities", reading),
-        "own": own,
-        "training": training,
-        "clustering": _read(tables, "clustering"),
-        "of_hard": _read(tables, "hard"),
-        "of_neighbours": _read(tables, "neighbours"),
-        "of_controls": _maybe(tables, "controls"),
-        "of_variance": _maybe(tables, "variance"),
-        "of_course": _decided_courses(tables, reading),
-        **_search(_maybe(tables, "readings"), own),
-    }
-
-
-def _decided_courses(tables: Path, reading: str) -> pd.DataFrame:
-    """Rows of course_grids.csv of the main model in a reading, its unseen instances; none without other seeds."""
-    table = _maybe(tables, "course_grids", reading)
-    if table is None:
-        return pd.DataFrame(columns=["width", "seed", "reading", "epoch", "space", "f1", "accuracy"])
-    return table[(table["grid"] == "seeds") & (table["width"] == WIDTHS[0]) & (table["split"] == "validation")]
-
-
-def _search(readings: pd.DataFrame | None, own: str) -> dict:
-    """How many readings `make readings` compared, and whether a reading fits best of them."""
-    best = best_readings(readings, 1)
-    fits = len(best) > 0 and max(best, key=lambda row: row["fit"])["reading"] == own
-    return {"compared": 0 if readings is None else readings["reading"].nunique(), "fits_best": fits}
-
-
 def deciding_reading(claims: pd.DataFrame, own: str) -> str:
     """The reading whose statements about the main model rest on the most seeds in all; of equals the profile's own."""
     main = claims[(claims["width"] == WIDTHS[0]).fillna(False)]
@@ -354,109 +292,13 @@ def deciding_reading(claims: pd.DataFrame, own: str) -> str:
     return max(seeds.keys(), key=lambda name: (seeds[name], name == own), default=own)
 
 
-def _read(tables: Path, name: str) -> pd.DataFrame:
-    return store.read_table(tables / f"{name}.csv", REMEDY)
-
-
-def _maybe(tables: Path, name: str, reading: str | None = None) -> pd.DataFrame | None:
-    """A table that not every profile has, or its rows of a reading; None without it."""
-    if not (tables / f"{name}.csv").exists():
-        return None
-    table = _read(tables, name)
-    return table if reading is None else of_reading(table, reading)
-
-
-def _near(tables: Path, name: str, reading: str) -> pd.DataFrame | None:
-    """The same of a table of changed choices: rows of a reading and of what was changed in it; None without any."""
-    table = _maybe(tables, name)
-    rows = None if table is None else near_reading(table, reading)
-    return rows if rows is not None and len(rows) else None
-
-
-def _minutes(tables: Path, made: dict) -> str:
-    """How long a run from nothing takes, in words: as a whole by instructions, or all notebooks one after the other."""
-    known = store.known_json(tables / WHOLE)
-    if not known:
-        return f"{sum(facts['longest_seconds'] for facts in made.values()) / 60:.0f} minutes"
-    shortest, *others = sorted((facts["seconds"] / 60, kind) for kind, facts in known.items())
-    said = [f"{shortest[0]:.0f} minutes ({shortest[1]})", *(f"{minutes:.0f} ({kind})" for minutes, kind in others)]
-    return ", ".join(said)
-
-
-def of_profile(tables: Path, width: int) -> dict:
-    """All of the above, and what made the tables.
-
-    Args:
-        tables: data/<profile>/tables.
-        width: hidden dimension of the runs whose numbers are told; the profile must have trained it.
-
-    Raises:
-        store.ArtefactError: a table is missing.
-    """
-    known = of_story(tables)
-    made = store.read_json(tables / "provenance.json", "run make reproduce")
-
-    def rows_at(name: str) -> pd.DataFrame:
-        table = _read(tables, name)
-        return table[table["width"] == width]
-
-    scores, models = rows_at("clustering"), _read(tables, "table1")
-    ours = models.loc[models["source"] == "ours", "model"].iloc[0]
-    return known | _of_runs(tables, scores, rows_at) | {
-        "commits": sorted({facts["commit"] for facts in made.values()}),
-        "minutes": _minutes(tables, made),
-        "counts": counts_by_width(known["claims"]),
-        "behind": runs_behind(known["claims"], store.known_json(tables / "verdict.json") or {}),
-        "searched": searched(rows_at("alternatives"), _maybe(tables, "alternatives_grids")),
-        "grids": (tables / "alternatives_grids.csv").exists(),
-        "fading": fading(_read(tables, "course"), _maybe(tables, "course_grids")),
-        "varied": _varied(_maybe(tables, "multiverse"), _maybe(tables, "parts")),
-        "readings": best_readings(_maybe(tables, "readings")),
-        "grammar": _read(tables, "grammar").iloc[0].to_dict(),
-        "table1": table1(models[models["model"].isin((ours, "LLaMa-7B"))]),
-        "starts": _starts(_read(tables, "table1_restarts"), ours),
-        "words_alone": _words_alone(_read(tables, "llm_layers"), ours),
-        **_measured_speed(tables),
-    }  # fmt: skip
-
-
-def _of_runs(tables: Path, scores: pd.DataFrame, rows_at: Callable[[str], pd.DataFrame]) -> dict:
-    """What the profile's own runs show."""
-    accuracy = rows_at("training").groupby("epoch")["accuracy_validation"].mean()
-    return {
-        "accuracy": {"highest": accuracy.max(), "epoch": int(accuracy.idxmax()), "epochs": int(scores["epoch"].max())},
-        "task": {space: course(scores, space) for space in ("raw", "tsne", "centred")},
-        "mapping": course(scores, "raw", "distribution_mapping"),
-        "seen": seen(rows_at("course")),
-        "neighbours": neighbours(rows_at("neighbours")),
-        "hard": hard_examples(rows_at("hard"), scores),
-        "interventions": interventions(rows_at("interventions")),
-        "surface": {split: surface(rows_at("surface"), split) for split in ("validation", "subset")},
-        "task_subset": course(scores, "raw", split="subset"),
-    }
-
-
-def _varied(variants: pd.DataFrame | None, parts: pd.DataFrame | None) -> dict | None:
-    return None if variants is None else varied(variants, parts, FLIPPED)
-
-
-def _starts(table: pd.DataFrame, model: str) -> dict[str, float]:
+def starts(table: pd.DataFrame, model: str) -> dict[str, float]:
     """F1 by task of single starts of KMeans, at one model's best layer."""
     f1 = table[(table["model"] == model) & (table["label"] == "task")]["f1"]
     return {"lowest": f1.min(), "highest": f1.max(), "median": f1.median()}
 
 
-def _words_alone(table: pd.DataFrame, model: str) -> float:
+def words_alone(table: pd.DataFrame, model: str) -> float:
     """F1 by task at layer 0, which sees the input word alone."""
     at = (table["model"] == model) & (table["label"] == "task") & (table["space"] == "raw") & (table["layer"] == 0)
     return float(table.loc[at, "f1"].max())
-
-
-def _measured_speed(tables: Path) -> dict[str, list[dict]]:
-    """Rows of bench.csv with a ratio, and of latency.csv for two plots; none without them."""
-    bench, latency = _maybe(tables, "bench"), _maybe(tables, "latency")
-    rows = [] if bench is None else bench.dropna(subset="ratio").to_dict("records")
-    return {
-        "bench": rows,
-        "latency": [] if latency is None else latency[latency["plots"] == 2].to_dict("records"),
-    }

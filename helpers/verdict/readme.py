@@ -2,7 +2,7 @@
 
 The tables and columns that data/README.md lists are written as well.
 
-Numbers come from `facts`, the first sentences from `story`, the rest from readme.md.j2 and results.md.j2. The two
+Numbers come from `gather`, the first sentences from `story`, the rest from readme.md.j2 and results.md.j2. The two
 figures of these pages are written to figures/readme.
 """
 
@@ -23,7 +23,7 @@ from helpers.figures.controls import METHOD_TITLES
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, reading_title, variant_title
 from helpers.rows import runs_in
 from helpers.settings import TrainingSettings
-from helpers.verdict import draw, facts, story
+from helpers.verdict import draw, gather, story
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, EVERY, OURS
 from helpers.verdict.judge import CONDITION, HOLDS, PLURAL, UNMEASURED
 
@@ -38,7 +38,7 @@ def readme(text: str, known: dict, executed: set[str]) -> str:
 
     Args:
         text: of README.md.
-        known: of `facts.of_profile`.
+        known: of `gather.of_profile`.
         executed: names of the notebooks whose executed copies are committed.
 
     Raises:
@@ -71,7 +71,7 @@ def results(known: dict) -> str:
     """docs/results.md.
 
     Args:
-        known: of `facts.of_profile`.
+        known: of `gather.of_profile`.
     """
     columns = story.kinds_of_run(known)
     of_paper, of_ours = (
@@ -226,7 +226,7 @@ def main(arguments: list[str] | None = None) -> int:
     root, folder = store.REPOSITORY, store.REPOSITORY / "data" / "laptop" / "tables"
 
     def write() -> None:
-        known = facts.of_profile(folder, story.WIDTH)
+        known = gather.of_profile(folder, story.WIDTH)
         text = readme((root / "README.md").read_text(), known, committed_copies())
         for name, figure in pictures(known, draw.TableFolder(folder)).items():
             store.write_figure(root / "figures" / "readme" / f"{name}.png", figure, dpi=160)

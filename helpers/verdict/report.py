@@ -23,7 +23,7 @@ from helpers.pretrained import natural
 from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.rows import readings_in
 from helpers.tables import LABELS
-from helpers.verdict import draw, facts, readme, story
+from helpers.verdict import draw, facts, gather, readme, story
 from helpers.verdict.claims import EVERY, OURS
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED, how_many
 
@@ -129,7 +129,7 @@ def write(profile: str, overrides: str = "") -> Path:
         raise store.ArtefactError(f"{tables / 'claims.csv'} is missing; run make reproduce PROFILE={profile} first")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"shown": _shown, "number": readme.number, "between": readme.between}
-    known = facts.of_story(tables)
+    known = gather.of_story(tables)
     claims = _claims(tables, known["reading"])
     folder = store.FIGURES / name
     page = environment.from_string(TEMPLATE.read_text()).render(

@@ -44,7 +44,7 @@ def sentences(known: dict) -> dict[str, str]:
     """What reproduces, what does not, what changes it, and what the states hold, a few sentences each.
 
     Args:
-        known: of `facts.of_story`.
+        known: of `gather.of_story`.
     """
     width = main_width(known["claims"])
     mine = statements_at(known["claims"], width)
@@ -251,7 +251,7 @@ def figure(known: dict) -> Figure:
     """Clusters and accuracy over training beside the five statements that matter most.
 
     Args:
-        known: of `facts.of_story`.
+        known: of `gather.of_story`.
     """
     found = {
         reading_title(name): rows.loc[[key for key in FIVE if key in rows.index]]
@@ -266,7 +266,7 @@ def verdicts(known: dict) -> Figure:
     """The verdict on every statement, for each kind of run.
 
     Args:
-        known: of `facts.of_story`.
+        known: of `gather.of_story`.
     """
     found = pd.DataFrame({name: rows["verdict"] for name, rows in kinds_of_run(known).items()})
     found = found.reindex([claim.key for claim in CLAIMS if claim.key in found.index])
@@ -331,7 +331,7 @@ def answers(known: dict) -> dict[str, tuple[str, str]]:
     One entry a notebook, hence long.
 
     Args:
-        known: of `facts.of_story`.
+        known: of `gather.of_story`.
     """
     near, moved, accuracy = known["neighbours"], known["interventions"], known["accuracy"]
     raw, tsne = (known["task"][space] for space in ("raw", "tsne"))

@@ -5,7 +5,7 @@ from matplotlib.text import Text
 
 from helpers import figures, store
 from helpers.figures.style import PAGE
-from helpers.verdict import draw, facts, story
+from helpers.verdict import draw, gather, story
 
 CODE = re.compile(r"[a-z0-9]_[a-z0-9]|=[a-zA-Z0-9]|\bw\d{2,}\b")  # names from code
 
@@ -16,7 +16,7 @@ def drawn(committed):
     found = dict(draw.drawn(tables))
     if "multiverse" in tables:
         found["flips"] = figures.flips(tables["multiverse"], draw.other_seeds(tables), draw.RULES)
-    return found | {"found": story.figure(facts.of_story(tables.folder))}
+    return found | {"found": story.figure(gather.of_story(tables.folder))}
 
 
 def test_every_figure_of_tables_alone_is_drawn_again(committed, drawn):
