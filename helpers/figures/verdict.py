@@ -35,7 +35,7 @@ def claims(
     names = list(dict.fromkeys(rows.sort_values("width")["place"]))
     keys = [key for key in rules if key in set(rows["claim"])]
     columns = 3
-    figure, axes = grid_of(max(1, -(-len(keys) // columns)), columns, height=0.6 + 0.11 * max(2, len(names)))
+    figure, axes = grid_of(max(1, -(-len(keys) // columns)), columns, height=0.6 + 0.13 * max(2, len(names)))
     for key, ax in zip(keys, axes.ravel(), strict=False):
         for row in rows[rows["claim"] == key].itertuples():
             y, colour = names.index(row.place), VERDICT_COLOURS[row.verdict]
@@ -46,7 +46,7 @@ def claims(
         ax.set(ylim=(len(names) - 0.5, -0.5))
         ax.set_title(textwrap.fill(statements[key], 46), fontsize=6.8)
         ax.set_yticks(range(len(names)), names)
-        ax.tick_params(labelsize=6.5, pad=1)
+        ax.tick_params(labelsize=6.5 if len(names) < 4 else 5.5, pad=1)
         ax.grid(axis="y", visible=False)
     for ax in axes.ravel()[len(keys) :]:
         ax.set_visible(False)

@@ -18,7 +18,7 @@ from helpers.errors import exit_status
 from helpers.figures.names import stem
 from helpers.figures.style import SPLIT_TITLES
 from helpers.rows import best_epoch
-from helpers.verdict.claims import EVERY, K
+from helpers.verdict.claims import CLAIMS, EVERY, OURS, K
 from helpers.verdict.judge import UNMEASURED
 
 REMEDY = "run make reproduce (make verdict for grids)"
@@ -92,6 +92,7 @@ def _of_pretrained(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
 
 def _of_verdict(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
     yield "claims", claims(tables["claims"])
+    yield "claims_ours", claims_of_ours(tables["claims"])
     if "claims_outputs" in tables:
         yield "claims_outputs", claims_of_outputs(tables["claims_outputs"])
     if (tables["thresholds"]["verdict"] != UNMEASURED).any():  # runs cut short say nothing of late training
@@ -106,9 +107,15 @@ def _of_verdict(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
 
 
 def claims(table: pd.DataFrame) -> Figure:
-    """Every statement's quantity with its interval, from claims.csv."""
-    title = "Every statement: quantity and 95% interval over seeds; shaded: where it holds"
-    return figures.claims(table, RULES, STATEMENTS, title)
+    """The quantity of every statement of the paper with its interval, from claims.csv."""
+    title = "Every statement of the paper: quantity and 95% interval over seeds; shaded: where it holds"
+    return figures.claims(table, {claim.key: RULES[claim.key] for claim in CLAIMS}, STATEMENTS, title)
+
+
+def claims_of_ours(table: pd.DataFrame) -> Figure:
+    """The same of our own statements."""
+    title = "Our own statements: quantity and 95% interval over seeds; shaded: where it holds"
+    return figures.claims(table, {claim.key: RULES[claim.key] for claim in OURS}, STATEMENTS, title)
 
 
 def claims_of_outputs(table: pd.DataFrame) -> Figure:

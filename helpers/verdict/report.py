@@ -91,7 +91,8 @@ SECTIONS = {
 def _beyond(width: int) -> tuple[Shown, ...]:
     """Figures that the paper has not; `width` is that of those that show one model."""
     return (
-        Shown("Statements", "The quantity of every statement, with its interval", ("claims",), "10_verdict"),
+        Shown("Statements", "The quantity of every statement, with its interval", ("claims", "claims_ours"),
+              "10_verdict"),
         Shown("High", "Verdicts for several numbers that 'high' may mean", ("thresholds",), "10_verdict"),
         Shown("Loss", "The quantity of every statement with the loss on outputs alone", ("claims_outputs",),
               "09_readings"),
