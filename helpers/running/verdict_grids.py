@@ -11,7 +11,7 @@ from helpers.analysis import course
 from helpers.errors import exit_status
 from helpers.rows import assignments
 from helpers.running import grids, pool, sweep
-from helpers.tables import checked
+from helpers.tables import RUN, checked
 from helpers.verdict.claims import Tables
 from helpers.verdict.judge import quantities
 
@@ -20,7 +20,7 @@ GRIDS = {"quantities": "seeds", "outputs": "outputs", "multiverse": "multiverse"
 NO_CHANGE = {
     "width", "seed", "reading", "training.stop_epoch", "training.log_every", "training.log_also",
 }  # fmt: skip
-RUN = ("variant", "width", "seed", "reading")  # what tells apart the runs of a grid, whatever code made them
+OF_GRID = ("variant", *RUN)  # what tells apart the runs of a grid, whatever code made them
 
 
 def collect(tables: Tables) -> pd.DataFrame:
@@ -59,11 +59,11 @@ def save_grid(name: str, made: Tables, folder: Path, grid: str = "") -> None:
     """
     grid = grid or GRIDS[name]
     found = checked(name, collect(made))
-    store.add_rows(folder / f"{name}.csv", found, [column for column in RUN if column in found])
+    store.add_rows(folder / f"{name}.csv", found, [column for column in OF_GRID if column in found])
     for table, rows in (("alternatives", made["alternatives"]), ("course", course.highest(made["course"]))):
         path = folder / f"{table}_grids.csv"
         rows = rows.assign(grid=grid, variant=rows["run"].map(_variants(made)))
-        store.add_rows(path, checked(path.stem, rows), ["grid", *RUN])
+        store.add_rows(path, checked(path.stem, rows), ["grid", *OF_GRID])
     path = folder / "alternatives_grids.csv"
     table = store.read_table(path, "restore it, or delete it")
     facts = store.known_json(folder / "verdict.json") or {}

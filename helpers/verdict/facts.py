@@ -12,7 +12,7 @@ from helpers.verdict.claims import K, hard_apart
 from helpers.verdict.judge import WIDTHS
 
 SEEN = ("input", "output", "task")
-RUN = ["run", "width", "seed"]  # what tells the runs of a search apart
+OF_SEARCH = ["run", "width", "seed"]  # what tells the runs of a search apart
 
 
 def counts(claims: pd.DataFrame) -> dict[str, int]:
@@ -192,11 +192,11 @@ def searched(profile: pd.DataFrame, grids: pd.DataFrame | None) -> dict:
              for name in found["reading"].unique()}  # fmt: skip
     found = found.assign(reading=found["reading"].map(kinds))
     return {
-        "runs": len(found.drop_duplicates(RUN)),
+        "runs": len(found.drop_duplicates(OF_SEARCH)),
         "ways": len(found.drop_duplicates(list(alternatives.PAPER))),
         **{split: _highest(part) | {"centred": centred.get(split)} for split, part in found.groupby("split")},
         "by_reading": [
-            {"split": split, "reading": reading, "runs": len(part.drop_duplicates(RUN))} | _highest(part)
+            {"split": split, "reading": reading, "runs": len(part.drop_duplicates(OF_SEARCH))} | _highest(part)
             for (split, reading), part in found.groupby(["split", "reading"])
         ],
     }

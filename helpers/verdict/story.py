@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from helpers import figures
 from helpers.figures.style import CLAIM_TITLES, reading_title, variant_title
 from helpers.rows import runs_in, seeds_in
+from helpers.tables import RUN
 from helpers.verdict import facts, judge
 from helpers.verdict.claims import CLAIMS, END, EVERY, PEAK, neighbours_by_layer
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, TRAINED, UNMEASURED
@@ -25,7 +26,6 @@ FIVE = {
     "hard_separate": "hard examples part from the examples that they were made from",
     "same_task_share": "training makes neighbours with the same task much more frequent",
 }
-RUN = ["width", "seed", "reading"]  # what tells runs apart
 MEASURED = {"accuracy_validation": "accuracy", "hard_separate": "share", "same_task_share": "gain in share"}  # else F1
 
 
