@@ -58,7 +58,7 @@ def _decided_courses(tables: Path, reading: str) -> pd.DataFrame:
     """Rows of course_grids.csv of the main model in a reading, its unseen instances; none without other seeds."""
     table = _maybe(tables, "course_grids", reading)
     if table is None:
-        return pd.DataFrame(columns=["width", "seed", "reading", "epoch", "space", "f1", "accuracy"])
+        return pd.DataFrame()
     return table[(table["grid"] == "seeds") & (table["width"] == WIDTHS[0]) & (table["split"] == "validation")]
 
 
