@@ -79,13 +79,14 @@ def fading(course: pd.DataFrame) -> pd.DataFrame:
 def beside(own: pd.DataFrame, grids: pd.DataFrame | None) -> pd.DataFrame:
     """The runs of course.csv at their highest layers, and other seeds and readings of course_grids.csv where it is.
 
-    A run that stands in both is taken from the first.
+    A run that stands in several places is taken from the one that has more epochs of it: course.csv before grids.
     """
     mine = highest(own)
     if grids is None:
         return mine
-    others = grids[grids["grid"].isin(("seeds", "readings"))]
+    theirs = grids[grids["grid"].isin(("seeds", "readings"))]
+    every = pd.concat([mine.assign(grid=""), theirs[[*mine, "grid"]]], ignore_index=True)
     run = ["width", "seed", "reading"]
-    known = set(mine[run].itertuples(index=False, name=None))
-    new = np.array([place not in known for place in others[run].itertuples(index=False, name=None)], bool)
-    return pd.concat([mine, others.loc[new, list(mine)]], ignore_index=True) if new.any() else mine
+    last = every.groupby([*run, "grid"])["epoch"].max().reset_index()
+    longest = last.sort_values(["epoch", "grid"], ascending=[False, True]).drop_duplicates(run)
+    return every.merge(longest[[*run, "grid"]]).drop(columns="grid")

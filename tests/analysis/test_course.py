@@ -54,6 +54,15 @@ def test_a_run_that_stands_in_both_tables_counts_once():
     assert len(course.beside(own, grids.assign(grid="multiverse"))) == 2
 
 
+def test_of_a_run_in_both_tables_the_longer_course_is_taken_whole():
+    short, long = path([0.1, 0.9], [0, 1]), path([0.2, 0.3, 0.4], [0, 1, 1])
+    grids = course.highest(long).assign(grid="seeds", run="r", variant="default")
+    assert course.beside(short, grids)["f1"].tolist() == [0.2, 0.3, 0.4]
+    swapped = course.highest(short).assign(grid="seeds", run="r", variant="default")
+    assert course.beside(long, swapped)["f1"].tolist() == [0.2, 0.3, 0.4]
+    assert course.beside(short, pd.concat([grids, swapped.assign(grid="readings")]))["f1"].tolist() == [0.2, 0.3, 0.4]
+
+
 def test_variants_that_keep_clusters_are_named():
     runs = [path([0.1, 0.9, end], [0, 1, 1], variant=name, grid="multiverse", run=name)
             for name, end in (("default", 0.4), ("training.weight_decay=1", 0.88))]  # fmt: skip
