@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from helpers import store, timing
 from helpers.profiles import output_name, resolve
 from helpers.settings import Settings
+from helpers.table_folder import TableFolder
 from helpers.tables import checked
 
 
@@ -35,12 +36,14 @@ class Workspace:
     overrides: str = ""
     outputs: list[str] = field(default_factory=list, init=False)
     settings: Settings = field(init=False)
+    tables: TableFolder = field(init=False)
 
     def __post_init__(self) -> None:
         timing.note_start()
         self.settings = resolve(self.profile, self.overrides)
         name = output_name(self.profile, self.overrides)
         self.data, self.figures = store.DATA / name, store.FIGURES / name
+        self.tables = TableFolder(self.data / "tables")
 
     def save_table(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
         """Write data/<profile>/tables/<name>.csv; floats keep six significant digits.
@@ -48,7 +51,7 @@ class Workspace:
         Raises:
             schemas.TableError: the table is not as `tables` declares it.
         """
-        path = self.data / "tables" / f"{name}.csv"
+        path = self.tables.path / f"{name}.csv"
         table = checked(name, table)
         store.write_table(path, table)
         self._note(path)
@@ -56,12 +59,11 @@ class Workspace:
 
     def read_table(self, name: str) -> pd.DataFrame:
         """Read data/<profile>/tables/<name>.csv; raises store.ArtefactError where it is missing or was changed."""
-        return store.read_table(self.data / "tables" / f"{name}.csv", "run make reproduce (make verdict for grids)")
+        return self.tables[name]
 
     def known_table(self, name: str) -> pd.DataFrame | None:
         """As read_table, but None where there is no such table: another command makes it."""
-        path = self.data / "tables" / f"{name}.csv"
-        return self.read_table(name) if path.exists() else None
+        return self.tables.get(name)
 
     def save_figure(self, name: str, figure: Figure) -> Image:
         """Write a figure as figures/<profile>/<name>.svg and .png; returns the latter, drawn once, to show."""

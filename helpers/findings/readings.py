@@ -6,22 +6,19 @@ from helpers.figures.controls import METHOD_TITLES
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, variant_title
 from helpers.findings.words import listed, paragraphs, percent, two
 from helpers.rows import NO_CHOICE
+from helpers.table_folder import made_by
 from helpers.verdict import facts, judge
 from helpers.verdict.fit import AT_THE_END, TARGETS
 
 TITLES = {target.key: target.statement for target in (*TARGETS, *AT_THE_END)}  # of what `fit` is the mean of
 TITLES |= {"parameters": "Table 6's numbers of parameters"}
 LEARNT = 0.5  # of the target `learns`: half of unseen instances are solved
-MADE_BY = {
-    **dict.fromkeys(("alternatives_grids", "course_grids", "multiverse", "outputs", "parts"), "make verdict"),
-    "readings": "make readings",
-}
 
 
 def missing(name: str, rows: str = "") -> str:
     """What makes a table, or some `rows` of it, that are not there."""
     what = f"`{name}.csv` has no {rows}" if rows else f"`{name}.csv` is not there"
-    return f"{what}: `{MADE_BY[name]}` makes {'them' if rows else 'it'}, and `make reproduce` then shows it here."
+    return f"{what}: `{made_by(name)}` makes {'them' if rows else 'it'}, and `make reproduce` then shows it here."
 
 
 def answer(

@@ -32,7 +32,7 @@ def write(profile: str, made: Tables, grid: str) -> None:
     widths = tuple(sorted(set(measured["width"])))
     work.save_table("claims", judge.judge(measured, widths))
     work.save_table("thresholds", judge.at_thresholds(measured, widths))
-    for name, figure in draw.drawn(draw.TableFolder(work.data / "tables")):
+    for name, figure in draw.drawn(work.tables):
         store.write_pictures(work.figures / name, figure)
 
 

@@ -18,29 +18,12 @@ from helpers.errors import exit_status
 from helpers.figures.names import stem
 from helpers.figures.style import SPLIT_TITLES
 from helpers.rows import best_epoch
+from helpers.table_folder import TableFolder
 from helpers.verdict.claims import CLAIMS, EVERY, OURS, K
 from helpers.verdict.judge import UNMEASURED
 
-REMEDY = "run make reproduce (make verdict for grids)"
 RULES = {key: (claim.rule.above, claim.rule.below) for key, claim in EVERY.items()}
 STATEMENTS = {key: claim.statement for key, claim in EVERY.items()}
-
-
-class TableFolder:
-    """The tables of a folder, read when asked for.
-
-    Args:
-        folder: data/<profile>/tables.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __getitem__(self, name: str) -> pd.DataFrame:
-        return store.read_table(self.folder / f"{name}.csv", REMEDY)
-
-    def __contains__(self, name: str) -> bool:
-        return (self.folder / f"{name}.csv").exists()
 
 
 def best_epochs(training: pd.DataFrame, width: int) -> dict[int, int]:
@@ -155,10 +138,8 @@ def multiverse(variants: pd.DataFrame, seeds: pd.DataFrame) -> Figure:
 
 
 def _of_course(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
-    own, grids = tables["course"], None
-    if "course_grids" in tables:
-        grids = tables["course_grids"]
-    yield "course", figures.course(course.beside(own, grids))
+    own = tables["course"]
+    yield "course", figures.course(course.beside(own, tables.get("course_grids")))
     for width in own["width"].unique():
         yield f"course_w{width}", figures.seen(course.highest(own), width)
 

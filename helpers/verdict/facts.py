@@ -222,12 +222,12 @@ def varied(multiverse: pd.DataFrame, parts: pd.DataFrame | None, claims: tuple[s
         does not leave open are left out.
     """
 
-    def at_end(table: pd.DataFrame) -> pd.DataFrame:
+    def raw_at_end(table: pd.DataFrame) -> pd.DataFrame:
         chosen = table["space"].isin(("raw", "all")) & (table["at"] == "end") & (table["model"] == "trained")
         return table[chosen & ~table["variant"].str.contains(NO_CHOICE)]
 
-    runs = at_end(multiverse)
-    others = at_end(multiverse[:0] if parts is None else parts).groupby("claim")["value"].agg(["min", "max"])
+    runs = raw_at_end(multiverse)
+    others = raw_at_end(multiverse[:0] if parts is None else parts).groupby("claim")["value"].agg(["min", "max"])
     values = runs.pivot(index="variant", columns="claim", values="value")
     quantities = {
         key: {

@@ -1,25 +1,23 @@
 """What README, report and their first sentences are made of, read from a profile's tables: the dictionary `known`."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 
 from helpers import store
 from helpers.figures.readings import FLIPPED
 from helpers.rows import near_reading, of_reading, readings_in
+from helpers.table_folder import TableFolder
 from helpers.tables import WHOLE
 from helpers.verdict import facts
 from helpers.verdict.judge import WIDTHS
 
-REMEDY = "run make reproduce, and make verdict for the other runs"
 
-
-def of_story(tables: Path) -> dict:
+def of_story(tables: TableFolder) -> dict:
     """What `story` needs.
 
     Args:
-        tables: data/<profile>/tables.
+        tables: of data/<profile>/tables.
 
     Returns:
         reading (of `deciding_reading`); of that reading claims, claims_outputs and quantities (None without them); rows
@@ -31,7 +29,7 @@ def of_story(tables: Path) -> dict:
     Raises:
         store.ArtefactError: a table is missing that every profile has.
     """
-    training, every = _read(tables, "training"), _read(tables, "claims")
+    training, every = tables["training"], tables["claims"]
     every["width"] = every["width"].astype("Int64")
     own = readings_in(training)[0]
     reading = facts.deciding_reading(every, own)
@@ -41,22 +39,22 @@ def of_story(tables: Path) -> dict:
         "claims": of_reading(every, reading),
         "claims_outputs": _near(tables, "claims_outputs", reading),
         "other_readings": {name: every[every["reading"] == name] for name in others},
-        "quantities": _maybe(tables, "quantities", reading),
+        "quantities": _of_reading(tables, "quantities", reading),
         "own": own,
         "training": training,
-        "clustering": _read(tables, "clustering"),
-        "of_hard": _read(tables, "hard"),
-        "of_neighbours": _read(tables, "neighbours"),
-        "of_controls": _maybe(tables, "controls"),
-        "of_variance": _maybe(tables, "variance"),
+        "clustering": tables["clustering"],
+        "of_hard": tables["hard"],
+        "of_neighbours": tables["neighbours"],
+        "of_controls": tables.get("controls"),
+        "of_variance": tables.get("variance"),
         "of_course": _decided_courses(tables, reading),
-        **_search(_maybe(tables, "readings"), own),
+        **_search(tables.get("readings"), own),
     }
 
 
-def _decided_courses(tables: Path, reading: str) -> pd.DataFrame:
+def _decided_courses(tables: TableFolder, reading: str) -> pd.DataFrame:
     """Rows of course_grids.csv of the main model in a reading, its unseen instances; none without other seeds."""
-    table = _maybe(tables, "course_grids", reading)
+    table = _of_reading(tables, "course_grids", reading)
     if table is None:
         return pd.DataFrame()
     return table[(table["grid"] == "seeds") & (table["width"] == WIDTHS[0]) & (table["split"] == "validation")]
@@ -69,28 +67,22 @@ def _search(readings: pd.DataFrame | None, own: str) -> dict:
     return {"compared": 0 if readings is None else readings["reading"].nunique(), "fits_best": fits}
 
 
-def _read(tables: Path, name: str) -> pd.DataFrame:
-    return store.read_table(tables / f"{name}.csv", REMEDY)
+def _of_reading(tables: TableFolder, name: str, reading: str) -> pd.DataFrame | None:
+    """The rows of a reading of a table that not every profile has; None without it."""
+    table = tables.get(name)
+    return None if table is None else of_reading(table, reading)
 
 
-def _maybe(tables: Path, name: str, reading: str | None = None) -> pd.DataFrame | None:
-    """A table that not every profile has, or its rows of a reading; None without it."""
-    if not (tables / f"{name}.csv").exists():
-        return None
-    table = _read(tables, name)
-    return table if reading is None else of_reading(table, reading)
-
-
-def _near(tables: Path, name: str, reading: str) -> pd.DataFrame | None:
+def _near(tables: TableFolder, name: str, reading: str) -> pd.DataFrame | None:
     """The same of a table of changed choices: rows of a reading and of what was changed in it; None without any."""
-    table = _maybe(tables, name)
+    table = tables.get(name)
     rows = None if table is None else near_reading(table, reading)
     return rows if rows is not None and len(rows) else None
 
 
-def _minutes(tables: Path, made: dict) -> str:
+def _minutes(tables: TableFolder, made: dict) -> str:
     """How long a run from nothing takes, in words: as a whole by instructions, or all notebooks one after the other."""
-    known = store.known_json(tables / WHOLE)
+    known = store.known_json(tables.path / WHOLE)
     if not known:
         return f"{sum(facts['longest_seconds'] for facts in made.values()) / 60:.0f} minutes"
     shortest, *others = sorted((facts["seconds"] / 60, kind) for kind, facts in known.items())
@@ -98,44 +90,44 @@ def _minutes(tables: Path, made: dict) -> str:
     return ", ".join(said)
 
 
-def of_profile(tables: Path, width: int) -> dict:
+def of_profile(tables: TableFolder, width: int) -> dict:
     """All of the above, and what made the tables.
 
     Args:
-        tables: data/<profile>/tables.
+        tables: of data/<profile>/tables.
         width: hidden dimension of the runs whose numbers are told; the profile must have trained it.
 
     Raises:
         store.ArtefactError: a table is missing.
     """
     known = of_story(tables)
-    made = store.read_json(tables / "provenance.json", "run make reproduce")
+    made = tables.provenance()
 
     def rows_at(name: str) -> pd.DataFrame:
-        table = _read(tables, name)
+        table = tables[name]
         return table[table["width"] == width]
 
-    scores, models = rows_at("clustering"), _read(tables, "table1")
+    scores, models = rows_at("clustering"), tables["table1"]
     ours = models.loc[models["source"] == "ours", "model"].iloc[0]
     return known | _of_runs(tables, scores, rows_at) | {
         "commits": sorted({facts["commit"] for facts in made.values()}),
         "minutes": _minutes(tables, made),
         "counts": facts.counts_by_width(known["claims"]),
-        "behind": facts.runs_behind(known["claims"], store.known_json(tables / "verdict.json") or {}),
-        "searched": facts.searched(rows_at("alternatives"), _maybe(tables, "alternatives_grids")),
-        "grids": (tables / "alternatives_grids.csv").exists(),
-        "fading": facts.fading(_read(tables, "course"), _maybe(tables, "course_grids")),
-        "varied": _varied(_maybe(tables, "multiverse"), _maybe(tables, "parts")),
-        "readings": facts.best_readings(_maybe(tables, "readings")),
-        "grammar": _read(tables, "grammar").iloc[0].to_dict(),
+        "behind": facts.runs_behind(known["claims"], store.known_json(tables.path / "verdict.json") or {}),
+        "searched": facts.searched(rows_at("alternatives"), tables.get("alternatives_grids")),
+        "grids": "alternatives_grids" in tables,
+        "fading": facts.fading(tables["course"], tables.get("course_grids")),
+        "varied": _varied(tables.get("multiverse"), tables.get("parts")),
+        "readings": facts.best_readings(tables.get("readings")),
+        "grammar": tables["grammar"].iloc[0].to_dict(),
         "table1": facts.table1(models[models["model"].isin((ours, "LLaMa-7B"))]),
-        "starts": facts.starts(_read(tables, "table1_restarts"), ours),
-        "words_alone": facts.words_alone(_read(tables, "llm_layers"), ours),
+        "starts": facts.starts(tables["table1_restarts"], ours),
+        "words_alone": facts.words_alone(tables["llm_layers"], ours),
         **_measured_speed(tables),
     }  # fmt: skip
 
 
-def _of_runs(tables: Path, scores: pd.DataFrame, rows_at: Callable[[str], pd.DataFrame]) -> dict:
+def _of_runs(tables: TableFolder, scores: pd.DataFrame, rows_at: Callable[[str], pd.DataFrame]) -> dict:
     """What the profile's own runs show."""
     accuracy = rows_at("training").groupby("epoch")["accuracy_validation"].mean()
     return {
@@ -155,9 +147,9 @@ def _varied(variants: pd.DataFrame | None, parts: pd.DataFrame | None) -> dict |
     return None if variants is None else facts.varied(variants, parts, FLIPPED)
 
 
-def _measured_speed(tables: Path) -> dict[str, list[dict]]:
+def _measured_speed(tables: TableFolder) -> dict[str, list[dict]]:
     """Rows of bench.csv with a ratio, and of latency.csv for two plots; none without them."""
-    bench, latency = _maybe(tables, "bench"), _maybe(tables, "latency")
+    bench, latency = tables.get("bench"), tables.get("latency")
     rows = [] if bench is None else bench.dropna(subset="ratio").to_dict("records")
     return {
         "bench": rows,

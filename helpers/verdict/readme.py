@@ -23,6 +23,7 @@ from helpers.figures.controls import METHOD_TITLES
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, reading_title, variant_title
 from helpers.rows import runs_in
 from helpers.settings import TrainingSettings
+from helpers.table_folder import TableFolder
 from helpers.verdict import draw, gather, story
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, EVERY, OURS
 from helpers.verdict.judge import CONDITION, HOLDS, PLURAL, UNMEASURED
@@ -212,7 +213,7 @@ def _cell(decided: pd.DataFrame, claim: str) -> str:
     return f"**{verdict}**: {row['ours']:.2f} ({interval}{untrained})"
 
 
-def pictures(known: dict, tables: draw.TableFolder) -> dict[str, Figure]:
+def pictures(known: dict, tables: TableFolder) -> dict[str, Figure]:
     """The figures that README and docs/results.md show and no notebook draws, by file name without suffix."""
     found = {"found": story.figure(known), "verdicts": story.verdicts(known)}
     if "multiverse" in tables:
@@ -223,12 +224,12 @@ def pictures(known: dict, tables: draw.TableFolder) -> dict[str, Figure]:
 def main(arguments: list[str] | None = None) -> int:
     """Command line: renew README.md, docs/results.md and data/README.md; returns the exit status."""
     argparse.ArgumentParser(prog="python -m helpers.verdict.readme", description=__doc__).parse_args(arguments)
-    root, folder = store.REPOSITORY, store.REPOSITORY / "data" / "laptop" / "tables"
+    root, laptop = store.REPOSITORY, TableFolder(store.REPOSITORY / "data" / "laptop" / "tables")
 
     def write() -> None:
-        known = gather.of_profile(folder, story.WIDTH)
+        known = gather.of_profile(laptop, story.WIDTH)
         text = readme((root / "README.md").read_text(), known, committed_copies())
-        for name, figure in pictures(known, draw.TableFolder(folder)).items():
+        for name, figure in pictures(known, laptop).items():
             store.write_figure(root / "figures" / "readme" / f"{name}.png", figure, dpi=160)
         store.write_bytes(root / "README.md", text.encode())
         store.write_bytes(root / "docs" / "results.md", results(known).encode())

@@ -22,13 +22,13 @@ from helpers.figures.style import SPACE_TITLES
 from helpers.pretrained import natural
 from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.rows import readings_in
+from helpers.table_folder import TableFolder
 from helpers.tables import LABELS
 from helpers.verdict import draw, facts, gather, readme, story
 from helpers.verdict.claims import EVERY, OURS
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED, how_many
 
 TEMPLATE = Path(__file__).with_name("report.html")
-AGAIN = "run make reproduce"
 CLASSES = {
     HOLDS: "holds", NO_MORE: "no-more", CONDITION: "condition", FAILS: "fails", UNDECIDED: "undecided",
     UNMEASURED: "unmeasured",
@@ -125,9 +125,10 @@ def write(profile: str, overrides: str = "") -> Path:
     """
     chosen = profiles.resolve(profile, overrides)
     name = profiles.output_name(profile, overrides)
-    tables = store.DATA / name / "tables"
-    if not (tables / "claims.csv").exists():
-        raise store.ArtefactError(f"{tables / 'claims.csv'} is missing; run make reproduce PROFILE={profile} first")
+    tables = TableFolder(store.DATA / name / "tables")
+    if "claims" not in tables:
+        missing = tables.path / "claims.csv"
+        raise store.ArtefactError(f"{missing} is missing; run make reproduce PROFILE={profile} first")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"shown": _shown, "number": readme.number, "between": readme.between}
     known = gather.of_story(tables)
@@ -175,9 +176,8 @@ def _inline(figure: Figure) -> str:
         return base64.b64encode(file.getvalue()).decode()
 
 
-def _flips(folder: Path) -> list[dict]:
+def _flips(tables: TableFolder) -> list[dict]:
     """What flips what, which no notebook draws; nothing without the runs of make verdict."""
-    tables = draw.TableFolder(folder)
     if "multiverse" not in tables:
         return []
     title = "Which change to an open choice raises, and which lowers, each quantity most"
@@ -205,12 +205,12 @@ def _shown(value: object) -> str:
     return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def _claims(tables: Path, reading: str) -> list[dict]:
+def _claims(tables: TableFolder, reading: str) -> list[dict]:
     """Rows of claims.csv, with statements (said), places (width, and reading where there are several) and classes.
 
     Rows of the reading that decides come first; of others there is what was measured.
     """
-    rows = store.read_table(tables / "claims.csv", AGAIN).astype(object)
+    rows = tables["claims"].astype(object)
     several = len(readings_in(rows)) > 1
     if several:
         own = rows["reading"].isna() | (rows["reading"] == reading)
@@ -247,7 +247,7 @@ def _figure(shown: Shown, folder: Path, claims: list[dict]) -> dict:
     }
 
 
-def _tables(tables: Path, chosen: settings.Settings) -> list[dict]:
+def _tables(tables: TableFolder, chosen: settings.Settings) -> list[dict]:
     found = [
         _table1(tables),
         _csv(tables, "Table 2", "Sizes of the data sets", "table2", "01_generate_data"),
@@ -269,10 +269,10 @@ def _tables(tables: Path, chosen: settings.Settings) -> list[dict]:
     return found
 
 
-def _table1(tables: Path) -> dict:
+def _table1(tables: TableFolder) -> dict:
     """A row a model, ours first, and a column an identity, as in the paper."""
     rows = []
-    for one in facts.table1(store.read_table(tables / "table1.csv", AGAIN)):
+    for one in facts.table1(tables["table1"]):
         here = "in the paper" if one["layer"] is None else f"revision {one['revision']}, here: layer {one['layer']}"
         scores = (" / ".join(f"{score:.3f}" for score in three) for three in one["scores"].values())
         rows.append([f"{one['model']}, {here}", *scores])
@@ -282,14 +282,14 @@ def _table1(tables: Path) -> dict:
             "notes": ""}  # fmt: skip
 
 
-def _csv(tables: Path, number: str, title: str, name: str, notebook: str) -> dict:
-    frame = store.read_table(tables / f"{name}.csv", AGAIN).astype(object)
+def _csv(tables: TableFolder, number: str, title: str, name: str, notebook: str) -> dict:
+    frame = tables[name].astype(object)
     rows = frame.where(frame.notna(), None).values.tolist()
     return {"number": number, "title": title, "columns": list(frame), "rows": rows, "notebook": notebook, "notes": ""}
 
 
-def _provenance(tables: Path) -> list[dict]:
-    known = store.read_json(tables / "provenance.json", AGAIN)
+def _provenance(tables: TableFolder) -> list[dict]:
+    known = tables.provenance()
     return [{"notebook": name, **facts, "versions": _versions(facts)} for name, facts in known.items()]
 
 

@@ -233,7 +233,8 @@ def test_instances_layers_spaces_projections_and_plots_can_be_changed(opened):
 
 
 def test_a_click_while_something_is_computed_is_not_lost(opened):
-    opened.ask("explorer.background.run('held', lambda: __import__('time').sleep(3), lambda _: None)")
+    opened.ask("globals().update(holding=__import__('threading').Event())")
+    opened.ask("explorer.background.run('held', holding.wait, lambda _: None)")
     field = opened.page.locator("input[type=number]").first
     before = int(field.input_value())
     field.fill(str(before + 1))
@@ -242,6 +243,7 @@ def test_a_click_while_something_is_computed_is_not_lost(opened):
     handle.click()
     handle.press("Home")
     choose(opened, "colour by", "cluster found by KMeans")
+    opened.ask("holding.set()")
     opened.until("'epoch 0' in explorer.plots[0].title.value and explorer.controls.colour.value == 'cluster'")
     opened.until(f"len(explorer.wait().legend.items) == {before + 1}")
     opened.until(IDLE)

@@ -5,6 +5,7 @@ from matplotlib.text import Text
 
 from helpers import figures, store
 from helpers.figures.style import PAGE
+from helpers.table_folder import TableFolder
 from helpers.verdict import draw, gather, story
 
 CODE = re.compile(r"[a-z0-9]_[a-z0-9]|=[a-zA-Z0-9]|\bw\d{2,}\b")  # names from code
@@ -12,11 +13,11 @@ CODE = re.compile(r"[a-z0-9]_[a-z0-9]|=[a-zA-Z0-9]|\bw\d{2,}\b")  # names from c
 
 @pytest.fixture(scope="module")
 def drawn(committed):
-    tables = draw.TableFolder(committed / "data/laptop/tables")
+    tables = TableFolder(committed / "data/laptop/tables")
     found = dict(draw.drawn(tables))
     if "multiverse" in tables:
         found["flips"] = figures.flips(tables["multiverse"], draw.other_seeds(tables), draw.RULES)
-    return found | {"found": story.figure(gather.of_story(tables.folder))}
+    return found | {"found": story.figure(gather.of_story(tables))}
 
 
 def test_every_figure_of_tables_alone_is_drawn_again(committed, drawn):
@@ -38,7 +39,7 @@ def test_every_figure_fits_a_page_and_says_in_words_what_it_shows(drawn):
 
 
 def test_a_missing_table_is_named_with_the_remedy(tmp_path):
-    tables = draw.TableFolder(tmp_path)
+    tables = TableFolder(tmp_path)
     assert "multiverse" not in tables
     with pytest.raises(store.ArtefactError, match=r"training\.csv.*make reproduce"):
         next(draw.drawn(tables))

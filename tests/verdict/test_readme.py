@@ -10,6 +10,7 @@ from made_up_tables import made_up
 
 from helpers import store
 from helpers.rows import near_reading, of_reading, readings_in, runs_in
+from helpers.table_folder import TableFolder
 from helpers.verdict import claims, facts, gather, judge, readme, story
 
 LINES = 150
@@ -182,7 +183,7 @@ def test_other_numbers_of_the_results_are_those_of_the_committed_tables(texts, t
 
 def test_both_pages_are_what_their_templates_make_of_the_committed_tables(committed, texts):
     """Whoever renews the tables, or a template, also gives `make readme`."""
-    known = gather.of_profile(committed / "data/laptop/tables", story.WIDTH)
+    known = gather.of_profile(TableFolder(committed / "data/laptop/tables"), story.WIDTH)
     executed = {path.stem for path in (committed / "data/laptop/notebooks").glob("*.ipynb")}
     assert readme.readme(texts[0], known, executed) == texts[0]
     assert readme.results(known) == texts[1]
@@ -312,7 +313,7 @@ def test_tables_of_one_folder_make_both_pages_without_optional_ones(committed, t
         (tmp_path / path.name).write_bytes(path.read_bytes())
     for name in ("claims_outputs", "quantities", "multiverse", "parts", "alternatives_grids", "bench", "latency"):
         (tmp_path / f"{name}.csv").unlink(missing_ok=True)
-    known = gather.of_profile(tmp_path, story.WIDTH) | {"other_readings": {}}
+    known = gather.of_profile(TableFolder(tmp_path), story.WIDTH) | {"other_readings": {}}
     text = readme.results(known)
     assert "Not measured yet" in text
     before = (committed / "README.md").read_text()
