@@ -193,7 +193,7 @@ def _courses(ax, table: pd.DataFrame, level: float) -> None:
     words = f"'high': above {level:g}"
     ax.annotate(words, (table["epoch"].min(), level), (0, 2), textcoords="offset points", va="bottom", fontsize=7)
     ax.plot([], [], ":", color="0.3", label="untrained model")
-    ax.legend(loc="lower right", fontsize=7.5, frameon=True, framealpha=0.85, edgecolor="none")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2, fontsize=6.5, frameon=False)
     band = ", range over seeds" if table["seed"].nunique() > 1 else ""
     ax.set(ylim=(0, 1.05), xlabel="epoch", title=f"Unseen instances, best layer{band}")
 

@@ -140,15 +140,16 @@ def write(profile: str, overrides: str = "") -> Path:
         folds=_folds(claims, known["reading"]),
         counts=facts.counts_by_width(known["claims"]),
         reading=known["reading"],
-        figures=[_figure(f, folder, claims) for f in OF_PAPER],
+        figures=[_figure(f, folder, _of_deciding(claims, known["reading"])) for f in OF_PAPER],
         beyond=[
             *_flips(tables),
-            *(b for f in _beyond(story.width_of_profile(known)) if (b := _figure(f, folder, claims))["images"]),
+            *(b for f in _beyond(story.width_of_profile(known)) if (b := _figure(f, folder, []))["images"]),
         ],
         tables=_tables(tables, chosen),
         provenance=_provenance(tables),
         how_many=how_many,
         several=bool(known["other_readings"]),
+        own=known["own"],
     )
     path = store.DATA / name / "report.html"
     store.write_bytes(path, page.encode())
@@ -189,13 +190,18 @@ def _flips(tables: TableFolder) -> list[dict]:
 
 def _folds(claims: list[dict], reading: str) -> list[dict]:
     """Every statement, by verdict: the verdict, its class, its rows, and how many are counted among the paper's."""
-    ours = {claim.key for claim in OURS}
+    ours, deciding = {claim.key for claim in OURS}, _of_deciding(claims, reading)
     found = []
     for verdict, css in CLASSES.items():
         if rows := [c for c in claims if c["verdict"] == verdict]:
-            counted = sum(c["claim"] not in ours and c["reading"] in (None, reading) for c in rows)
+            counted = sum(c["claim"] not in ours and c in deciding for c in rows)
             found.append({"verdict": verdict, "css": css, "rows": rows, "counted": counted})
     return found
+
+
+def _of_deciding(claims: list[dict], reading: str) -> list[dict]:
+    """The rows of the reading that decides, and those of pretrained models."""
+    return [c for c in claims if c["reading"] in (None, reading)]
 
 
 def _shown(value: object) -> str:

@@ -74,9 +74,10 @@ def _of(mine: pd.DataFrame) -> str:
 
 
 def _clause(row: pd.Series, key: str) -> str:
-    """That a statement is so, with our number and the paper's."""
+    """That a statement is so, with our number, the untrained model's where there is one, and the paper's."""
     paper = row["paper"].partition(" (")[0]
-    return f"that {FIVE[key]} ({measured(key)} {row['ours']:.2f}; the paper: {paper})"
+    before = "" if pd.isna(row["untrained"]) else f", untrained {row['untrained']:.2f}"
+    return f"that {FIVE[key]} ({measured(key)} {row['ours']:.2f}{before}; the paper: {paper})"
 
 
 def _count(mine: pd.DataFrame, *verdicts: str) -> int:
