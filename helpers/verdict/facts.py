@@ -202,6 +202,33 @@ def searched(profile: pd.DataFrame, grids: pd.DataFrame | None) -> dict:
     }
 
 
+def a_cluster_for_each_pair(grids: pd.DataFrame | None) -> list[dict]:
+    """F1 by task where a task may have a cluster for each of its input-output pairs, named by the task of most members.
+
+    Raw states, KMeans, best layer of up to three epochs, of the runs that the paper's statements are judged by, and of
+    those that had shuffled outputs to learn.
+
+    Args:
+        grids: alternatives_grids.csv, if there.
+
+    Returns:
+        a row for each width and reading, means over its runs: control (whether outputs were shuffled), width, reading,
+        seeds, and for either split f1 and chance (what permuted labels give), as in subset_f1.
+    """
+    if grids is None:
+        return []
+    many = {"space": "raw", "method": "kmeans", "definition": "majority", "clusters": max(alternatives.MULTIPLES)}
+    control = grids["variant"].str.contains(CONTROL)
+    mine = grids[(grids[list(many)] == pd.Series(many)).all(axis=1) & (control | (grids["grid"] == "seeds"))]
+    found = []
+    for (shuffled, width, reading), runs in mine.groupby([control, "width", "reading"]):
+        means = runs.groupby("split")[["f1", "chance"]].mean()
+        scores = {f"{split}_{name}": means.at[split, name] for split in means.index for name in means}
+        place = {"control": bool(shuffled), "width": int(width), "reading": reading, "seeds": runs["seed"].nunique()}
+        found.append(place | scores)
+    return sorted(found, key=lambda row: (row["control"], -row["width"], row["reading"]))
+
+
 def _highest(rows: pd.DataFrame) -> dict:
     """The row with the highest F1 of some of the search, and the highest of the paper's own way of looking."""
     as_paper = rows["space"].isin(("raw", "tsne")) & (rows["method"] == "kmeans")

@@ -23,8 +23,8 @@ def of_story(tables: TableFolder) -> dict:
         reading (of `deciding_reading`); of that reading claims, claims_outputs and quantities (None without them); rows
         of claims.csv by other_readings; own (the profile's reading), and its tables training, clustering, of_hard,
         of_neighbours, of_controls and of_variance; of_course (rows of course_grids.csv of the main model's unseen
-        instances in the reading that decides); compared (how many readings were searched), and whether the own
-        fits_best of them.
+        instances in the reading that decides); of_pairs (of `facts.a_cluster_for_each_pair`); compared (how many
+        readings were searched), and whether the own fits_best of them.
 
     Raises:
         store.ArtefactError: a table is missing that every profile has.
@@ -48,6 +48,7 @@ def of_story(tables: TableFolder) -> dict:
         "of_controls": tables.get("controls"),
         "of_variance": tables.get("variance"),
         "of_course": _decided_courses(tables, reading),
+        "of_pairs": facts.a_cluster_for_each_pair(tables.get("alternatives_grids")),
         **_search(tables.get("readings"), own),
     }
 

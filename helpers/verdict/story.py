@@ -93,7 +93,8 @@ def _unsure(mine: pd.DataFrame) -> str:
 
 def _changes(known: dict, width: int) -> str:
     """How clusters of unseen instances fare at another epoch or in another space, and verdicts with other choices."""
-    told = (_places(known, width), _with_outputs(known), *_with_readings(known, width), _own_run(known))
+    told = (_places(known, width), _pairs(known, width), _with_outputs(known), *_with_readings(known, width))
+    told += (_own_run(known),)
     parts = [part[0].upper() + part[1:] for part in told if part]
     return ". ".join(parts) + "." if parts else "Nothing else has been measured yet (`make verdict`)."
 
@@ -113,6 +114,17 @@ def _places(known: dict, width: int) -> str:
         said.append(f"{means['centred', END]:.2f} at the end if each input's mean state is subtracted")
     runs = f"reading {reading_title(known['reading'])}, {seeds_in(rows)}"
     return f"F1 by task of unseen instances is {', '.join(said)} ({runs})"
+
+
+def _pairs(known: dict, width: int) -> str:
+    """What F1 of the training subset is where a task may have several clusters."""
+    mine = [row for row in known["of_pairs"] if (row["width"], row["reading"]) == (width, known["reading"])]
+    if not mine or mine[0]["control"]:
+        return ""
+    return (
+        "with a cluster for each of a task's five input-output pairs, named by the task of most of its members, F1 of "
+        f"the training subset is {mine[0]['subset_f1']:.2f} (labels permuted: {mine[0]['subset_chance']:.2f})"
+    )
 
 
 def _with_outputs(known: dict) -> str:

@@ -210,6 +210,7 @@ def known_of(tables: dict[str, pd.DataFrame], judged: pd.DataFrame, **more) -> d
         "of_controls": None,
         "of_variance": None,
         "of_course": pd.DataFrame(),
+        "of_pairs": [],
         "claims_outputs": None,
         "other_readings": {},
         "quantities": None,
@@ -257,6 +258,23 @@ def test_the_courses_are_those_of_the_runs_that_decide_where_they_are_known():
     figure = story.figure(known)
     assert "2 seeds" in figure.get_suptitle()
     assert "range over seeds" in figure.axes[0].get_title()
+
+
+def test_f1_where_a_task_may_have_several_clusters_is_a_mean_over_seeds_and_permuted_labels_stand_beside_it():
+    place = {"space": "raw", "method": "kmeans", "definition": "majority", "clusters": 5, "split": "subset"}
+    rows = [
+        place
+        | {"grid": "seeds", "variant": "default", "width": 768, "reading": "gpt2", "seed": s, "f1": f, "chance": 0.3}
+        for s, f in ((0, 0.6), (1, 0.8))
+    ]
+    shuffled = {"grid": "multiverse", "variant": "data.shuffled_outputs=True", "width": 128, "f1": 0.5}
+    rows += [rows[0] | shuffled, rows[0] | {"clusters": 1, "f1": 0.0}, rows[0] | {"grid": "parts", "f1": 0.0}]
+    found = facts.a_cluster_for_each_pair(pd.DataFrame(rows))
+    assert [(r["width"], r["control"], r["seeds"]) for r in found] == [(768, False, 2), (128, True, 1)]
+    assert found[0]["subset_f1"] == pytest.approx(0.7)
+    said = story.sentences(known_of(made_up(True), judged(True), of_pairs=found))["What changes it"]
+    assert "F1 of the training subset is 0.70 (labels permuted: 0.30)" in said
+    assert "input-output pairs" not in story.sentences(known_of(made_up(True), judged(True)))["What changes it"]
 
 
 def test_a_second_reading_is_told_beside_the_first():
