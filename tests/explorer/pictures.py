@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -18,6 +19,7 @@ from helpers.explorer import sources
 
 OPEN = "from helpers.explorer import explore\nexplorer = explore({!r})\nexplorer"
 WIDTH = 920  # of the pictures, in pixels
+FRAMES = 28  # of the GIF at most
 
 
 def shot(page, until: str | None = None) -> Image.Image:
@@ -44,7 +46,8 @@ def main(run: Path) -> None:
             layers, spaces = [round(deep / 3), round(deep * 5 / 6)], ["centred", "centred"]
             notebook.until(f"explorer.show(layers={layers}, spaces={spaces}) is explorer", 120)
             frames = []
-            for i in range(notebook.ask("len(explorer.source.moments)")):
+            moments = notebook.ask("len(explorer.source.moments)")
+            for i in sorted({round(i) for i in np.linspace(0, moments - 1, FRAMES)}):
                 notebook.ask(f"setattr(explorer.controls.moment, 'index', {i})")
                 notebook.until(IDLE, 30)
                 page.wait_for_timeout(600)
