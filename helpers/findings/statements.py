@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES
 from helpers.findings.words import listed, paragraphs, two
 from helpers.rows import of_reading, readings_in
 from helpers.verdict import facts, judge
@@ -87,6 +88,19 @@ def parts(spread: pd.DataFrame) -> str:
     first, *others = [f"{count} vary most with the {part}" for part, count in most.items()]
     said = [first, *(text.replace(" vary most", "") for text in others)]
     return f"Of {len(spread)} quantities {listed(said)}. The ten that vary most:"
+
+
+def most_varied(spread: pd.DataFrame, count: int = 10) -> pd.DataFrame:
+    """The quantities that vary most with a part of the seed, in words.
+
+    Args:
+        spread: of `judge.spread_by_part`.
+        count: of rows.
+    """
+    rows = spread.loc[spread.max(axis=1).nlargest(count).index].reset_index()
+    named = {"claim": rows["claim"].map(CLAIM_TITLES), "space": rows["space"].replace(SPACE_TITLES | {"all": ""})}
+    places = {"claim": "quantity", "space": "states", "at": "epoch"}
+    return rows.assign(**named).rename(columns=places).set_index([*places.values(), "model"]).round(3)
 
 
 def _counts(claims: pd.DataFrame) -> dict[str, int]:

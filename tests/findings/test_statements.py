@@ -171,6 +171,12 @@ def test_what_is_missing_is_counted_by_reading_and_width():
 def test_the_part_that_varies_most_is_named():
     spread = pd.DataFrame({"data": [0.3, 0.2, 0.1], "initialisation": [0.1, 0.3, 0], "order": [0, 0, 0]})
     assert statements.parts(spread).startswith("Of 3 quantities 2 vary most with the data and 1 with the init")
+    places = [("task_subset", "raw", "end", "trained"), ("knn_high", "all", "end", "trained")]
+    rows = pd.DataFrame(
+        {"data": [0.1, 0.3]}, pd.MultiIndex.from_tuples(places, names=["claim", "space", "at", "model"])
+    )
+    shown = statements.most_varied(rows, 1)
+    assert shown.index.tolist() == [("Final KNN accuracy", "", "end", "trained")]
 
 
 def test_thresholds_say_how_often_the_number_decides():
