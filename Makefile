@@ -70,7 +70,7 @@ report: $(READY) ## data/<profile>/report.html from the tables and figures that 
 	@$(PYTHON) -m helpers.verdict.report --profile "$(PROFILE)" --set "$(CHOSEN)"
 
 figures: $(READY) ## draw figures/<profile> again from the tables that are there
-	@$(PYTHON) -m helpers.verdict.draw --profile "$(PROFILE)" --set "$(CHOSEN)"
+	@$(PYTHON) -m helpers.verdict.redraw --profile "$(PROFILE)" --set "$(CHOSEN)"
 
 readme: $(READY) ## README.md's results, docs/results.md and their figures, from committed tables
 	@$(PYTHON) -m helpers.verdict.readme

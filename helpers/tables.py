@@ -6,7 +6,7 @@ A table is checked against its declaration when it is written. data/README.md's 
 
 import pandas as pd
 
-from helpers.schemas import count, declare, flag, in_markdown, index, number, share, validated, words
+from helpers.column_types import count, declare, flag, in_markdown, index, number, share, validated, words
 
 LABELS = ("task", "distribution", "distribution_mapping")  # what clusters are scored against
 SCORES = ("f1", "ari", "ami")
@@ -253,7 +253,7 @@ TABLES = {
     ),
     "readings": declare(
         "The search of `make readings`: every reading of what the paper leaves open that was tried, the best of "
-        "each rung first. `helpers/verdict/fit.py` says how the scores are measured.",
+        "each rung first. `helpers/verdict/reading_fit.py` says how the scores are measured.",
         plan=words("file in `data/grids`"),
         rung=count("the round of the search"),
         epochs=count("how far the readings of this rung were trained"),
@@ -323,7 +323,7 @@ TABLES = {
     ),
     "f1_definitions": declare(
         "Which F1 Table 1 prints: what each definition would be beside the ARI and AMI of the paper's rows, by its "
-        "relation to them in clusterings of our own (`helpers/pretrained/f1.py`).",
+        "relation to them in clusterings of our own (`helpers/pretrained/which_f1.py`).",
         definition=words(
             "matched (clusters matched to labels one-to-one), pairwise, bcubed, best_cluster (each label's best), "
             "majority"
@@ -416,7 +416,7 @@ def checked(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """The columns of a table that it is declared to have, in their order.
 
     Raises:
-        schemas.TableError: a column is missing, or holds what it cannot hold.
+        column_types.TableError: a column is missing, or holds what it cannot hold.
     """
     return validated(name, TABLES[name], table)
 

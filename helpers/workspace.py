@@ -49,7 +49,7 @@ class Workspace:
         """Write data/<profile>/tables/<name>.csv; floats keep six significant digits.
 
         Raises:
-            schemas.TableError: the table is not as `tables` declares it.
+            column_types.TableError: the table is not as `tables` declares it.
         """
         path = self.tables.path / f"{name}.csv"
         table = checked(name, table)

@@ -13,9 +13,9 @@ from helpers import fingerprint
 # From the ground up. A module imports from its own room and from floors below it.
 FLOORS = (
     ("errors",),
-    ("schemas",),
+    ("column_types",),
     ("settings", "store", "device", "tables", "rows", "fingerprint", "timing"),
-    ("profiles",),
+    ("profiles", "table_folder"),
     ("workspace", "figures", "task"),
     ("gpt",),
     ("analysis",),
@@ -33,10 +33,11 @@ EVERYWHERE = {
     "profiles",
     "store",
     "device",
-    "schemas",
+    "column_types",
     "tables",
     "rows",
     "fingerprint",
+    "table_folder",
 }  # arrows to the ground would hide the others
 
 

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from helpers import store, tables
+from helpers.column_types import TableError
 from helpers.profiles import PROFILES
-from helpers.schemas import TableError
 from helpers.tables import TABLES, checked, columns
 from helpers.verdict import readme
 

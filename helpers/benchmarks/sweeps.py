@@ -8,7 +8,7 @@ from pathlib import Path
 from helpers import store
 from helpers.benchmarks.harness import apart, row
 from helpers.device import cores
-from helpers.running import grids, sweep
+from helpers.running import grid_files, sweep
 
 
 def sweep_workers() -> list[dict]:
@@ -23,7 +23,7 @@ def _runs_an_hour(workers: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["CLM_ROOT"], store.DATA = folder, Path(folder) / "data"
         common = "width=32 training.stop_epoch=4 training.log_every=4 clustering.spaces=raw"
-        wanted = grids.points("laptop", common, {"seed": list(range(6))})
+        wanted = grid_files.points("laptop", common, {"seed": list(range(6))})
         start = time.perf_counter()
         tables = sweep.run(wanted, f"{workers} workers", workers=workers)
         assert (tables["runs"]["status"] == "done").all(), tables["runs"]["error"].tolist()

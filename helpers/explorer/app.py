@@ -21,7 +21,7 @@ import pandas as pd
 from helpers import figures, store
 from helpers.explorer import sources
 from helpers.explorer.background import Background
-from helpers.explorer.events import Events
+from helpers.explorer.callback_lock import Events
 from helpers.explorer.panes import NeighboursPane, ScoresPane, SelectionPane
 from helpers.explorer.plot import FOLLOW, Plot
 from helpers.explorer.sender import PATIENCE

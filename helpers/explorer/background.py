@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from helpers.explorer.events import EXPECTED, running_loop
+from helpers.explorer.callback_lock import EXPECTED, running_loop
 
 
 @dataclass(eq=False)

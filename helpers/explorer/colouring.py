@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.explorer.background import Background
-from helpers.explorer.events import Events
+from helpers.explorer.callback_lock import Events
 from helpers.explorer.plot import Plot
 from helpers.explorer.scene import Scene
 from helpers.explorer.toolbar import Controls

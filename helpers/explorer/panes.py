@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.explorer.background import Background
-from helpers.explorer.events import Events
+from helpers.explorer.callback_lock import Events
 from helpers.explorer.scene import SPACES, Scene
 from helpers.explorer.source import COLOURS, selection_scores
 from helpers.explorer.widgets import curve_svg, table_html

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jscatter import Scatter
 
-from helpers.explorer.events import Events
+from helpers.explorer.callback_lock import Events
 from helpers.explorer.palette import Palette, rgba
 from helpers.explorer.scene import SPACES
 from helpers.explorer.widgets import offer

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import anywidget
 import traitlets
 
-from helpers.explorer.events import running_loop
+from helpers.explorer.callback_lock import running_loop
 
 PATIENCE = 5.0  # seconds after which a browser that does not answer is sent to anyway
 MAKING = 500  # milliseconds in which a browser makes new plots

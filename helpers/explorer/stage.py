@@ -12,8 +12,8 @@ import numpy as np
 from helpers import store
 from helpers.explorer import projections, sources
 from helpers.explorer.background import Background
+from helpers.explorer.callback_lock import Events
 from helpers.explorer.colouring import MOMENTARY, Colouring
-from helpers.explorer.events import Events
 from helpers.explorer.palette import groups_of
 from helpers.explorer.plot import FOLLOW, SAME, Plot
 from helpers.explorer.scene import SPACES, Scene

@@ -8,7 +8,7 @@ from helpers.findings.words import listed, paragraphs, percent, two
 from helpers.rows import NO_CHOICE
 from helpers.table_folder import made_by
 from helpers.verdict import facts, judge
-from helpers.verdict.fit import AT_THE_END, TARGETS
+from helpers.verdict.reading_fit import AT_THE_END, TARGETS
 
 TITLES = {target.key: target.statement for target in (*TARGETS, *AT_THE_END)}  # of what `fit` is the mean of
 TITLES |= {"parameters": "Table 6's numbers of parameters"}

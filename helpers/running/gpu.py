@@ -22,7 +22,7 @@ from helpers import fingerprint, store
 from helpers.device import processor
 from helpers.errors import Failed, Refused, exit_status
 from helpers.profiles import count, resolve
-from helpers.running import gpu_checks, grids, packing, pool, sweep
+from helpers.running import archive, gpu_checks, grid_files, pool, sweep
 from helpers.settings import digest
 from helpers.tables import checked
 
@@ -131,7 +131,7 @@ def gpu(job: GpuJob) -> Path:
     Raises:
         Refused: there is no card.
         GpuError: steps, checks or runs failed; the archive is there all the same, and holds what was found.
-        packing.PackingError: the results are too large for one archive.
+        archive.PackingError: the results are too large for one archive.
     """
     _check_card(job)
     points = _points(job)
@@ -144,9 +144,9 @@ def gpu(job: GpuJob) -> Path:
     made = _train(job, points, ledger)
     _bench(job, ledger, 1.0)
     if "training" in made:
-        packing.write(job.profile, made, _grid(job).stem)
-    archive = packing.pack(job.profile)
-    print(f"{archive}: unpack it over a checkout with tar -xzf, and commit", flush=True)
+        archive.write(job.profile, made, _grid(job).stem)
+    packed = archive.pack(job.profile)
+    print(f"{packed}: unpack it over a checkout with tar -xzf, and commit", flush=True)
     _say_what_failed(job, ledger, made)
     return archive
 
@@ -166,10 +166,10 @@ def _grid(job: GpuJob) -> Path:
     return store.REPOSITORY / "data" / "grids" / f"gpu_{job.profile}.yaml"
 
 
-def _points(job: GpuJob) -> list[grids.Point]:
-    content = grids.read_yaml(_grid(job))
+def _points(job: GpuJob) -> list[grid_files.Point]:
+    content = grid_files.read_yaml(_grid(job))
     device = " training.device=cpu" if job.device == "cpu" else ""
-    return grids.points(**content | {"common": content["common"] + device})
+    return grid_files.points(**content | {"common": content["common"] + device})
 
 
 def _agreement(job: GpuJob, profile: str, overrides: str) -> None:
@@ -216,7 +216,7 @@ def _measure(job: GpuJob, name: str) -> None:
         process.wait()
 
 
-def _train(job: GpuJob, points: list[grids.Point], ledger: Ledger) -> dict[str, pd.DataFrame]:
+def _train(job: GpuJob, points: list[grid_files.Point], ledger: Ledger) -> dict[str, pd.DataFrame]:
     """The tables of all runs that are done, after training what there is time for."""
     begin = job.began + 60 * job.minutes
     until = pool.Time(begin, begin + 60 * job.grace)

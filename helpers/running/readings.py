@@ -6,7 +6,7 @@ A plan is a grid file of `make sweep` with two entries more:
     keep: 3               # the best one in so many goes on to the next rung, and at least two
 
 Every reading is trained to the first rung; the best go on from where they are. What they are compared by is
-helpers/verdict/fit.py, which knows nothing of clusters.
+helpers/verdict/reading_fit.py, which knows nothing of clusters.
 """
 
 import argparse
@@ -20,9 +20,9 @@ import pandas as pd
 from helpers import store
 from helpers.errors import exit_status
 from helpers.profiles import reading_of
-from helpers.running import grids, pool, sweep
+from helpers.running import grid_files, pool, sweep
 from helpers.tables import checked
-from helpers.verdict import fit
+from helpers.verdict import reading_fit
 
 PLANS = store.REPOSITORY / "data" / "grids"
 
@@ -33,7 +33,7 @@ class Plan:
 
     Attributes:
         name: of the file.
-        grid: profile, common, grid and variants of grids.points.
+        grid: profile, common, grid and variants of grid_files.points.
         rungs: epochs, rising.
         keep: one in so many goes on.
     """
@@ -48,23 +48,23 @@ def read_plan(path: Path) -> Plan:
     """The plan of a file.
 
     Raises:
-        grids.GridError: the file is missing, or not of the form above.
+        grid_files.GridError: the file is missing, or not of the form above.
     """
-    content = grids.read_yaml(path, {"rungs", "keep"})
+    content = grid_files.read_yaml(path, {"rungs", "keep"})
     rungs, keep = content.pop("rungs", None), content.pop("keep", 3)
     if not isinstance(rungs, list) or not rungs or not all(isinstance(e, int) and e > 0 for e in rungs):
-        raise grids.GridError(f"{path}: rungs must be a list of epochs, such as [20, 60, 200]")
+        raise grid_files.GridError(f"{path}: rungs must be a list of epochs, such as [20, 60, 200]")
     if rungs != sorted(set(rungs)):
-        raise grids.GridError(f"{path}: rungs={rungs} must rise")
+        raise grid_files.GridError(f"{path}: rungs={rungs} must rise")
     if not isinstance(keep, int) or keep < 2:
-        raise grids.GridError(f"{path}: keep={keep!r} must be a number from 2 on")
+        raise grid_files.GridError(f"{path}: keep={keep!r} must be a number from 2 on")
     plan = Plan(Path(path).stem, content, tuple(rungs), keep)
-    grids.with_file_in_errors(path, lambda: [grids.points(**_at(plan, epochs)) for epochs in rungs])
+    grid_files.with_file_in_errors(path, lambda: [grid_files.points(**_at(plan, epochs)) for epochs in rungs])
     return plan
 
 
 def _at(plan: Plan, epochs: int, readings: list[dict] | None = None) -> dict:
-    """Arguments of grids.points for one rung: of all readings, or of those that went on."""
+    """Arguments of grid_files.points for one rung: of all readings, or of those that went on."""
     grid = {**plan.grid, "common": f"{plan.grid.get('common', '')} training.stop_epoch={epochs}"}
     return grid if readings is None else grid | {"grid": {}, "variants": readings}
 
@@ -80,7 +80,7 @@ def search(plan: Plan, bring=sweep.run) -> pd.DataFrame:
     """
     rows, readings = [], None
     for n, epochs in enumerate(plan.rungs):
-        points = grids.points(**_at(plan, epochs, readings))
+        points = grid_files.points(**_at(plan, epochs, readings))
         tables = bring(points, f"{plan.name}, {len(points)} readings to epoch {epochs}")
         rung = pd.DataFrame([_row(plan.name, n, epochs, point, tables) for point in points])
         rung = rung.sort_values("fit", ascending=False, kind="stable")
@@ -94,7 +94,7 @@ def search(plan: Plan, bring=sweep.run) -> pd.DataFrame:
     return checked("readings", pd.concat(rows, ignore_index=True))
 
 
-def _row(plan: str, rung: int, epochs: int, point: grids.Point, tables: dict[str, pd.DataFrame]) -> dict:
+def _row(plan: str, rung: int, epochs: int, point: grid_files.Point, tables: dict[str, pd.DataFrame]) -> dict:
     facts = tables["runs"].set_index("run").loc[point.key]
     place = {"plan": plan, "rung": rung, "epochs": epochs, "run": point.key, "reading": reading_of(point.run)}
     place |= {"width": facts["width"], "seed": facts["seed"], "status": facts["status"], "commit": facts["commit"]}
@@ -103,7 +103,7 @@ def _row(plan: str, rung: int, epochs: int, point: grids.Point, tables: dict[str
     mine = {name: table[table["run"] == point.key] for name, table in tables.items() if name != "runs"}
     training = point.run.training
     whole = training.last_epoch == training.number_of_epochs
-    return place | fit.fit(mine, point.run.model, point.run.data.vocabulary_size, whole)
+    return place | reading_fit.fit(mine, point.run.model, point.run.data.vocabulary_size, whole)
 
 
 def save(found: pd.DataFrame, folder: Path) -> None:

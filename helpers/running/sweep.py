@@ -1,6 +1,6 @@
 """Many training runs, each trained and analysed once: `make sweep GRID=grids/example.yaml`, or `run` from a notebook.
 
-`helpers/running/grids.py` says what a grid file holds.
+`helpers/running/grid_files.py` says what a grid file holds.
 
 A run is named by the hash of all its settings and of the code that makes it. Its result lies under
 data/sweeps/results; whichever sweep needs it again finds it there.
@@ -23,7 +23,7 @@ from helpers.gpt import model as gpt
 from helpers.gpt import runs, train
 from helpers.profiles import reading_of
 from helpers.running import pool
-from helpers.running.grids import ANALYSIS, Point, code_of_runs, place_of, read_grid
+from helpers.running.grid_files import ANALYSIS, Point, code_of_runs, place_of, read_grid
 from helpers.running.mirror import Mirror
 from helpers.settings import RunSettings, digest
 from helpers.tables import checked

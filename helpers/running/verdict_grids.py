@@ -10,7 +10,7 @@ from helpers import store
 from helpers.analysis import course
 from helpers.errors import exit_status
 from helpers.rows import assignments
-from helpers.running import grids, pool, sweep
+from helpers.running import grid_files, pool, sweep
 from helpers.tables import RUN, checked
 from helpers.verdict.claims import Tables
 from helpers.verdict.judge import quantities
@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _bring(given: argparse.Namespace) -> None:
     for name in given.only or GRIDS:
-        wanted = grids.read_grid(store.DATA / "grids" / f"{GRIDS[name]}.yaml")
+        wanted = grid_files.read_grid(store.DATA / "grids" / f"{GRIDS[name]}.yaml")
         made = sweep.tables(wanted) if given.finished else sweep.run(wanted, GRIDS[name], **pool.options(given))
         if "training" in made:
             save_grid(name, made, store.DATA / given.profile / "tables")

@@ -7,10 +7,10 @@ default is what it is. Settings are frozen: make other ones with `profiles.resol
 
 from helpers.settings.analysis import ClusteringSettings, NeighbourSettings, TsneSettings
 from helpers.settings.data import DataSettings
+from helpers.settings.experiment import RunSettings, Settings
 from helpers.settings.probe import CHAT, PROMPT, ProbeSettings, template_text
 from helpers.settings.section import SettingsError, digest, paper_names
 from helpers.settings.training import ModelSettings, TrainingSettings
-from helpers.settings.whole import RunSettings, Settings
 
 __all__ = [
     "CHAT",

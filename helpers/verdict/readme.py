@@ -24,7 +24,7 @@ from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, read
 from helpers.rows import runs_in
 from helpers.settings import TrainingSettings
 from helpers.table_folder import TableFolder
-from helpers.verdict import draw, gather, story
+from helpers.verdict import gather, redraw, story
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, EVERY, OURS
 from helpers.verdict.judge import CONDITION, HOLDS, PLURAL, UNMEASURED
 
@@ -217,7 +217,7 @@ def pictures(known: dict, tables: TableFolder) -> dict[str, Figure]:
     """The figures that README and docs/results.md show and no notebook draws, by file name without suffix."""
     found = {"found": story.figure(known), "verdicts": story.verdicts(known)}
     if "multiverse" in tables:
-        found["flips"] = figures.flips(tables["multiverse"], draw.other_seeds(tables), draw.RULES)
+        found["flips"] = figures.flips(tables["multiverse"], redraw.other_seeds(tables), redraw.RULES)
     return found
 
 

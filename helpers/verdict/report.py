@@ -24,7 +24,7 @@ from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.rows import readings_in
 from helpers.table_folder import TableFolder
 from helpers.tables import LABELS
-from helpers.verdict import draw, facts, gather, readme, story
+from helpers.verdict import facts, gather, readme, redraw, story
 from helpers.verdict.claims import EVERY, OURS
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED, how_many
 
@@ -182,7 +182,7 @@ def _flips(tables: TableFolder) -> list[dict]:
     if "multiverse" not in tables:
         return []
     title = "Which change to an open choice raises, and which lowers, each quantity most"
-    figure = figures.flips(tables["multiverse"], draw.other_seeds(tables), draw.RULES)
+    figure = figures.flips(tables["multiverse"], redraw.other_seeds(tables), redraw.RULES)
     image = {"data": _inline(figure), "alt": title, "id": "flips"}
     return [{"number": "Choices", "title": title, "images": [image], "folded": [], "notebook": "",
              "claims": []}]  # fmt: skip

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.explorer.events import Events
+from helpers.explorer.callback_lock import Events
 from helpers.explorer.palette import rgba
 from helpers.explorer.plot import FOLLOW, SAME, Plot
 

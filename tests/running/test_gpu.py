@@ -14,7 +14,7 @@ from pool_tasks import LONG
 
 from helpers import store
 from helpers.benchmarks import speed
-from helpers.running import gpu, packing, pool, sweep
+from helpers.running import archive, gpu, pool, sweep
 from helpers.tables import columns
 
 BEYOND = {"surface", "controls", "interventions", "alternatives"}  # tables that the grid asks of its first run alone
@@ -196,11 +196,11 @@ def test_an_archive_over_the_limit_is_refused_and_the_largest_files_named(job):
     store.write_bytes(job.tables / "small.csv", b"1")
     store.write_bytes(job.tables / "large.csv", os.urandom(2_000_000))
     with pytest.raises(
-        packing.PackingError, match=r"take 2\.0 MB, .* may have 1; .*: data/smoke/tables/large.csv 2\.0"
+        archive.PackingError, match=r"take 2\.0 MB, .* may have 1; .*: data/smoke/tables/large.csv 2\.0"
     ):
-        packing.pack("smoke", most=1_000_000)
+        archive.pack("smoke", most=1_000_000)
     assert not list(store.DATA.glob("*.tar.gz"))
-    assert packing.pack("smoke").exists()
+    assert archive.pack("smoke").exists()
 
 
 def test_after_the_time_to_begin_nothing_is_begun_and_after_the_end_nobody_waits():

@@ -6,7 +6,7 @@ from made_up_tables import made_up
 
 from helpers import store
 from helpers.profiles import reading_of
-from helpers.running import grids, readings
+from helpers.running import grid_files, readings
 from helpers.tables import columns
 
 PLAN = """
@@ -100,7 +100,7 @@ def test_another_plans_rows_stay(plan, tmp_path):
 def test_a_plan_that_cannot_be_is_refused_before_any_work(tmp_path, entry, message):
     path = tmp_path / "plan.yaml"
     path.write_text(f"profile: smoke\n{entry}\n")
-    with pytest.raises(grids.GridError, match=message) as refused:
+    with pytest.raises(grid_files.GridError, match=message) as refused:
         readings.read_plan(path)
     assert str(path) in str(refused.value)
 
@@ -110,6 +110,6 @@ def test_the_committed_plans_can_be_read_and_their_readings_differ():
     assert plans
     for plan in plans:
         for epochs in plan.rungs:
-            points = grids.points(**readings._at(plan, epochs))
+            points = grid_files.points(**readings._at(plan, epochs))
             assert len({p.key for p in points}) == len(points)
             assert all(not p.settings.clustering.beyond_the_paper for p in points)

@@ -19,7 +19,7 @@ import pytest
 from pool_tasks import LONG, wait_for
 
 from helpers import store
-from helpers.running import grids, pool, readings, sweep, verdict_grids
+from helpers.running import grid_files, pool, readings, sweep, verdict_grids
 
 # Epochs of half a second: long enough to be killed in.
 COMMON = (
@@ -84,7 +84,7 @@ def without_time(table: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def wanted():
-    return grids.points("smoke", COMMON, GRID)
+    return grid_files.points("smoke", COMMON, GRID)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_what_exists_is_not_run_again_and_sweeps_share_it(undisturbed, monkeypat
     tables, data = undisturbed
     monkeypatch.setattr(store, "DATA", data)
     monkeypatch.setattr(pool, "connect", None)  # nothing may be started
-    others = grids.points("smoke", COMMON, {"seed": [0]}, [{"width": 24}])
+    others = grid_files.points("smoke", COMMON, {"seed": [0]}, [{"width": 24}])
     again = sweep.run(others)
     expected = tables["clustering"][tables["clustering"]["run"] == others[0].key]
     pd.testing.assert_frame_equal(again["clustering"], expected.reset_index(drop=True))
@@ -133,9 +133,9 @@ def test_a_flipped_bit_in_a_result_is_found(undisturbed, wanted, monkeypatch):
 def test_a_run_has_another_name_with_another_setting_and_the_same_with_another_order_of_the_grid(wanted):
     keys = {p.key for p in wanted}
     assert len(keys) == 2
-    assert {p.key for p in grids.points("smoke", COMMON, dict(reversed(GRID.items())))} == keys
-    assert not keys & {p.key for p in grids.points("smoke", COMMON + " training.weight_decay=0", GRID)}
-    assert not keys & {p.key for p in grids.points("smoke", COMMON + " clustering.n_init=4", GRID)}
+    assert {p.key for p in grid_files.points("smoke", COMMON, dict(reversed(GRID.items())))} == keys
+    assert not keys & {p.key for p in grid_files.points("smoke", COMMON + " training.weight_decay=0", GRID)}
+    assert not keys & {p.key for p in grid_files.points("smoke", COMMON + " clustering.n_init=4", GRID)}
 
 
 def test_a_killed_worker_without_a_shared_folder_loses_an_epoch_at_most(undisturbed, tmp_path, monkeypatch):
@@ -202,14 +202,14 @@ def test_a_run_that_fails_is_recorded_and_the_others_are_done(tmp_path, monkeypa
     monkeypatch.setattr(store, "DATA", tmp_path / "data")
     monkeypatch.setenv("CLM_ROOT", str(tmp_path))
     variants = [{"training.learning_rate": 1e30, "seed": 5}, {"seed": 6}]
-    tables = sweep.run(grids.points("smoke", COMMON, {"width": [16]}, variants), workers=1)
+    tables = sweep.run(grid_files.points("smoke", COMMON, {"width": [16]}, variants), workers=1)
     assert tables["runs"]["status"].tolist() == ["failed", "done"]
     assert "the loss diverged" in tables["runs"]["error"][0]
     assert set(tables["training"]["seed"]) == {6}
 
 
 def test_a_worker_with_other_code_refuses(wanted):
-    sections = [getattr(wanted[0].settings, name) for name in grids.ANALYSIS]
+    sections = [getattr(wanted[0].settings, name) for name in grid_files.ANALYSIS]
     with pytest.raises(sweep.WorkerError, match="has other code"):
         sweep.train_and_analyse(wanted[0].run, *sections, "another", "token")
 
@@ -278,7 +278,7 @@ def test_a_grid_that_cannot_be_is_refused_with_its_file(content, message, tmp_pa
 def test_a_key_that_is_merged_may_be_given_again(tmp_path):
     path = tmp_path / "merged.yaml"
     path.write_text(f"set: {COMMON}\nprofile: smoke\nvariants:\n- &a {{width: 16, seed: 0}}\n- {{<<: *a, seed: 1}}\n")
-    assert [(p.run.model.hidden_dimension, p.run.seed) for p in grids.read_grid(path)] == [(16, 0), (16, 1)]
+    assert [(p.run.model.hidden_dimension, p.run.seed) for p in grid_files.read_grid(path)] == [(16, 0), (16, 1)]
 
 
 @pytest.mark.parametrize("command", [sweep.main, readings.main, verdict_grids.main])
@@ -295,7 +295,7 @@ GRIDS = [p for p in sorted(store.NATURAL.parent.glob("grids/*.yaml")) if not p.s
 
 @pytest.mark.parametrize("path", GRIDS, ids=lambda p: p.stem)
 def test_committed_grids_can_be_read(path):
-    wanted = grids.read_grid(path)
+    wanted = grid_files.read_grid(path)
     assert len(wanted) >= {"outputs": 4, "gpu_smoke": 2}.get(path.stem, 10)
     assert len({p.key for p in wanted}) == len(wanted)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from helpers import store
 from helpers.errors import Failed
 from helpers.running import sweep, verdict_grids
-from helpers.verdict import draw, judge
+from helpers.verdict import judge, redraw
 from helpers.verdict.claims import Tables
 from helpers.workspace import Workspace
 
@@ -32,7 +32,7 @@ def write(profile: str, made: Tables, grid: str) -> None:
     widths = tuple(sorted(set(measured["width"])))
     work.save_table("claims", judge.judge(measured, widths))
     work.save_table("thresholds", judge.at_thresholds(measured, widths))
-    for name, figure in draw.drawn(work.tables):
+    for name, figure in redraw.drawn(work.tables):
         store.write_pictures(work.figures / name, figure)
 
 

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from helpers.explorer.events import Events
+from helpers.explorer.callback_lock import Events
 
 
 @pytest.fixture

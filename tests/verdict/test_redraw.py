@@ -6,7 +6,7 @@ from matplotlib.text import Text
 from helpers import figures, store
 from helpers.figures.style import PAGE
 from helpers.table_folder import TableFolder
-from helpers.verdict import draw, gather, story
+from helpers.verdict import gather, redraw, story
 
 CODE = re.compile(r"[a-z0-9]_[a-z0-9]|=[a-zA-Z0-9]|\bw\d{2,}\b")  # names from code
 
@@ -14,9 +14,9 @@ CODE = re.compile(r"[a-z0-9]_[a-z0-9]|=[a-zA-Z0-9]|\bw\d{2,}\b")  # names from c
 @pytest.fixture(scope="module")
 def drawn(committed):
     tables = TableFolder(committed / "data/laptop/tables")
-    found = dict(draw.drawn(tables))
+    found = dict(redraw.drawn(tables))
     if "multiverse" in tables:
-        found["flips"] = figures.flips(tables["multiverse"], draw.other_seeds(tables), draw.RULES)
+        found["flips"] = figures.flips(tables["multiverse"], redraw.other_seeds(tables), redraw.RULES)
     return found | {"found": story.figure(gather.of_story(tables))}
 
 
@@ -42,4 +42,4 @@ def test_a_missing_table_is_named_with_the_remedy(tmp_path):
     tables = TableFolder(tmp_path)
     assert "multiverse" not in tables
     with pytest.raises(store.ArtefactError, match=r"training\.csv.*make reproduce"):
-        next(draw.drawn(tables))
+        next(redraw.drawn(tables))

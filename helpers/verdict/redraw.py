@@ -1,4 +1,4 @@
-"""Every figure that the tables hold all of, drawn anew: `make figures`, or `python -m helpers.verdict.draw`.
+"""Every figure that the tables hold all of, drawn anew: `make figures`, or `python -m helpers.verdict.redraw`.
 
 Notebooks draw them when they run. This takes seconds and needs no run, so that figures whose look has changed can be
 renewed beside committed tables. Left out are those that need more than tables: of the data set itself, maps of hidden
@@ -153,7 +153,7 @@ def other_seeds(tables: TableFolder) -> pd.DataFrame:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = profiles.command_line("helpers.verdict.draw", "Draw figures/<profile> anew from data/<profile>/tables.")
+    parser = profiles.command_line("helpers.verdict.redraw", "Draw figures/<profile> anew from data/<profile>/tables.")
     given = parser.parse_args(arguments)
 
     def draw() -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from helpers.analysis.scores import DEFINITIONS, score
-from helpers.pretrained import f1
+from helpers.pretrained import which_f1
 from helpers.pretrained.paper_models import PAPER_MODELS
 
 
@@ -31,12 +31,12 @@ def test_the_definition_that_printed_the_rows_fits_them_best(found, definition, 
     for i, model in enumerate(PAPER_MODELS):
         rows = {label: tuple(part.iloc[i][[definition, "ari", "ami"]]) for label, part in picked.items()}
         models.append(type(model)(model.name, model.hub_id, "", 1, 1, **rows))
-    monkeypatch.setattr(f1, "PAPER_MODELS", models)
-    table = f1.expected(found)
+    monkeypatch.setattr(which_f1, "PAPER_MODELS", models)
+    table = which_f1.expected(found)
     assert len(table) == len(DEFINITIONS) * 3 * len(PAPER_MODELS)
-    assert f1.fit(table).index[0] == definition
+    assert which_f1.fit(table).index[0] == definition
     assert (table["error"] < 0.1).all()
 
 
 def test_where_no_label_can_be_told_nothing_is_expected():
-    assert f1.fit(f1.expected(pd.DataFrame())).empty
+    assert which_f1.fit(which_f1.expected(pd.DataFrame())).empty
