@@ -1,4 +1,4 @@
-"""The runs that the rows of a table are of: their readings, variants, widths and seeds, and these in words."""
+"""Which runs a table covers, in columns and in words. A reading is a set of choices for what the paper leaves open."""
 
 import re
 
@@ -9,7 +9,7 @@ NO_CHOICE = f"{CONTROL}|model.dropout|train_on_hard_examples"
 
 
 def parts_of(reading: str) -> tuple[str, str]:
-    """A named reading, and the choices that are changed in it as SET takes them: of `profiles.reading_of`."""
+    """Splits 'gpt2 a=b' into the reading's name and what is changed in it, as SET takes it (`profiles.reading_of`)."""
     name, _, changes = reading.partition(" ")
     return name, changes
 
@@ -31,7 +31,7 @@ def readings_in(table) -> list[str]:
 
 
 def of_reading(table, reading: str):
-    """The rows of a table that belong to a reading: those that name it or none, as all do without the column."""
+    """The rows of a table that name a reading or none; all of them if it has no such column."""
     return table[table["reading"].isna() | (table["reading"] == reading)] if "reading" in table else table
 
 

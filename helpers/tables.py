@@ -154,8 +154,8 @@ TABLES = {
         LAYER,
         SPLIT,
         part=words(
-            "input, task and output (main effects; what they share is divided evenly), mapping (what is left to an "
-            "input in a task), distribution, instruction, and rest (an input in an instruction)"
+            "input, task and output (main effects; what they share is divided evenly), mapping (interaction of task "
+            "and input), distribution, instruction, and rest (interaction of instruction and input)"
         ),
         share=share("of the states' variance; the parts add up to 1"),
     ),

@@ -2,7 +2,8 @@
 
 The paper's way is one of them; the rest change one thing, or a space and a method together.
 
-Scores are those of the best layer, so they are biased upwards: the more is tried, the higher the best of it.
+Scores are the highest over layers, epochs and ways, and so subject to selection bias: the more is tried, the higher
+they are.
 """
 
 import numpy as np
@@ -43,7 +44,7 @@ def of_run(
 
     Returns:
         width, seed, split, space, method, clusters (for each task), definition, epoch, layer, f1, chance (the same
-        score with permuted labels, at the layer where that is highest).
+        score with permuted labels, the highest over the same layers and epochs).
     """
     layers = range(1, run.record(run.logged_epochs[-1]).states("validation").shape[0])
     places = [(epoch, split, n) for epoch in epochs(run, scores) for split in SPLITS for n in layers]
@@ -84,7 +85,7 @@ def methods(points: np.ndarray, kmeans, k: int, settings: ClusteringSettings) ->
 def spectral(points: np.ndarray, k: int, seed: int) -> np.ndarray:
     """Spectral clusters (N,) of the graph of 10 nearest neighbours, regularised as by Amini et al. (2013).
 
-    The mean degree is spread over all pairs of points, and a little noise is added. Without them a graph in several
+    The mean degree, divided by N, is added to every affinity, and a little noise. Without them a graph in several
     parts, or with parts that are alike, has eigenvectors that are equally good, and rounding chooses among them.
     """
     graph = kneighbors_graph(points, min(10, len(points) - 1), include_self=True).toarray()

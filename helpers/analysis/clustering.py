@@ -43,7 +43,7 @@ def kmeans(points: np.ndarray, k: int, settings: ClusteringSettings) -> np.ndarr
 
 
 def kmeans_of(points: np.ndarray) -> Callable[[int, ClusteringSettings], np.ndarray]:
-    """`kmeans` of points (N, D) that are clustered several times: what k and settings do not change is done once."""
+    """`kmeans` for points (N, D) that are clustered several times: their distances are computed once."""
     distinct = len(np.unique(points, axis=0))
     init = seeds_from(points) if len(points) <= MOST_DISTANCES else "k-means++"
 
@@ -63,12 +63,12 @@ def unchecked() -> contextlib.AbstractContextManager:
 
 @functools.cache
 def _thread_pools() -> ThreadpoolController:
-    """Those of NumPy and scikit-learn; to find them takes milliseconds, as long as a small KMeans."""
+    """The thread pools of NumPy and scikit-learn; finding them takes milliseconds, as long as a small KMeans."""
     return ThreadpoolController()
 
 
 def seeds_from(points: np.ndarray):
-    """The `init` for KMeans that draws scikit-learn's own k-means++ seeds, from distances computed once.
+    """The `init` for KMeans that draws scikit-learn's own k-means++ centroids, from distances computed once.
 
     Most of KMeans on a few hundred points is spent computing the distances to each candidate anew, for every
     restart. Same draws and same greedy choice; where two candidates are exactly as good, rounding decides, as it
@@ -78,7 +78,7 @@ def seeds_from(points: np.ndarray):
         points: (N, D).
 
     Returns:
-        A function (points, k, random_state) -> (k, D) seeds.
+        A function (points, k, random_state) -> (k, D) initial centroids.
     """
     squared = euclidean_distances(points, squared=True)
 
@@ -212,7 +212,7 @@ def _analyse_epoch(run, epoch: int, clustering, tsne_settings, with_tsne: bool, 
 
 
 def _spaces(run, record: EpochRecord, split, clustering, tsne_settings, with_tsne):
-    """For each layer, the points of each space, in as few dimensions as hold them."""
+    """For each layer, the points of each space, projected to at most N dimensions with all distances unchanged."""
     inputs = run.dataset.inputs(split)
     raw, centred = record.states(split), record.centred(split, inputs)
     for layer in range(len(raw)):

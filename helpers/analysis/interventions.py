@@ -1,8 +1,8 @@
-"""Is the cluster used? Move states from their task's place to another task's, and see what the model answers.
+"""Is the cluster used? Steer states from their task to another, and see what the model answers (activation steering).
 
 For a validation instance that the model solves, another task with the same input and another output is drawn.
-At one layer, the state at the input is shifted; the layers above run on. The result is how often the answer becomes the
-other task's. The paper does not ask this.
+At one layer a steering vector is added to the state at the input; the layers above run on. The result is how often the
+answer becomes the other task's. The paper does not ask this.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from helpers.gpt import model as gpt
 from helpers.gpt import observe
 from helpers.gpt.runs import Run
 
-# What is added to a state. Differences of mean training states: of (task, input) pairs; of tasks, each state less the
-# mean of its input; and a random direction as long as the first.
+# Steering vectors: the difference of the mean training states of two (task, input) pairs; that of two tasks' means, of
+# states less the mean of their input; and a random direction of the first one's norm.
 DIRECTIONS = ("task_and_input", "task", "random")
 CPU = Device(torch.device("cpu"), "float32", "exact enough for a count, and on every machine")
 

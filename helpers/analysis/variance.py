@@ -1,9 +1,9 @@
 """The variance of hidden states, in shares that add up to one.
 
-Input, task and output are main effects; an instance's task and input together fix its output. What the three share is
-shared out evenly: the share of each is the mean of what it adds over all orders in which they can be entered
-(Lindeman, Merenda and Gold 1980). What is left to the pair of task and input, to distributions, and to instructions is
-orthogonal to all that comes before it.
+Input, task and output are main effects, and correlated: an instance's task and input together fix its output. Their
+parts are Shapley values of explained variance, the mean of what each adds over all orders of entry (Lindeman, Merenda
+and Gold 1980). The interaction of task and input, distributions, and instructions follow as sequential sums of squares,
+each orthogonal to all that comes before it.
 """
 
 from functools import cache
@@ -35,7 +35,7 @@ class Parts:
         if total <= np.finfo(float).eps * float((states**2).sum()):
             return dict.fromkeys(PARTS, 0.0)
 
-        @cache  # orders begin alike
+        @cache  # orders of entry share their beginnings
         def explained(names: frozenset[str]) -> float:
             return float(((self._basis(names).T @ centred) ** 2).sum()) / total
 
@@ -51,7 +51,7 @@ class Parts:
         return {name: rounded(share) + 0.0 for name, share in found.items()}  # no -0
 
     def _basis(self, names: frozenset[str]) -> np.ndarray:
-        """Orthonormal columns (N, rank) that span what is constant within groups of the factors, means left out."""
+        """Orthonormal basis (N, rank) of the factors' centred dummy variables."""
         if names not in self._bases:
             none = np.zeros((len(self._mapping), 1))
             columns = np.concatenate([none, *(self._columns[n] for n in sorted(names))], axis=1)

@@ -5,8 +5,8 @@
     explorer.selection          # what is selected, as a DataFrame
 
 From control to screen: Controls hold what the user wants. Stage and Colouring work out the Scene and the colours of
-each Plot. Sender sends them when the browser is ready. Background computes KMeans and t-SNE, which are shown when they
-are there. Events holds the one lock on all widgets.
+each Plot. Sender sends them when the browser is ready. Background computes KMeans and t-SNE, which are shown when
+they are ready. Events holds the one lock on all widgets.
 """
 
 import base64

@@ -2,6 +2,7 @@
 
 import functools
 import html
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -76,7 +77,7 @@ class Stage(widgets.VBox):
             for plot in self._made:
                 plot.run.value = SAME
         self.source, count, before = source, self.controls.count.value, len(self._made)
-        while len(self._made) < count:  # the first one's run is the explorer's: a selection holds its instances
+        while len(self._made) < count:  # the first plot shows the explorer's run, whose instances a selection holds
             self._made.append(
                 Plot(self._events, bool(self._made), self._changed, self._change_run, self._select, self._hover)
             )
@@ -112,7 +113,7 @@ class Stage(widgets.VBox):
         return source is self.source or self.scene(plot).frame.equals(self.source.frame(self.controls.split.value))
 
     def _arrange(self) -> bool:
-        """Put the plots that are to be shown on the page; one that stays is not touched, or it would be made anew."""
+        """Put the plots that are to be shown on the page; one that is there stays, or the browser would rebuild it."""
         if self.plots == self._arranged:
             return False
         for plot in self.plots:
@@ -155,7 +156,7 @@ class Stage(widgets.VBox):
         plot.place(scene.points(method), scene.answers["correct"].to_numpy(), title)
 
     def _project(self, scene: Scene, method: str) -> None:
-        """Compute a projection beside the plots, and show it in every plot that then wants it."""
+        """Compute a projection in the background, and show it in every plot that then wants it."""
         scene = replace(scene, moment=None)  # it is for all moments
         topic = ("projection", method, scene)
         if self._background.has(topic):
@@ -200,7 +201,7 @@ class Stage(widgets.VBox):
             self.colouring.paint(self.plots)
 
     def cluster(self) -> None:
-        """Find the clusters of what the plots show, beside them; then bring colours and tooltips in line."""
+        """Find the clusters of what the plots show, in the background; then update colours and tooltips."""
 
         def then() -> None:
             if self.controls.colour.value == "cluster":
@@ -245,4 +246,6 @@ def _nearest(moments: list, wanted) -> object:
 
 
 def _number(moment) -> float:
-    return float("".join(c for c in str(moment) if c.isdigit()) or 0)
+    """The first number in a name, such as 1000 in step1000-tokens2B; 0 without one."""
+    found = re.search(r"\d+", str(moment))
+    return float(found[0]) if found else 0.0

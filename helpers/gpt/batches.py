@@ -36,8 +36,8 @@ class Batch(NamedTuple):
 
     tokens: Tensor  # (N,) symbol numbers
     positions: Tensor  # (N,) position of each token in its instance
-    slots: Tensor  # (N,) index of each token in the (B+1) x S grid; its last row takes the padding
-    mask: Tensor  # (B+1, S, S) bool: query may attend to key
+    slots: Tensor  # (N,) index of each token in the padded grid; spare rows after the B take the padding
+    mask: Tensor  # (B + spare rows, S, S) bool: query may attend to key
     inputs: Tensor  # (B, M) index of each input x among the tokens
     outputs: Tensor  # (B, M) symbol that each x must predict
     predictors: Tensor  # (T,) index of the predicting token, for the loss over whole sequences

@@ -87,7 +87,7 @@ def observe(
         instances: from natural.draw.
         template: see prompts.tokenise.
         solved: first or full; see answers.
-        layers: which ones will be asked for: refused before the work if the model lacks one.
+        layers: that the caller needs; a model that lacks one is refused before the work.
         progress: makes a progress bar, as tqdm does.
 
     Raises:
@@ -168,7 +168,8 @@ class _Work:
 
     def __init__(self, model: Loaded, way: Way, prompts: Prompts, expected: answers.Expected, rounding: float) -> None:
         self.model, self.way, self.prompts, self.expected = model, way, prompts, expected
-        self.most = max(10 * rounding, 1e-3)  # what a state may differ from a plain pass, in spreads of its layer
+        # The RMS difference from a plain pass that a state may have, in standard deviations of its layer.
+        self.most = max(10 * rounding, 1e-3)
         self.budget = TOKENS_PER_BATCH
 
     def observe(self, groups: list[np.ndarray]) -> tuple[torch.Tensor, np.ndarray]:
@@ -193,7 +194,7 @@ class _Work:
         return states, solved
 
     def _check_one(self, states: torch.Tensor, chosen: np.ndarray) -> None:
-        """Run the longest of some prompts plainly once more: what the trial did not meet is found here, not printed."""
+        """Run the longest of some prompts alone, without batching: raises where the trial met no such fault."""
         place = int(np.argmax([len(self.prompts.tokens[i]) for i in chosen]))
         plain = observe_rows(self.model, PLAIN, [single(self.prompts, int(chosen[place]))]).states
         for layer, (ours, theirs) in enumerate(zip(states, plain, strict=True)):

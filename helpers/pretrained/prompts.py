@@ -1,7 +1,7 @@
 """Prompts of natural instances: written out, tokenised, and laid out in rows that share a prefix (section 3.4).
 
 The prompts of one instruction differ only in the input. As one row they are the shared prefix once, then one tail a
-prompt. The observed token is found by characters, and must hold one of the input's: a tokenizer that has no token for
+prompt. The observed token is found by character offsets, and must overlap the input: a tokenizer that has no token for
 an input is refused rather than observed at the character before it.
 """
 
@@ -37,7 +37,7 @@ def tokenise(tokenizer, instances: pd.DataFrame, template: str = PROMPT) -> Prom
     """Write out and tokenise every prompt, and find the last token of each input by its character offsets.
 
     Args:
-        tokenizer: a fast tokenizer; its own beginning-of-sequence token is added as it would be.
+        tokenizer: a fast tokenizer; its beginning-of-sequence token is added if it adds one by default.
         instances: columns instruction, input and output.
         template: text with {instruction} and {input}, or "chat".
 
@@ -78,7 +78,7 @@ def _last_token(offsets: list[tuple[int, int]], start: int, end: int) -> int | N
 
 
 def _check_observed(tokenizer, instances: pd.DataFrame, tokens: list[list[int]], at_input: list[int | None]) -> None:
-    """Refuse inputs that the tokenizer drops or turns into its unknown token: their states are not theirs."""
+    """Refuse inputs that the tokenizer drops or turns into its unknown token: the state would not encode the input."""
     unknown = tokenizer.unk_token_id
     words = instances["input"].to_numpy()
     lost = {
@@ -180,7 +180,7 @@ def shared_rows(prompts: Prompts, groups: list[np.ndarray], most: int = 0) -> li
 
     Args:
         groups: numbers of prompts; each group is one row, or several.
-        most: tokens that a row may hold, but for a single prompt that is longer; 0: any number.
+        most: tokens that a row may hold; a single longer prompt still gets a row of its own. 0: any number.
     """
     return [_row(prompts, part) for group in groups for part in _cut(prompts, np.asarray(group), most)]
 
@@ -203,7 +203,7 @@ def _shared(prompts: Prompts, group: np.ndarray) -> int:
     """Length of the longest common prefix; the observed and the last token of every prompt stay outside it."""
     sequences = [prompts.tokens[i] for i in group]
     most = min(min(int(prompts.at_input[i]), len(s) - 1) for i, s in zip(group, sequences, strict=True))
-    low, high = min(sequences), max(sequences)  # what the first and the last in order share, all do
+    low, high = min(sequences), max(sequences)  # the first and the last in lexicographic order share what all do
     return next((n for n in range(most) if low[n] != high[n]), most)
 
 

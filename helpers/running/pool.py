@@ -36,6 +36,8 @@ PREFIX = "run-"  # of the keys that Dask knows
 JOBQUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
 SHARE = "CLM_WORKER_CORES"  # in a worker's environment: the cores that are its own
 LONGEST_START = 180  # seconds that a worker of a local pool may take to start, at first and after it ended
+CLUSTER = Path("cluster.yaml")  # settings for a batch system
+MEMORY = 0.85  # of the machine's, that all workers may take
 REMEDY = "see that it has memory and space in its temporary folder, or give fewer workers"
 
 
@@ -61,7 +63,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cluster-file",
         type=Path,
-        default=Path("cluster.yaml"),
+        default=CLUSTER,
         help="settings for dask-jobqueue (default: %(default)s)",
     )
 
@@ -140,7 +142,7 @@ def connect(
 
 
 class _NothingLeft(WorkerPlugin):
-    """A worker that ends takes the processes with it that joblib started for its analyses, and keeps for minutes."""
+    """A worker that ends kills the processes that joblib started for its analyses, which would stay for minutes."""
 
     name = "nothing-left"
 
@@ -149,7 +151,7 @@ class _NothingLeft(WorkerPlugin):
 
 
 def _local_config() -> dict:
-    """What Dask does otherwise in a pool on this machine.
+    """Dask's settings for a pool on this machine, where they are not its defaults.
 
     By default Dask gives a worker up that is not back 15 seconds after its process ended, and starts no other; tasks
     then wait for ever. Importing torch alone can take as long on a busy machine.
@@ -187,7 +189,7 @@ def _start(count: int) -> LocalCluster:
         return LocalCluster(
             n_workers=count,
             threads_per_worker=1,
-            memory_limit=int(0.85 * psutil.virtual_memory().total / count),
+            memory_limit=int(MEMORY * psutil.virtual_memory().total / count),
             death_timeout=LONGEST_START,
             dashboard_address="127.0.0.1:0",
             silence_logs="CRITICAL",
@@ -214,13 +216,13 @@ def pool_size(gigabytes: float, per_gpu: int = 1) -> int:
     """Tasks that this machine can run at once: one a core, or some a GPU, as far as memory goes."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     wanted = gpus * per_gpu or cores()
-    return max(1, min(wanted, int(0.85 * psutil.virtual_memory().total / 2**30 / gigabytes)))
+    return max(1, min(wanted, int(MEMORY * psutil.virtual_memory().total / 2**30 / gigabytes)))
 
 
 def _jobqueue(system: str, workers: int | None, cluster_file: Path | None):
     import dask_jobqueue  # here, since its import takes Ctrl-C away from Python
 
-    path = cluster_file or Path("cluster.yaml")
+    path = cluster_file or CLUSTER
     if not path.exists():
         raise EngineError(
             f"SCHEDULER={system} reads {path}, which does not exist; write there what dask-jobqueue's "
@@ -261,8 +263,8 @@ def run(client: Client, tasks: list[Task], label: str, until: Time | None = None
         EngineError: the scheduler went away, or the pool has no worker left and none came back within LONGEST_START
             seconds; what had ended was yielded before.
     """
-    # In the order of the list, which takes a priority for each, and a common prefix: tasks of one group wait with the
-    # scheduler, where others are dealt out to workers at once.
+    # Each task has a lower priority than the one before it, and all keys share a prefix: Dask keeps tasks of one group
+    # in the scheduler's queue, where it would assign others to workers at once, out of order.
     waiting, futures = deque(enumerate(tasks)), {}
     ended = as_completed(timeout=until and max(0.0, until.end - time.monotonic()))
 
@@ -304,7 +306,7 @@ def workers(client: Client) -> int:
 
 
 def _outcome(task: Task, future) -> Outcome:
-    """Raises Lost where what all tasks need is gone."""
+    """Raises Lost if the scheduler or every worker is gone."""
     try:
         return Outcome(task, future.result())
     except FutureCancelledError:

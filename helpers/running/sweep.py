@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from helpers import store
-from helpers.analysis import measure
+from helpers.analysis import clustering, measure
 from helpers.device import choose
 from helpers.errors import Refused, exit_status
 from helpers.gpt import model as gpt
@@ -29,7 +29,7 @@ from helpers.settings import RunSettings, digest
 from helpers.tables import checked
 from helpers.task import synthetic
 
-OF_A_RUN = ("training", "clustering", "variance", "hard", "course", "neighbours")  # its tables
+OF_A_RUN = ("training", *clustering.TABLES, "neighbours")  # its tables
 MEASURED = ("surface", "controls", "interventions", "alternatives")
 TABLES = (*OF_A_RUN, *MEASURED)
 EPOCHS_SHARE = 0.9  # of the work of a run, the rest being analysis
@@ -100,7 +100,7 @@ def train_and_analyse(settings: RunSettings, kmeans, tsne, near, code: str, toke
         settings: of the run.
         kmeans, tsne, near: settings of the analysis.
         code: hash of the code that the client has; a worker with another refuses.
-        token: what a worker that shares the client's folder finds there.
+        token: contents of a file in the client's folder; a worker that reads the same shares the folder.
 
     Returns:
         Facts about the run, and its tables by name.
@@ -184,8 +184,8 @@ def _write_token() -> str:
 
 
 def memory_needed(settings: RunSettings) -> float:
-    """GiB that a run takes at most: interpreter and batches, and per parameter weights, gradient and two moments
-    with their copies while a checkpoint is written."""
+    """GiB that a run takes at most: interpreter and batches, and 40 bytes for each parameter: weight, gradient and two
+    moments (16), copies of weights and moments for a checkpoint and of the best epoch's weights (16), and room."""
     return 1.2 + 40 * gpt.parameter_count(settings.model, settings.data.vocabulary_size) / 2**30
 
 

@@ -1,7 +1,8 @@
-"""Every claim of the paper, reduced to one number and a threshold; `judge` decides them.
+"""Every claim of the paper, and a few of our own, as one number and a threshold; `judge` decides them.
 
 A claim's quantity is measured on the tables of one training run. Over runs that differ in their seed alone it gets a
-95% interval, and the claim's rule is asked of the interval's both ends. docs/rules.md tells how the rules came about.
+95% interval, and the claim holds if its rule does at both ends of the interval. docs/rules.md tells how the rules came
+about.
 """
 
 from collections.abc import Callable
@@ -87,7 +88,7 @@ class Claim:
         late: whether it speaks of late training, so that a run must have half of its schedule behind it.
         needs: what else a run must show for the quantity to be measured.
         bounds: the least and the greatest value of the quantity.
-        untrained: whether the untrained model has the quantity too, to compare with: not if it is a change.
+        untrained: whether to compare with the same quantity of the untrained model; not if the quantity is a change.
     """
 
     key: str
@@ -192,13 +193,13 @@ def _flat(tables: Tables, space: str, _at: str) -> float:
 
 
 def _stop(tables: Tables, _space: str, _at: str) -> float:
-    """The best epoch, of runs that might have had a later one."""
+    """The best epoch; NaN for runs shorter than LATE_ENOUGH epochs, whose best one may not have come yet."""
     enough = tables["training"]["epoch"].max() >= LATE_ENOUGH
     return float(best_epoch(tables["training"])) if enough else float("nan")
 
 
 def _persists(tables: Tables, space: str, _at: str) -> float:
-    """Change, from the first logged epoch after the best one to the last, of the layer that was best at the first."""
+    """Change from the first logged epoch at or after the best one to the last, of the layer that was best there."""
     grid = f1(tables, space)
     after = grid.loc[best_epoch(tables["training"]) :]
     if not len(after) or after.index[-1] - after.index[0] < LONG_AFTER or after.iloc[0, 1:].max() < CLUSTERED:
@@ -235,13 +236,13 @@ def _accuracy(split: str) -> Callable[[Tables, str, str], float]:
 
 
 def _peak(tables: Tables, space: str, _at: str) -> float:
-    """The highest score of unseen instances at any epoch less the last one's, best layer each."""
+    """F1 of unseen instances at its highest less F1 at the last epoch, best layer each."""
     best = f1(tables, space, split="validation").iloc[:, 1:].max(axis=1)
     return float(best.max() - best.iloc[-1]) if len(best) > 2 else float("nan")
 
 
 def _early_accuracy(tables: Tables, _space: str, _at: str) -> float:
-    """Highest validation accuracy up to the epoch by which the loss that is trained on has made a third of its way."""
+    """Highest validation accuracy until the loss that is trained on has done a third of its whole fall."""
     training = tables["training"].set_index("epoch")
     loss = training["output_loss" if profiles.loss_on(training["reading"].iloc[0]) == "outputs" else "loss"]
     fallen = (loss.iloc[0] - loss) / (loss.iloc[0] - loss.min())
@@ -249,7 +250,7 @@ def _early_accuracy(tables: Tables, _space: str, _at: str) -> float:
 
 
 def _abruptness(tables: Tables, _space: str, _at: str) -> float:
-    """Epochs from a fifth to four fifths of the highest validation accuracy, over those before it."""
+    """Epochs from 20% to 80% of the highest validation accuracy, divided by the epochs before 20%."""
     accuracy = tables["training"].set_index("epoch")["accuracy_validation"]
     if accuracy.max() < 0.5:
         return float("nan")  # it never rose

@@ -16,7 +16,7 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
-from helpers import figures, store, tables
+from helpers import store, tables
 from helpers.analysis.course import FADED
 from helpers.errors import exit_status
 from helpers.figures.controls import METHOD_TITLES
@@ -216,9 +216,8 @@ def _cell(decided: pd.DataFrame, claim: str) -> str:
 def pictures(known: dict, tables: TableFolder) -> dict[str, Figure]:
     """The figures that README and docs/results.md show and no notebook draws, by file name without suffix."""
     found = {"found": story.figure(known), "verdicts": story.verdicts(known)}
-    if "multiverse" in tables:
-        found["flips"] = figures.flips(tables["multiverse"], redraw.other_seeds(tables), redraw.RULES)
-    return found
+    flips = redraw.flips(tables)
+    return found | ({} if flips is None else {"flips": flips})
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -137,6 +137,13 @@ def multiverse(variants: pd.DataFrame, seeds: pd.DataFrame) -> Figure:
     return figures.multiverse(shown, RULES)
 
 
+def flips(tables: TableFolder) -> Figure | None:
+    """Which change to an open choice moves each quantity most; None without the runs of `make verdict`."""
+    if "multiverse" not in tables:
+        return None
+    return figures.flips(tables["multiverse"], other_seeds(tables), RULES)
+
+
 def _of_course(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
     own = tables["course"]
     yield "course", figures.course(course.beside(own, tables.get("course_grids")))

@@ -15,7 +15,7 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
-from helpers import figures, profiles, settings, store
+from helpers import profiles, settings, store
 from helpers.errors import exit_status
 from helpers.figures.names import FIGURES, stem
 from helpers.figures.style import SPACE_TITLES
@@ -25,7 +25,7 @@ from helpers.rows import readings_in
 from helpers.table_folder import TableFolder
 from helpers.tables import LABELS
 from helpers.verdict import facts, gather, readme, redraw, story
-from helpers.verdict.claims import EVERY, OURS
+from helpers.verdict.claims import OURS
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED, how_many
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -179,10 +179,10 @@ def _inline(figure: Figure) -> str:
 
 def _flips(tables: TableFolder) -> list[dict]:
     """What flips what, which no notebook draws; nothing without the runs of make verdict."""
-    if "multiverse" not in tables:
+    figure = redraw.flips(tables)
+    if figure is None:
         return []
-    title = "Which change to an open choice raises, and which lowers, each quantity most"
-    figure = figures.flips(tables["multiverse"], redraw.other_seeds(tables), redraw.RULES)
+    title = figure.get_suptitle().splitlines()[0]
     image = {"data": _inline(figure), "alt": title, "id": "flips"}
     return [{"number": "Choices", "title": title, "images": [image], "folded": [], "notebook": "",
              "claims": []}]  # fmt: skip
@@ -222,10 +222,9 @@ def _claims(tables: TableFolder, reading: str) -> list[dict]:
         own = rows["reading"].isna() | (rows["reading"] == reading)
         rows = pd.concat([rows[own], rows[~own & (rows["seeds"] > 0)]])
     rows = rows.where(rows.notna(), None).to_dict("records")
-    said = {key: claim.statement for key, claim in EVERY.items()}
     of_models = {"table1": "{} clusters by task as Table 1 says", "pretrained": "States of models {} cluster by task"}
     for row in rows:
-        statement = said.get(row["claim"]) or of_models[row["claim"]].format(row["about"])
+        statement = redraw.STATEMENTS.get(row["claim"]) or of_models[row["claim"]].format(row["about"])
         width = f"{int(row['width']):,}" if row["width"] else ""
         place = ", ".join(filter(None, (width, row["reading"] if several else "")))
         row |= {"css": CLASSES[row["verdict"]], "said": statement, "place": place}

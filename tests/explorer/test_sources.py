@@ -8,6 +8,7 @@ from helpers import store
 from helpers.analysis import clustering, neighbours
 from helpers.explorer import app, sources
 from helpers.explorer.source import COLOURS, Source, matching, same_numbers, selection_scores
+from helpers.explorer.stage import _nearest
 from helpers.gpt import records
 from helpers.pretrained import table1
 from helpers.pretrained.probe import observe
@@ -201,6 +202,13 @@ def test_scores_of_a_probe_are_kept_and_found_again(probe):
     row = table.query("layer == 1 and space == 'raw' and label == 'distribution'")
     assert found == {s: pytest.approx(row[s].item()) for s in SCORES}
     assert source.curve("instances", 1, "raw", "distribution", "f1").notna().all()  # over layers
+
+
+def test_the_nearest_moment_goes_by_the_first_number_in_its_name():
+    moments = ["step1000-tokens2B", "step5000-tokens10B", "main"]
+    assert _nearest(moments, "step4000-tokens8B") == "step5000-tokens10B"
+    assert _nearest(moments, "main") == "main"
+    assert _nearest([0, 5, 30], 28) == 30
 
 
 def test_clusters_keep_their_numbers():

@@ -125,8 +125,7 @@ def test_the_interval_holds_the_mean_of_simulated_seeds(mean, spread, least, see
 def test_every_claims_values_lie_within_its_bounds():
     both = pd.concat([one_run(good, seed) for good in (True, False) for seed in range(2)])
     for claim in EVERY:
-        if claim.bounds:
-            assert both.loc[both["claim"] == claim.key, "value"].between(*claim.bounds).all(), claim.key
+        assert both.loc[both["claim"] == claim.key, "value"].between(*claim.bounds).all(), claim.key
 
 
 def test_what_a_run_cannot_tell_is_left_out_and_not_guessed():
