@@ -50,6 +50,13 @@ def controls(table: pd.DataFrame, scores: pd.DataFrame, surface: pd.DataFrame, w
     return titled(figure, title, runs_in(table, width))
 
 
+DIRECTION_TITLES = {
+    "task_and_input": "to the other task's mean for this input",
+    "task": "along the difference of task means (inputs removed)",
+    "random": "as far in a random direction",
+}
+
+
 def interventions(table: pd.DataFrame, width: int) -> Figure:
     """Answers that follow a moved state, and answers that stay, by layer and direction.
 
@@ -57,18 +64,13 @@ def interventions(table: pd.DataFrame, width: int) -> Figure:
         table: interventions.csv.
         width: hidden dimension to show.
     """
-    titles = {
-        "task_and_input": "to the other task's mean for this input",
-        "task": "along the difference of task means (inputs removed)",
-        "random": "as far in a random direction",
-    }
     figure, (axes,) = grid_of(1, 2, height=2.9)
     chosen = table[table["width"] == width]
     for column, title, ax in (
         ("became_other", "Answer becomes the other task's", axes[0]),
         ("stayed", "Answer stays", axes[1]),
     ):
-        for (direction, label), colour in zip(titles.items(), ("#0072b2", "#009e73", "0.5"), strict=True):
+        for (direction, label), colour in zip(DIRECTION_TITLES.items(), ("#0072b2", "#009e73", "0.5"), strict=True):
             part = chosen[chosen["direction"] == direction].groupby("layer")[column]
             mean = part.mean()
             ax.plot(mean.index, mean, "o-", ms=4, color=colour, label=label if ax is axes[0] else None)

@@ -180,8 +180,8 @@ def verdicts(table: pd.DataFrame, runs: str) -> Figure:
 def _courses(ax, table: pd.DataFrame, level: float) -> None:
     looks = {
         "accuracy": ("0.45", "accuracy"),
-        "tsne": (OKABE_ITO[1], "task F1, t-SNE"),
-        "raw": (OKABE_ITO[0], "task F1, raw states"),
+        "tsne": (OKABE_ITO[2], "task F1, t-SNE"),
+        "raw": (OKABE_ITO[3], "task F1, raw states"),
     }
     for name, (colour, label) in looks.items():
         runs = table[table["name"] == name].dropna().groupby("epoch")["value"].agg(["mean", "min", "max"])

@@ -99,12 +99,13 @@ def hard(pairs: pd.DataFrame, scores: pd.DataFrame, width: int) -> str:
     end = at_end(mean_over_seeds(pairs, width))
     mine, scores = pairs[pairs["width"] == width], scores[scores["width"] == width]
     found = {space: facts.hard_examples(mine, scores, space) for space in dict.fromkeys(end["space"])}
-    parted = listed(f"{percent(of['pairs_separated'])} in {SPACE_TITLES[space]}" for space, of in found.items())
+    parted = listed(f"{percent(of['pairs_separated'])} ({SPACE_TITLES[space]})" for space, of in found.items())
     return (
         f"At the last epoch the model answers {percent(end['accuracy_hard'].iloc[0])} of hard examples and "
         f"{percent(end['accuracy_original'].iloc[0])} of their originals rightly. In raw states, at the layer where "
         f"most are, {percent(found['raw']['nearer_own_task'])} of hard examples are nearer to their own task than to "
-        f"their original. At the layer with the highest F1 by task, another cluster than the original's holds {parted}."
+        "their original. At the layer with the highest F1 by task, so many are in another cluster than their "
+        f"original: {parted}."
     )
 
 

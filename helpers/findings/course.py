@@ -40,8 +40,8 @@ def _of_reading(ends: pd.DataFrame) -> str:
     runs = "1 run" if len(ends) == 1 else f"{len(ends)} runs"
     high, last = ends["f1"].mean(), ends["last_f1"].mean()
     return (
-        f"{len(faded)} of {runs} lost more than {course.FADED:g} of the highest F1 by task (mean {two(high)}, where "
-        f"accuracy was {two(ends['accuracy'].mean())}; {two(last)} at the end)"
+        f"in {len(faded)} of {runs} F1 by task fell more than {course.FADED:g} below its highest (means: {two(high)} "
+        f"at accuracy {two(ends['accuracy'].mean())}, and {two(last)} at the end)"
     )
 
 

@@ -19,10 +19,10 @@ def _followed(table: pd.DataFrame, width: int) -> str:
     mean = mean_over_seeds(table, width)
     found = facts.interventions(table[table["width"] == width])
     return (
-        f"**{width_title(table, width)}: moved to the other task's mean for its input, {percent(found['mean'])} of the "
-        f"states make the model answer as that task** (layer {found['mean_layer']}); that mean also says the answer. "
-        "Moved along the difference of the two tasks' means alone, which says no answer, at most "
-        f"{percent(found['task'])} do (layer {found['task_layer']}); as far in a random direction, "
+        f"**{width_title(table, width)}: moved along the difference of two tasks' means, at most "
+        f"{percent(found['task'])} of the states make the model answer as the other task** (layer "
+        f"{found['task_layer']}). Moved to the other task's mean for the same input, which also holds the answer, "
+        f"{percent(found['mean'])} do (layer {found['mean_layer']}); as far in a random direction, "
         f"{percent(found['random'])}. The last layer is left out: there the answer is read off the moved state. "
         f"{mean['instances'].max():,.0f} moves at each layer."
     )

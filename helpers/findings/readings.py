@@ -48,8 +48,7 @@ def answer(
 def _looked(alternatives: pd.DataFrame, everywhere: pd.DataFrame | None) -> str:
     found = facts.searched(alternatives, everywhere)
     best = [
-        f"{two(found[split]['best']['f1'])} on the {title.lower()} ({SPACE_TITLES[found[split]['best']['space']]}, "
-        f"{_method(found[split]['best'])}; as the paper looks, {two(found[split]['as_paper'])})"
+        f"{two(found[split]['best']['f1'])} on the {title.lower()} (the paper's way: {two(found[split]['as_paper'])})"
         for split, title in SPLIT_TITLES.items()
     ]
     centred = [f"{two(found[split]['centred'])} on the {title.lower()}" for split, title in SPLIT_TITLES.items()]
@@ -57,10 +56,9 @@ def _looked(alternatives: pd.DataFrame, everywhere: pd.DataFrame | None) -> str:
     number = judge.EVERY["task_subset"].rule.above
     reached = "is above" if found["subset"]["best"]["f1"] > number else "is not above"
     return (
-        f"**{found['ways']} ways of looking at the states of {runs}, at any layer and the best of up to three epochs "
-        f"each, give an F1 by task of at most {listed(best)}; on the training subset that {reached} the paper's "
-        f"{number:g}.** More clusters and other definitions of F1 are left out. With each input's mean state "
-        f"subtracted: {listed(centred)}."
+        f"**{found['ways']} ways to cluster {runs}, at any layer and the best of up to three epochs: F1 by task is at "
+        f"most {listed(best)}. On the training subset that {reached} the paper's {number:g}.** With each input's mean "
+        f"state subtracted: {listed(centred)}. More clusters and other definitions of F1 are left out."
     )
 
 
@@ -96,7 +94,7 @@ def _searched(searched: pd.DataFrame) -> str:
     solve = f"all but {len(failed)} solve" if len(failed) else "all solve"
     return (
         f"Of {len(last)} readings that were searched, one run each, {solve} half of unseen instances or more. The one "
-        "that fits best what the paper shows apart from its clusters by task (fit "
+        "that fits best what the paper shows besides clusters by task (fit "
         f"{two(best['fit'])} of 1, epoch {best['epochs']}): `{best['reading']}`."
     )
 

@@ -28,7 +28,9 @@ def answer(claims: pd.DataFrame) -> str:
     said = [
         f"**{of} the paper's {sum(own.values())} statements, counted once for each of its widths, {counted(own)}.**"
     ]
-    said += [f"At width {width}, which the paper does not have: {counted(some)}." for width, some in by_width.items()]
+    for width, some in by_width.items():
+        own = int(width) in judge.WIDTHS
+        said.append(f"At width {width}{'' if own else ', which the paper does not have'}: {counted(some)}.")
     return paragraphs(said)
 
 

@@ -25,12 +25,11 @@ def counts(claims: pd.DataFrame) -> dict[str, int]:
 
 
 def counts_by_width(claims: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """`counts` at the paper's own widths and about its models ("paper"), and at each further width."""
+    """`counts` at the main width, at the paper's widths and about its models ("paper"), and at each further width."""
     own = claims["width"].isna() | claims["width"].isin(WIDTHS)
-    found = {"paper": counts(claims[own])}
-    for width in claims.loc[~own, "width"].unique():
-        found[str(width)] = counts(claims[(claims["width"] == width).fillna(False)])
-    return found
+    each = {int(width): claims[(claims["width"] == width).fillna(False)] for width in claims["width"].dropna().unique()}
+    main = {str(width): counts(rows) for width, rows in each.items() if width == WIDTHS[0]}
+    return main | {"paper": counts(claims[own])} | {str(w): counts(rows) for w, rows in each.items() if w not in WIDTHS}
 
 
 def course(scores: pd.DataFrame, space: str, label: str = "task", split: str = "validation") -> dict[str, float]:
@@ -59,6 +58,17 @@ def seen(own: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
     raw = courses.highest(own).query("space == 'raw'")
     means = raw.groupby(["split", "epoch"])[[f"sees_{name}" for name in SEEN]].mean()
     return {split: {name: tuple(means.loc[split][f"sees_{name}"].iloc[[0, -1]]) for name in SEEN} for split in SPLITS}
+
+
+def varies(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Split -> part -> share of the variance of the last layer at the last epoch, mean over seeds.
+
+    Args:
+        table: rows of variance.csv of one width.
+    """
+    end = table[(table["epoch"] == table["epoch"].max()) & (table["layer"] == table["layer"].max())]
+    means = end.groupby(["split", "part"])["share"].mean()
+    return {split: means[split].to_dict() for split in dict.fromkeys(end["split"])}
 
 
 def fading(own: pd.DataFrame, grids: pd.DataFrame | None) -> list[dict]:

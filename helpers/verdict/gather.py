@@ -20,10 +20,11 @@ def of_story(tables: TableFolder) -> dict:
         tables: of data/<profile>/tables.
 
     Returns:
-        reading (of `deciding_reading`); of that reading claims, claims_outputs and quantities (None without them); rows
-        of claims.csv by other_readings; own (the profile's reading), and its tables training, clustering, of_hard,
-        of_neighbours, of_controls and of_variance; of_course (rows of course_grids.csv of the main model's unseen
-        instances in the reading that decides); of_pairs (of `facts.a_cluster_for_each_pair`); compared (how many
+        reading (of `deciding_reading`); of that reading claims and claims_outputs (None without it); quantities.csv of
+        all readings, and until (reading -> width -> last epoch of the runs in it), both empty without `make verdict`;
+        rows of claims.csv by other_readings; own (the profile's reading), and its tables training, clustering, of_hard,
+        of_neighbours, of_controls and of_surface; of_course (rows of course_grids.csv of the main model's
+        unseen instances in the reading that decides); of_pairs (of `facts.a_cluster_for_each_pair`); compared (how many
         readings were searched), and whether the own fits_best of them.
 
     Raises:
@@ -39,14 +40,15 @@ def of_story(tables: TableFolder) -> dict:
         "claims": of_reading(every, reading),
         "claims_outputs": _near(tables, "claims_outputs", reading),
         "other_readings": {name: every[every["reading"] == name] for name in others},
-        "quantities": _of_reading(tables, "quantities", reading),
+        "quantities": tables.get("quantities"),
+        "until": (store.known_json(tables.path / "verdict.json") or {}).get("seeds", {}).get("epochs", {}),
         "own": own,
         "training": training,
         "clustering": tables["clustering"],
         "of_hard": tables["hard"],
         "of_neighbours": tables["neighbours"],
         "of_controls": tables.get("controls"),
-        "of_variance": tables.get("variance"),
+        "of_surface": tables["surface"],
         "of_course": _decided_courses(tables, reading),
         "of_pairs": facts.a_cluster_for_each_pair(tables.get("alternatives_grids")),
         **_search(tables.get("readings"), own),
@@ -136,6 +138,7 @@ def _of_runs(tables: TableFolder, scores: pd.DataFrame, rows_at: Callable[[str],
         "task": {space: facts.course(scores, space) for space in ("raw", "tsne", "centred")},
         "mapping": facts.course(scores, "raw", "distribution_mapping"),
         "seen": facts.seen(rows_at("course")),
+        "varies": facts.varies(rows_at("variance")),
         "neighbours": facts.neighbours(rows_at("neighbours")),
         "hard": facts.hard_examples(rows_at("hard"), scores),
         "interventions": facts.interventions(rows_at("interventions")),

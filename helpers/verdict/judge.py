@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from helpers import profiles
+from helpers.figures.style import SPACE_TITLES
 from helpers.pretrained.paper_models import PAPER_MODELS, is_instruction_tuned
 from helpers.tables import columns
 from helpers.verdict.claims import ANY, CLAIMS, END, EVERY, OURS, PEAK, SHARE, Claim, Condition, Rule, Tables, late
@@ -256,7 +257,7 @@ def _row(claim: Claim, decided: Decision) -> dict:
             ends = dict(zip(("gain", "gain_low", "gain_high"), found.gain, strict=True))
             row |= {name: value if np.isfinite(value) else None for name, value in ends.items()}
         instead = ", at the epoch where it is highest" if found.at == PEAK else ""
-        quantity = found.quantity + ("" if found.space == ANY else f" ({found.space} states{instead})")
+        quantity = found.quantity + ("" if found.space == ANY else f" ({SPACE_TITLES[found.space]}{instead})")
     return row | {"quantity": f"{quantity}; rule: {claim.rule}"}
 
 

@@ -31,6 +31,7 @@ class Target:
         where: section, figure or table.
         bad, good: values that count 0 and 1; in between it is linear.
         measure: tables of one run -> the value; NaN, which counts 0, where the run never came so far.
+        claim: key of the statement with the same quantity; "" for none.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Target:
     bad: float
     good: float
     measure: Callable[[Tables], float]
+    claim: str = ""
 
     def share(self, value: float) -> float:
         """Between 0 and 1."""
@@ -47,9 +49,10 @@ class Target:
         return float(np.clip((value - self.bad) / (self.good - self.bad), 0, 1))
 
 
-def _claim(key: str, space: str = ANY) -> Callable[[Tables], float]:
-    measure = EVERY[key].measure
-    return lambda tables: measure(tables, space, END)
+def _like(claim: str, key: str, statement: str, where: str, bad: float, good: float, space: str = ANY) -> Target:
+    """A target whose value is the quantity of a statement."""
+    measure = EVERY[claim].measure
+    return Target(key, statement, where, bad, good, lambda tables: measure(tables, space, END), claim)
 
 
 def _untrained_share(tables: Tables) -> float:
@@ -63,19 +66,20 @@ def _stop(tables: Tables) -> float:
 
 
 TARGETS = (
-    Target("learns", "Unseen instances are solved in the end", "Fig. 2c", 0.1, 0.9, _claim("accuracy_validation")),
-    Target("learns_hard", "The training subset, half hard examples, is solved in the end", "Fig. 2b", 0.1, 0.9,
-           _claim("accuracy_subset")),
-    Target("late", "Accuracy is near zero while the loss already falls", "3.2, Fig. 2", 0.2, 0.05,
-           _claim("accuracy_late")),
-    Target("abrupt", "Accuracy then jumps", "3.2, Fig. 2", 2.0, 0.5, _claim("accuracy_abrupt")),
-    Target("flat", "Layer 0 does not change", "3.2, Fig. 1", 0.12, 0.03, _claim("layer0_flat", "raw")),
+    _like("accuracy_validation", "learns", "Unseen instances are solved in the end", "Fig. 2c", 0.1, 0.9),
+    _like("accuracy_subset", "learns_hard", "The training subset, half hard examples, is solved in the end", "Fig. 2b",
+          0.1, 0.9),
+    _like("accuracy_late", "late", "Accuracy is near zero while the loss already falls", "3.2, Fig. 2", 0.2, 0.05),
+    _like("accuracy_abrupt", "abrupt", "Accuracy then jumps", "3.2, Fig. 2", 2.0, 0.5),
+    _like("layer0_flat", "flat", "Layer 0 does not change", "3.2, Fig. 1", 0.12, 0.03, "raw"),
     Target("starts_low", "Untrained, neighbours rarely share the task", "3.3, Fig. 3a", 0.9, 0.3, _untrained_share),
-    Target("share_rises", "Their share with the same task rises", "3.3, Fig. 3a", 0.0, 0.5, _claim("same_task_share")),
-    Target("knn_rises", "KNN accuracy rises", "3.3, Fig. 3b", 0.0, 0.5, _claim("knn_rises")),
+    _like("same_task_share", "share_rises", "Their share with the same task rises", "3.3, Fig. 3a", 0.0, 0.5),
+    _like("knn_rises", "knn_rises", "KNN accuracy rises", "3.3, Fig. 3b", 0.0, 0.5),
 )  # fmt: skip
 # Asked of a whole schedule alone: before its end nobody knows the best epoch.
-AT_THE_END = (Target("stops", "The best epoch is a quarter of the way", "3.2, Fig. 2", 0.4, 0.1, _stop),)
+AT_THE_END = (
+    Target("stops", "The best epoch is a quarter of the way", "3.2, Fig. 2", 0.4, 0.1, _stop, "stops_at_51"),
+)  # fmt: skip
 
 
 def fit(tables: Tables, model: ModelSettings, vocabulary: int, whole: bool) -> dict[str, float]:

@@ -158,7 +158,8 @@ def _of_readme(known: dict) -> dict:
         for key, row in mine.to_dict("index").items()
     ]
     return {
-        "sentences": story.sentences(known), "alt": story.title(known).replace("\n", ". "),
+        "sentences": story.sentences(known), "own_run": story.own_run(known),
+        "alt": story.title(known).replace("\n", ". "),
         "minutes": known["minutes"], "five": five, "others": others,
         "of_main": runs_in(mine.reset_index()), "until": _until(known, width), "why": _why(known),
         "of_profile": runs_in(known["training"]), "epochs": known["accuracy"]["epochs"],
@@ -175,7 +176,7 @@ def _why(known: dict) -> str:
     """Why the reading that decides is the one to judge by, if it is the one that fits best."""
     if known["reading"] != known["own"] or not known["fits_best"]:
         return ""
-    return f" (of {known['compared']} readings, the one that fits best what the paper shows apart from its clusters)"
+    return f" Of {known['compared']} readings, *{known['reading']}* fits best what the paper shows besides clusters."
 
 
 def _notebooks(known: dict, executed: set[str]) -> list[dict]:

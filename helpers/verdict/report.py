@@ -162,6 +162,7 @@ def _found(known: dict) -> dict:
     five = rows.where(rows.notna(), None).to_dict("index")
     return {
         "sentences": story.sentences(known),
+        "own_run": story.own_run(known),
         "figure": {"data": _inline(story.figure(known)), "alt": story.title(known).replace("\n", ". "), "id": "found"},
         "five": [
             row | {"said": story.FIVE[key], "measured": story.measured(key), "css": CLASSES[row["verdict"]]}
@@ -205,10 +206,12 @@ def _of_deciding(claims: list[dict], reading: str) -> list[dict]:
 
 
 def _shown(value: object) -> str:
-    """Numbers to three digits, nothing for what is missing."""
+    """Numbers to three decimals, or to what small ones need; nothing for what is missing."""
     if value is None or (isinstance(value, float) and value != value):
         return ""
-    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) >= 0.001 or not value else f"{value:g}"
 
 
 def _claims(tables: TableFolder, reading: str) -> list[dict]:
@@ -259,7 +262,7 @@ def _tables(tables: TableFolder, chosen: settings.Settings) -> list[dict]:
     ]
     for number, (section, name) in SECTIONS.items():
         here, paper = getattr(chosen, name), section()
-        rows = [[title, getattr(paper, field), getattr(here, field)]
+        rows = [[title, *("None" if (v := getattr(s, field)) is None else v for s in (paper, here))]
                 for field, title in settings.paper_names(section).items()]  # fmt: skip
         notes = "None stands for the paper's rule by width, or for all that are available."
         of = {"data": "the data", "model": "the model", "tsne": "t-SNE"}.get(name, name)

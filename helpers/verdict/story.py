@@ -7,10 +7,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers import figures
+from helpers.analysis.course import FADED
 from helpers.figures.style import CLAIM_TITLES, reading_title, variant_title
-from helpers.rows import runs_in, seeds_in
+from helpers.rows import of_reading, runs_in, seeds_in
+from helpers.settings import TrainingSettings
 from helpers.tables import RUN
-from helpers.verdict import facts, judge
+from helpers.verdict import facts, judge, reading_fit
 from helpers.verdict.claims import CLAIMS, END, EVERY, PEAK, neighbours_by_layer
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, TRAINED, UNMEASURED
 
@@ -23,9 +25,10 @@ FIVE = {
     "accuracy_validation": "the model comes to solve unseen instances",
     "task_subset": "hidden states of the training subset come to cluster by task",
     "task_validation": "hidden states of unseen instances come to cluster by task",
-    "hard_separate": "hard examples part from the examples that they were made from",
+    "hard_separate": "hard examples leave the clusters of the examples that they were made from",
     "same_task_share": "training makes neighbours with the same task much more frequent",
 }
+SHORT = ["task_subset", "task_validation"]  # of these, those that answer the paper's title
 MEASURED = {"accuracy_validation": "accuracy", "hard_separate": "share", "same_task_share": "gain in share"}  # else F1
 
 
@@ -48,19 +51,70 @@ def sentences(known: dict) -> dict[str, str]:
     """
     width = main_width(known["claims"])
     mine = statements_at(known["claims"], width)
-    return {
-        "What reproduces": _listed(mine, (HOLDS, NO_MORE), "none of the five statements that matter most")
+    said = {
+        "In short": _short(known, mine, width),
+        "What reproduces": _listed(known, mine, (HOLDS, NO_MORE), "none of the five statements that matter most")
         + f". In all, {_count(mine, HOLDS)} of the paper's {len(mine)} statements about its main model hold "
-        f"({_of(mine)}), and {_count(mine, NO_MORE)} more hold, though no gain over the untrained model is shown.",
-        "What does not": _listed(mine, (FAILS,), "none of the five statements that matter most fails")
-        + f". In all, {judge.how_many(_count(mine, FAILS), FAILS)}{_unsure(mine)}.",
-        "What changes it": _changes(known, width),
-    } | ({"What the states hold": held} if (held := _held(known, width)) else {})
+        f"({_of(mine)}){_chosen_by(known, mine)}; {_count(mine, NO_MORE)} more meet their rule, with no gain over the "
+        "untrained model shown.",
+        "What does not": _listed(known, mine, (FAILS,), "none of the five statements that matter most fails")
+        + f". In all, {judge.how_many(_count(mine, FAILS), FAILS)}{_unsure(mine)}.{_surface(known)}",
+        "What changes the result": _changes(known, width),
+        "What the states hold": _held(known, width),
+    }
+    return {name: words for name, words in said.items() if words}
 
 
-def _listed(mine: pd.DataFrame, verdicts: tuple[str, ...], none: str) -> str:
-    said = [_clause(mine.loc[key], key) for key in FIVE if key in mine.index and mine.loc[key, "verdict"] in verdicts]
-    return "; ".join(said) or none
+def _short(known: dict, mine: pd.DataFrame, width: int) -> str:
+    """The paper's title, answered: F1 by task before training and after it; nothing where it was not measured."""
+    rows = mine.reindex(SHORT)
+    if rows["untrained"].isna().any():
+        return ""
+    answer = "Not as KMeans sees them"
+    if (rows["verdict"] == HOLDS).all():
+        answer = "Yes"
+    elif (rows["gain_low"] > 0).all():
+        answer = "In part"
+    subset, unseen = (
+        f"{row['untrained']:.2f} to {row['ours']:.2f} on {where} (the paper: {_words(row)})"
+        for (_, row), where in zip(rows.iterrows(), ("the training subset", "unseen instances"), strict=True)
+    )
+    until = _until(known, width)
+    return f"{answer}. From the untrained model {until}, F1 by task goes from {subset} and from {unseen}."
+
+
+def _until(known: dict, width: int) -> str:
+    """To which epoch the runs that decide go: "to epoch 100 of the paper's 200"."""
+    return f"to epoch {last_epoch(known, width)} of the paper's {TrainingSettings().number_of_epochs}"
+
+
+def last_epoch(known: dict, width: int) -> int:
+    """The last epoch of the runs that decide: of `make verdict`, else of the profile."""
+    own = known["clustering"]
+    return known["until"].get(known["reading"], {}).get(str(width)) or int(own["epoch"].max())
+
+
+def _chosen_by(known: dict, mine: pd.DataFrame) -> str:
+    """How many of the statements that hold were targets of the search for the reading, if that chose it."""
+    if known["reading"] != known["own"] or not known["fits_best"]:
+        return ""
+    targets = {target.claim for target in (*reading_fit.TARGETS, *reading_fit.AT_THE_END)}
+    count = int((mine["verdict"] == HOLDS)[mine.index.isin(targets)].sum())
+    return f", {count} of which were targets of the score that chose the reading" if count else ""
+
+
+def _surface(known: dict) -> str:
+    """F1 by task of the instructions' surface, without a model."""
+    subset, unseen = (facts.surface(known["of_surface"], split)["highest"] for split in ("subset", "validation"))
+    return (
+        f" Without a model, an instruction's symbols alone give F1 up to {subset:.2f} on the training subset and "
+        f"{unseen:.2f} on unseen instances."
+    )
+
+
+def _listed(known: dict, mine: pd.DataFrame, verdicts: tuple[str, ...], none: str) -> str:
+    keys = [key for key in FIVE if key in mine.index and mine.loc[key, "verdict"] in verdicts]
+    return "; ".join(_clause(known, mine.loc[key], key) for key in keys) or none
 
 
 def measured(key: str) -> str:
@@ -73,11 +127,23 @@ def _of(mine: pd.DataFrame) -> str:
     return runs_in(mine[mine["seeds"] == mine["seeds"].max()])
 
 
-def _clause(row: pd.Series, key: str) -> str:
+def _clause(known: dict, row: pd.Series, key: str) -> str:
     """That a statement is so, with our number, the untrained model's where there is one, and the paper's."""
-    paper = row["paper"].partition(" (")[0]
+    if key in SHORT:  # its numbers are told there
+        return f"that {FIVE[key]}"
     before = "" if pd.isna(row["untrained"]) else f", untrained {row['untrained']:.2f}"
-    return f"that {FIVE[key]} ({measured(key)} {row['ours']:.2f}{before}; the paper: {paper})"
+    if key == "same_task_share":
+        claims = known["claims"]
+        share = claims[(claims["claim"] == "same_task_high") & (claims["width"] == row["width"])]
+        before = "".join(
+            f", from {r.untrained:.2f} to {r.ours:.2f}" for r in share.dropna(subset="untrained").itertuples()
+        )
+    return f"that {FIVE[key]} ({measured(key)} {row['ours']:.2f}{before}; the paper: {_words(row)})"
+
+
+def _words(row: pd.Series) -> str:
+    """The paper's words, in short."""
+    return row["paper"].partition(" (")[0]
 
 
 def _count(mine: pd.DataFrame, *verdicts: str) -> int:
@@ -88,13 +154,15 @@ def _unsure(mine: pd.DataFrame) -> str:
     """The verdicts that say neither, with how many statements have each."""
     verdicts = (CONDITION, judge.UNDECIDED, UNMEASURED)
     parts = [judge.how_many(n, verdict) for verdict in verdicts if (n := _count(mine, verdict))]
+    missing = mine.loc[mine["verdict"] == UNMEASURED, "condition"]
+    if len(missing) and missing.str.contains("clusters").all():
+        parts[-1] += " for want of clusters that could last"
     return "".join(f", {part}" for part in [*parts[:-1], *(f"and {part}" for part in parts[-1:])])
 
 
 def _changes(known: dict, width: int) -> str:
     """How clusters of unseen instances fare at another epoch or in another space, and verdicts with other choices."""
     told = (_places(known, width), _pairs(known, width), _with_outputs(known), *_with_readings(known, width))
-    told += (_own_run(known),)
     parts = [part[0].upper() + part[1:] for part in told if part]
     return ". ".join(parts) + "." if parts else "Nothing else has been measured yet (`make verdict`)."
 
@@ -102,18 +170,28 @@ def _changes(known: dict, width: int) -> str:
 def _places(known: dict, width: int) -> str:
     if known["quantities"] is None:
         return ""
-    rows = known["quantities"]
-    rows = rows[(rows["claim"] == "task_validation") & (rows["model"] == TRAINED) & (rows["width"] == width)]
-    means = rows.groupby(["space", "at"])["value"].mean()
-    own = {at: means[[i for i in means.index if i[0] in ("raw", "tsne") and i[1] == at]] for at in (END, PEAK)}
-    if own[END].empty:
+    rows = _unseen(known, known["reading"], width)
+    found = _end_and_peak(rows)
+    if END not in found:
         return ""
-    said = [f"{own[END].max():.2f} at the end of training"]
-    said += [f"{own[PEAK].max():.2f} at the epoch where it is highest"] * bool(len(own[PEAK]))
-    if ("centred", END) in means.index:
-        said.append(f"{means['centred', END]:.2f} at the end if each input's mean state is subtracted")
+    said = [f"{found[END]:.2f} at epoch {last_epoch(known, width)}"]
+    said += [f"{found[PEAK]:.2f} at each run's best epoch"] * (PEAK in found)
+    centred = rows[(rows["space"] == "centred") & (rows["at"] == END)]["value"]
+    said += [f"{centred.mean():.2f} at the last one if each input's mean state is subtracted"] * bool(len(centred))
     runs = f"reading {reading_title(known['reading'])}, {seeds_in(rows)}"
     return f"F1 by task of unseen instances is {', '.join(said)} ({runs})"
+
+
+def _unseen(known: dict, reading: str, width: int) -> pd.DataFrame:
+    """Rows of quantities.csv on clusters by task of unseen instances, trained models of a reading and width."""
+    rows = of_reading(known["quantities"], reading)
+    return rows[(rows["claim"] == "task_validation") & (rows["model"] == TRAINED) & (rows["width"] == width)]
+
+
+def _end_and_peak(rows: pd.DataFrame) -> dict[str, float]:
+    """F1 at the last epoch and at each run's best, means over seeds, in whichever of the paper's spaces is higher."""
+    means = rows[rows["space"].isin(("raw", "tsne"))].groupby(["at", "space"])["value"].mean()
+    return means.groupby("at").max().to_dict()
 
 
 def _pairs(known: dict, width: int) -> str:
@@ -122,8 +200,8 @@ def _pairs(known: dict, width: int) -> str:
     if not mine or mine[0]["control"]:
         return ""
     return (
-        "with a cluster for each of a task's five input-output pairs, named by the task of most of its members, F1 of "
-        f"the training subset is {mine[0]['subset_f1']:.2f} (labels permuted: {mine[0]['subset_chance']:.2f})"
+        "with one cluster per input-output pair, named by its majority task, F1 of the training subset is "
+        f"{mine[0]['subset_f1']:.2f} (labels permuted: {mine[0]['subset_chance']:.2f})"
     )
 
 
@@ -145,19 +223,31 @@ def _with_readings(known: dict, width: int) -> list[str]:
         at = next((w for w in every if _told(statements_at(rows, w))), None)  # the main width, or the widest measured
         if at is not None:
             mine, here = statements_at(rows, at), statements_at(known["claims"], at)
+            seeds = seeds_in(mine[mine["seeds"] == mine["seeds"].max()])
             instead = f" instead of {_count(here, HOLDS)}" if len(here) else ""
             said.append(
                 f"with reading {reading_title(reading)}, {_count(mine, HOLDS)} of {len(mine)} statements hold at width "
-                f"{at:,}{instead} ({seeds_in(mine[mine['seeds'] == mine['seeds'].max()])})"
+                f"{at:,}{instead} ({seeds}){_passing(known, reading, at)}"
             )
     return said
 
 
-def _own_run(known: dict) -> str:
-    """What the profile's own run shows, where it follows another reading than the statements."""
-    if known["own"] == known["reading"]:
+def _passing(known: dict, reading: str, width: int) -> str:
+    """That clusters of unseen instances were there at an earlier epoch, if they were."""
+    found = {} if known["quantities"] is None else _end_and_peak(_unseen(known, reading, width))
+    if not {END, PEAK} <= set(found) or found[PEAK] - found[END] <= FADED:
         return ""
+    return (
+        f", and F1 by task of unseen instances falls from {found[PEAK]:.2f} at each run's best epoch to "
+        f"{found[END]:.2f}"
+    )
+
+
+def own_run(known: dict) -> str:
+    """What the profile's own run shows, where it is of another reading than the statements or shorter."""
     width = width_of_profile(known)
+    if known["own"] == known["reading"] and known["clustering"]["epoch"].max() >= last_epoch(known, width):
+        return ""
     scores, hard, near = (
         t[t["width"] == width] for t in (known["clustering"], known["of_hard"], known["of_neighbours"])
     )
@@ -169,10 +259,10 @@ def _own_run(known: dict) -> str:
     )
     same = neighbours_by_layer({"neighbours": near}, "same_task").iloc[:, 1:].max(axis=1)
     return (
-        f"in one run with reading {reading_title(known['own'])} ({task.index[-1]} epochs, no interval), from "
+        f"One run of `make reproduce` (reading {reading_title(known['own'])}, {task.index[-1]} epochs), from "
         f"untrained to the end: F1 of the training subset {task.iloc[0]:.2f} to {task.iloc[-1]:.2f}, hard examples in "
         f"another cluster than their original {first:.0%} to {last:.0%}, neighbours with the same task "
-        f"{same.iloc[0]:.2f} to {same.iloc[-1]:.2f}"
+        f"{same.iloc[0]:.2f} to {same.iloc[-1]:.2f}."
     )
 
 
@@ -191,25 +281,20 @@ def _held(known: dict, width: int) -> str:
     else:
         return ""
     return (
-        f"among unseen instances of one input, F1 by task is {within[0]:.2f} untrained and {within[1]:.2f} trained. A "
-        f"linear probe reads the task off the states with accuracy {probe[0]:.2f} untrained and {probe[1]:.2f} trained "
-        f"({runs}){_varies(known)}"
+        "no two tasks share an input-output pair, so that with the input fixed the task is the answer. There F1 by "
+        f"task of unseen instances is {within[0]:.2f} untrained and {within[1]:.2f} trained{_within_chance(known)}. "
+        f"Over all inputs a linear probe reads the task with accuracy {probe[0]:.2f} untrained and {probe[1]:.2f} "
+        f"trained ({runs})."
     )
 
 
-def _varies(known: dict) -> str:
-    """What unseen instances' states vary with at the last layer in the end, in the profile's own runs."""
-    table = known["of_variance"]
+def _within_chance(known: dict) -> str:
+    """What permuted labels give where the input is fixed, in the profile's own runs."""
+    table = known["of_controls"]
     if table is None:
-        return "."
-    mine = table[(table["width"] == width_of_profile(known)) & (table["split"] == "validation")]
-    end = mine[(mine["epoch"] == mine["epoch"].max()) & (mine["layer"] == mine["layer"].max())]
-    share = end.groupby("part")["share"].mean()
-    said = (
-        f". At the last layer {share['input']:.0%} of the states' variance goes with the input, {share['output']:.0%} "
-    )
-    said += f"with the output and {share['task']:.0%} with the task"
-    return said + ("." if share["task"] > max(share["input"], share["output"]) else ": KMeans sees the larger parts.")
+        return ""
+    mine = table[(table["control"] == "within_input_chance") & (table["split"] == "validation") & (table["layer"] > 0)]
+    return f" (labels permuted: {mine[mine['epoch'] == mine['epoch'].max()]['value'].max():.2f})" if len(mine) else ""
 
 
 def _controls(known: dict) -> dict[str, tuple[float, float]] | None:
@@ -319,17 +404,19 @@ def title(known: dict) -> str:
     """The figure's message in two lines, from the numbers in it."""
     courses = _courses(known)
     means = courses.groupby(["name", "epoch"])["value"].mean()
-    f1, accuracy = means.drop("accuracy").max(), means["accuracy"].max()  # F1 in whichever space it is higher
+    accuracy, one = means["accuracy"].max(), courses["seed"].nunique() == 1
+    each = courses[courses["name"] != "accuracy"].groupby(["name", *RUN])["value"].max()
+    f1 = each.groupby("name").mean().max()  # in whichever space it is higher
     learned = (
         "unseen instances are solved"
         if accuracy > EVERY["accuracy_validation"].rule.above
         else "not all unseen instances are solved"
     )
-    one = courses["seed"].nunique() == 1
     learned = f"In one run, {learned}" if one else learned[0].upper() + learned[1:]
     level = EVERY["task_validation"].rule.above
     high = f"; 'high' would be above {level:g}" if f1 <= level else ""
-    return f"{learned} (accuracy {accuracy:.2f})\nTheir clusters by task reach F1 {f1:.2f} at most{high}"
+    when = "at most" if one else "at each run's best epoch"
+    return f"{learned} (accuracy {accuracy:.2f})\nTheir clusters by task reach F1 {f1:.2f} {when}{high}"
 
 
 def _runs(known: dict) -> str:
@@ -354,7 +441,8 @@ def answers(known: dict) -> dict[str, tuple[str, str]]:
     return {
         "01_generate_data": (
             "Do instructions give their task away?",
-            f"{known['grammar']['nearest_has_task']:.0%} have the task of the most similar training instruction",
+            f"{known['grammar']['nearest_has_task']:.0%} of unseen instructions have the task of the nearest training "
+            "instruction",
         ),
         "02_train": (
             "Does the model learn the task?",
@@ -414,8 +502,8 @@ def _most(varied: dict | None) -> str:
     if one["seeds"] and one["highest"] <= one["seeds"][1]:
         least, greatest = one["seeds"]
         return (
-            f"None raises F1 of unseen instances above what other seeds give ({least:.2f} to {greatest:.2f}, width "
-            f"{varied['width']}, reading {reading_title(varied['reading'])}). The largest effect: "
+            f"No choice raises F1 of unseen instances beyond what other seeds give ({least:.2f} to {greatest:.2f}, "
+            f"width {varied['width']}, reading {reading_title(varied['reading'])}). The largest rise: "
             f"{_most_of_all(varied['quantities'])}"
         )
     return (
