@@ -107,7 +107,7 @@ def test_hard_examples_are_told_at_the_last_epoch():
     said = clusters.hard(HARD, scores({"raw": 0.4, "centred": 0.6}), 32)
     assert "answers 30% of hard examples and 90% of their originals" in said
     assert "25% of hard examples are nearer to their own task" in said
-    assert "25% in raw states and 25% in input-centred states" in said, "at layer 2, whose F1 by task is highest"
+    assert "25% (raw states) and 25% (input-centred states)" in said, "at layer 2, whose F1 by task is highest"
 
 
 def test_the_explorers_answer_needs_tables_and_says_so():
@@ -200,8 +200,8 @@ MOVED = pd.DataFrame(
 
 def test_moves_are_told_below_the_last_layer():
     said = interventions.answer(MOVED)
-    assert "its input, 40% of the states make the model answer as that task** (layer 1)" in said
-    assert "at most 30% do (layer 0); as far in a random direction, 1%" in said
+    assert "at most 30% of the states make the model answer as the other task** (layer 0)" in said
+    assert "holds the answer, 40% do (layer 1); as far in a random direction, 1%" in said
     assert "936 moves at each layer" in said
     assert "As few as 40% stay when moved along the difference of means (layer 0), and 98%" in interventions.figure(
         MOVED, 32

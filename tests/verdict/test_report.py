@@ -33,7 +33,7 @@ def test_the_report_can_be_read_on_a_desk_and_on_a_phone(written, width):
         if width == 1280:
             assert page.evaluate("document.documentElement.scrollHeight") <= TALLEST
         first = page.locator("body").inner_text()[:3000]
-        assert all(f"{name}:" in first for name in ("What reproduces", "What does not", "What changes it"))
+        assert all(f"{name}:" in first for name in ("In short", "What reproduces", "What does not"))
         assert page.locator(".five tbody tr").count() == len(story.FIVE)
         page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, "nor of what is folded away"
