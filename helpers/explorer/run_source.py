@@ -1,6 +1,7 @@
 """A training run as the explorer sees it."""
 
 import functools
+import math
 
 import numpy as np
 import pandas as pd
@@ -14,15 +15,19 @@ from helpers.tables import SPLITS
 
 
 class RunSource(Source):
-    """A training run, finished or not."""
+    """A training run, finished or not.
+
+    Args:
+        until: the last epoch to show; a run may have been trained further than the settings that ask for it.
+    """
 
     moment_name = "epoch"
     splits: dict[str, str]
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, until: float = math.inf) -> None:
         progress = run.progress
         self.run, self.name, self.folder = run, run.name, run.folder
-        self.moments = sorted(int(e) for e in progress["logged"])
+        self.moments = sorted(int(e) for e in progress["logged"] if int(e) <= until)
         if not self.moments:
             raise store.ArtefactError(f"{run.folder} has recorded no epoch yet; wait for the first, or train it again")
         self.layers = run.settings.model.number_of_layers + 1

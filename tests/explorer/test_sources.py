@@ -204,6 +204,10 @@ def test_scores_of_a_probe_are_kept_and_found_again(probe):
     assert source.curve("instances", 1, "raw", "distribution", "f1").notna().all()  # over layers
 
 
+def test_a_run_is_shown_until_an_epoch(run):
+    assert sources.RunSource(run, until=run.logged_epochs[1]).moments == run.logged_epochs[:2]
+
+
 def test_the_nearest_moment_goes_by_the_first_number_in_its_name():
     moments = ["step1000-tokens2B", "step5000-tokens10B", "main"]
     assert _nearest(moments, "step4000-tokens8B") == "step5000-tokens10B"
