@@ -24,7 +24,7 @@ from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, read
 from helpers.rows import runs_in
 from helpers.settings import TrainingSettings
 from helpers.table_folder import TableFolder
-from helpers.verdict import gather, redraw, story
+from helpers.verdict import answers, gather, redraw, story
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, EVERY, OURS
 from helpers.verdict.judge import CONDITION, HOLDS, PLURAL, UNMEASURED
 
@@ -184,7 +184,7 @@ def _notebooks(known: dict, executed: set[str]) -> list[dict]:
     return [
         {"name": name, "question": question, "answer": answer,
          "path": f"{'data/laptop/notebooks' if name in executed else 'notebooks'}/{name}.ipynb"}
-        for name, (question, answer) in story.answers(known).items()
+        for name, (question, answer) in answers.of_notebooks(known).items()
         if (store.REPOSITORY / "notebooks" / f"{name}.ipynb").exists()
     ]  # fmt: skip
 

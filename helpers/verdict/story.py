@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from helpers import figures
 from helpers.analysis.course import FADED
-from helpers.figures.style import CLAIM_TITLES, reading_title, variant_title
+from helpers.figures.style import reading_title
 from helpers.rows import of_reading, runs_in, seeds_in
 from helpers.settings import TrainingSettings
 from helpers.tables import RUN
@@ -54,11 +54,11 @@ def sentences(known: dict) -> dict[str, str]:
     said = {
         "In short": _short(known, mine, width),
         "What reproduces": _listed(known, mine, (HOLDS, NO_MORE), "none of the five statements that matter most")
-        + f". In all, {_count(mine, HOLDS)} of the paper's {len(mine)} statements about its main model hold "
-        f"({_of(mine)}){_chosen_by(known, mine)}; {_count(mine, NO_MORE)} more meet their rule, with no gain over the "
-        "untrained model shown.",
+        + f". In all, {count(mine, HOLDS)} of the paper's {len(mine)} statements about its main model hold "
+        f"({deciding(mine)}){_chosen_by(known, mine)}; {count(mine, NO_MORE)} more meet their rule, with no gain over "
+        "the untrained model shown.",
         "What does not": _listed(known, mine, (FAILS,), "none of the five statements that matter most fails")
-        + f". In all, {judge.how_many(_count(mine, FAILS), FAILS)}{_unsure(mine)}.{_surface(known)}",
+        + f". In all, {judge.how_many(count(mine, FAILS), FAILS)}{_unsure(mine)}.{_surface(known)}",
         "What changes the result": _changes(known, width),
         "What the states hold": _held(known, width),
     }
@@ -122,7 +122,7 @@ def measured(key: str) -> str:
     return MEASURED.get(key, "F1")
 
 
-def _of(mine: pd.DataFrame) -> str:
+def deciding(mine: pd.DataFrame) -> str:
     """Which runs decide, leaving out statements that fewer seeds can tell of."""
     return runs_in(mine[mine["seeds"] == mine["seeds"].max()])
 
@@ -146,14 +146,15 @@ def _words(row: pd.Series) -> str:
     return row["paper"].partition(" (")[0]
 
 
-def _count(mine: pd.DataFrame, *verdicts: str) -> int:
+def count(mine: pd.DataFrame, *verdicts: str) -> int:
+    """How many statements have one of some verdicts."""
     return int(mine["verdict"].isin(verdicts).sum())
 
 
 def _unsure(mine: pd.DataFrame) -> str:
     """The verdicts that say neither, with how many statements have each."""
     verdicts = (CONDITION, judge.UNDECIDED, UNMEASURED)
-    parts = [judge.how_many(n, verdict) for verdict in verdicts if (n := _count(mine, verdict))]
+    parts = [judge.how_many(n, verdict) for verdict in verdicts if (n := count(mine, verdict))]
     missing = mine.loc[mine["verdict"] == UNMEASURED, "condition"]
     if len(missing) and missing.str.contains("clusters").all():
         parts[-1] += " for want of clusters that could last"
@@ -211,9 +212,9 @@ def _with_outputs(known: dict) -> str:
         return ""
     width = int(outputs["width"].iloc[0])
     theirs, mine = statements_at(outputs, width), statements_at(known["claims"], width)
-    count = f"{_count(theirs, HOLDS)} of {len(theirs)} statements hold at width {width:,}"
-    instead = f" instead of {_count(mine, HOLDS)}" if len(mine) else ""
-    return f"with the loss on the output token alone, {count}{instead}"
+    hold = f"{count(theirs, HOLDS)} of {len(theirs)} statements hold at width {width:,}"
+    instead = f" instead of {count(mine, HOLDS)}" if len(mine) else ""
+    return f"with the loss on the output token alone, {hold}{instead}"
 
 
 def _with_readings(known: dict, width: int) -> list[str]:
@@ -224,9 +225,9 @@ def _with_readings(known: dict, width: int) -> list[str]:
         if at is not None:
             mine, here = statements_at(rows, at), statements_at(known["claims"], at)
             seeds = seeds_in(mine[mine["seeds"] == mine["seeds"].max()])
-            instead = f" instead of {_count(here, HOLDS)}" if len(here) else ""
+            instead = f" instead of {count(here, HOLDS)}" if len(here) else ""
             said.append(
-                f"with reading {reading_title(reading)}, {_count(mine, HOLDS)} of {len(mine)} statements hold at width "
+                f"with reading {reading_title(reading)}, {count(mine, HOLDS)} of {len(mine)} statements hold at width "
                 f"{at:,}{instead} ({seeds}){_passing(known, reading, at)}"
             )
     return said
@@ -275,7 +276,10 @@ def _held(known: dict, width: int) -> str:
     mine = claims[(claims["width"] == width).fillna(False) & (claims["seeds"] > 1)].set_index("claim")
     if {"within_input", "probe"} <= set(mine.index):
         rows = mine.loc[["within_input", "probe"]]
-        runs, (within, probe) = _of(rows.reset_index()), ((row["untrained"], row["ours"]) for _, row in rows.iterrows())
+        runs, (within, probe) = (
+            deciding(rows.reset_index()),
+            ((row["untrained"], row["ours"]) for _, row in rows.iterrows()),
+        )
     elif (found := _controls(known)) is not None:
         runs, within, probe = runs_in(known["training"]), found["within_input_f1"], found["linear_probe"]
     else:
@@ -421,100 +425,5 @@ def title(known: dict) -> str:
 
 def _runs(known: dict) -> str:
     """Which runs either panel shows."""
-    left, right = runs_in(_courses(known)), _of(five(known).reset_index())
+    left, right = runs_in(_courses(known)), deciding(five(known).reset_index())
     return left if left == right else f"left: {left}; right: {right}"
-
-
-def answers(known: dict) -> dict[str, tuple[str, str]]:
-    """Name of a notebook -> the question that it asks and the answer in a line, of the profile's own run.
-
-    One entry a notebook, hence long.
-
-    Args:
-        known: of `gather.of_story`.
-    """
-    near, moved, accuracy = known["neighbours"], known["interventions"], known["accuracy"]
-    raw, tsne = (known["task"][space] for space in ("raw", "tsne"))
-    surface, subset = (known["surface"][split] for split in ("validation", "subset"))
-    ours, paper = known["table1"]
-    main = statements_at(known["claims"], main_width(known["claims"]))
-    return {
-        "01_generate_data": (
-            "Do instructions give their task away?",
-            f"{known['grammar']['nearest_has_task']:.0%} of unseen instructions have the task of the nearest training "
-            "instruction",
-        ),
-        "02_train": (
-            "Does the model learn the task?",
-            f"Accuracy on unseen instances reaches {accuracy['highest']:.2f} at epoch {accuracy['epoch']}",
-        ),
-        "03_clustering": (
-            "Do hidden states cluster by task?",
-            f"{_clustered(max(raw['end'], tsne['end']))}: F1 of unseen instances {raw['end']:.2f} (t-SNE "
-            f"{tsne['end']:.2f}; untrained {raw['start']:.2f} and {tsne['start']:.2f}); with each input's mean state "
-            f"subtracted {known['task']['centred']['end']:.2f}",
-        ),
-        "04_knn": (
-            "Do nearest neighbours solve unseen instances?",
-            _solved_by_neighbours(near["accuracy_start"], near["accuracy_end"]),
-        ),
-        "05_probe_llms": (
-            "Do pretrained models cluster by task?",
-            f"{ours['model']}: F1 {ours['scores']['task'][0]:.2f} by three categories, which the paper calls tasks (by "
-            f"the input word alone {known['words_alone']:.2f}); {paper['model']} in the paper: "
-            f"{paper['scores']['task'][0]:.2f}",
-        ),
-        "06_explore": ("What do the clusters look like?", "Linked scatter plots through layers and training"),
-        "07_controls": (
-            "What would F1 be without a model?",
-            f"Unseen instances: up to {surface['highest']:.2f}, {surface['from']} (states {raw['end']:.2f}). Training "
-            f"subset: up to {subset['highest']:.2f}, {subset['from']} (states {known['task_subset']['end']:.2f})",
-        ),
-        "08_interventions": (
-            "Does the answer follow a moved state?",
-            f"Moved by the difference of two tasks' means, {moved['task']:.0%} give the other task's answer (a random "
-            f"move: {moved['random']:.0%}); moved to the other task's mean for that input, which also holds the "
-            f"answer, {moved['mean']:.0%}",
-        ),
-        "09_readings": ("What do the paper's open choices change?", _most(known["varied"])),
-        "10_verdict": (
-            "Which of the paper's statements hold?",
-            f"{_count(main, HOLDS)} of {len(main)} about its main model ({_of(main)})",
-        ),
-    }
-
-
-def _clustered(f1: float) -> str:
-    return "Yes" if f1 > EVERY["task_validation"].rule.above else "Not as KMeans sees them"
-
-
-def _solved_by_neighbours(before: float, after: float) -> str:
-    solved = "Yes" if after > EVERY["knn_high"].rule.above else "No"
-    alike = ", and as well before training" if abs(after - before) < 0.02 else ""
-    return f"{solved}{alike}: their vote is right for {after:.0%}, untrained for {before:.0%}"
-
-
-def _most(varied: dict | None) -> str:
-    """The change that raises F1 by task of unseen instances most, and the quantity that any change raises most."""
-    if varied is None or "task_validation" not in varied["quantities"]:
-        return "Nothing raises F1 by task of unseen instances" if varied else "Not measured yet (`make verdict`)"
-    one = varied["quantities"]["task_validation"]
-    if one["seeds"] and one["highest"] <= one["seeds"][1]:
-        least, greatest = one["seeds"]
-        return (
-            f"No choice raises F1 of unseen instances beyond what other seeds give ({least:.2f} to {greatest:.2f}, "
-            f"width {varied['width']}, reading {reading_title(varied['reading'])}). The largest rise: "
-            f"{_most_of_all(varied['quantities'])}"
-        )
-    return (
-        f"F1 of unseen instances rises most, {one['default']:.2f} to {one['highest']:.2f}, with "
-        f"{variant_title(one['variant'])} (width {varied['width']}, reading {reading_title(varied['reading'])})"
-    )
-
-
-def _most_of_all(quantities: dict[str, dict]) -> str:
-    """The quantity that one change takes farthest above what other seeds give, as a clause."""
-    gains = {key: one["highest"] - (one["seeds"] or (0, one["default"]))[1] for key, one in quantities.items()}
-    key = max(gains, key=gains.get)
-    one = quantities[key]
-    return f"'{CLAIM_TITLES[key]}': {one['default']:.2f} to {one['highest']:.2f} with {variant_title(one['variant'])}"
