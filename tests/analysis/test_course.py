@@ -39,9 +39,9 @@ def test_runs_are_told_by_reading_and_those_that_cannot_answer_are_left_out():
     runs = [path([0.1, 0.9, 0.5], [0, 0.7, 1], seed=s) for s in range(2)]
     runs += [path([0.1, 0.2, 0.6], [0, 0.5, 0.95], reading="fitted"), path([0.1, 0.9, 0.1], [0, 0, 0.2], seed=7)]
     said = say.paths(course.highest(pd.concat(runs)))
-    assert "reading gpt2: 2 of 2 runs lost more than 0.05" in said
-    assert "mean 0.90, where accuracy was 0.70; 0.50 at the end" in said
-    assert "reading fitted: 0 of 1 run lost" in said
+    assert "reading gpt2: in 2 of 2 runs F1 by task fell more than 0.05" in said
+    assert "(means: 0.90 at accuracy 0.70, and 0.50 at the end)" in said
+    assert "reading fitted: in 0 of 1 run F1" in said
     assert "Training subset: no run answers 90%" in said
 
 
