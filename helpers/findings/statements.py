@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES
+from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, reading_title
 from helpers.findings.words import listed, paragraphs, two
 from helpers.rows import of_reading, readings_in
 from helpers.verdict import facts, judge
@@ -39,7 +39,8 @@ def figure(claims: pd.DataFrame) -> str:
     rows = claims[claims["seeds"] > 0].dropna(subset=["width"])
     places = rows.groupby(["reading", "width"], sort=False)
     return "\n".join(
-        f"- Width {int(width)}, reading {reading}: {counted(_counts(part))}." for (reading, width), part in places
+        f"- Width {int(width)}, reading {reading_title(reading)}: {counted(_counts(part))}."
+        for (reading, width), part in places
     )
 
 
@@ -57,7 +58,7 @@ def table(claims: pd.DataFrame, width: int) -> pd.DataFrame:
     told = rows.assign(statement=[judge.EVERY[key].statement for key in rows["claim"]], ours=ours)
     told["untrained"] = told["untrained"].map(lambda value: two(value) if pd.notna(value) else "")
     columns = ["statement", "where", "paper", "ours", "untrained", "seeds", "verdict", "condition"]
-    return told.set_index("reading")[columns].fillna("")
+    return told.set_index(told["reading"].map(reading_title))[columns].fillna("")
 
 
 def lacking(claims: pd.DataFrame) -> pd.DataFrame:
