@@ -29,8 +29,8 @@ def answer(claims: pd.DataFrame) -> str:
         f"**{of} the paper's {sum(own.values())} statements, counted once for each of its widths, {counted(own)}.**"
     ]
     for width, some in by_width.items():
-        own = int(width) in judge.WIDTHS
-        said.append(f"At width {width}{'' if own else ', which the paper does not have'}: {counted(some)}.")
+        which = "" if int(width) in judge.WIDTHS else ", which the paper does not have"
+        said.append(f"At width {width}{which}: {counted(some)}.")
     return paragraphs(said)
 
 

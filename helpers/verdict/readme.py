@@ -22,7 +22,6 @@ from helpers.errors import exit_status
 from helpers.figures.controls import METHOD_TITLES
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, reading_title, variant_title
 from helpers.rows import runs_in
-from helpers.settings import TrainingSettings
 from helpers.table_folder import TableFolder
 from helpers.verdict import answers, gather, redraw, story
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, EVERY, OURS
@@ -161,15 +160,9 @@ def _of_readme(known: dict) -> dict:
         "sentences": story.sentences(known), "own_run": story.own_run(known),
         "alt": story.title(known).replace("\n", ". "),
         "minutes": known["minutes"], "five": five, "others": others,
-        "of_main": runs_in(mine.reset_index()), "until": _until(known, width), "why": _why(known),
+        "of_main": runs_in(mine.reset_index()), "until": f", {story.to_epoch(known, width)}", "why": _why(known),
         "of_profile": runs_in(known["training"]), "epochs": known["accuracy"]["epochs"],
     }  # fmt: skip
-
-
-def _until(known: dict, width: int) -> str:
-    """The last epoch of the runs that decide, of how many the paper has."""
-    epochs = {w: e for w, _, e in known["behind"]["widths"]}.get(width)
-    return f", to epoch {epochs} of the paper's {TrainingSettings().number_of_epochs}" if epochs else ""
 
 
 def _why(known: dict) -> str:

@@ -79,11 +79,11 @@ def _short(known: dict, mine: pd.DataFrame, width: int) -> str:
         f"{row['untrained']:.2f} to {row['ours']:.2f} on {where} (the paper: {_words(row)})"
         for (_, row), where in zip(rows.iterrows(), ("the training subset", "unseen instances"), strict=True)
     )
-    until = _until(known, width)
+    until = to_epoch(known, width)
     return f"{answer}. From the untrained model {until}, F1 by task goes from {subset} and from {unseen}."
 
 
-def _until(known: dict, width: int) -> str:
+def to_epoch(known: dict, width: int) -> str:
     """To which epoch the runs that decide go: "to epoch 100 of the paper's 200"."""
     return f"to epoch {last_epoch(known, width)} of the paper's {TrainingSettings().number_of_epochs}"
 
@@ -99,8 +99,8 @@ def _chosen_by(known: dict, mine: pd.DataFrame) -> str:
     if known["reading"] != known["own"] or not known["fits_best"]:
         return ""
     targets = {target.claim for target in (*reading_fit.TARGETS, *reading_fit.AT_THE_END)}
-    count = int((mine["verdict"] == HOLDS)[mine.index.isin(targets)].sum())
-    return f", {count} of which were targets of the score that chose the reading" if count else ""
+    chosen = count(mine[mine.index.isin(targets)], HOLDS)
+    return f", {chosen} of which were targets of the score that chose the reading" if chosen else ""
 
 
 def _surface(known: dict) -> str:
@@ -272,7 +272,7 @@ def _held(known: dict, width: int) -> str:
 
     From the statements if several seeds measured them, else from the profile's own runs.
     """
-    claims = known["claims"]
+    claims, own = known["claims"], _controls(known)
     mine = claims[(claims["width"] == width).fillna(False) & (claims["seeds"] > 1)].set_index("claim")
     if {"within_input", "probe"} <= set(mine.index):
         rows = mine.loc[["within_input", "probe"]]
@@ -280,36 +280,27 @@ def _held(known: dict, width: int) -> str:
             deciding(rows.reset_index()),
             ((row["untrained"], row["ours"]) for _, row in rows.iterrows()),
         )
-    elif (found := _controls(known)) is not None:
-        runs, within, probe = runs_in(known["training"]), found["within_input_f1"], found["linear_probe"]
+    elif {"within_input_f1", "linear_probe"} <= set(own):
+        runs, within, probe = runs_in(known["training"]), own["within_input_f1"], own["linear_probe"]
     else:
         return ""
+    chance = f" (labels permuted: {own['within_input_chance'][1]:.2f})" if "within_input_chance" in own else ""
     return (
         "no two tasks share an input-output pair, so that with the input fixed the task is the answer. There F1 by "
-        f"task of unseen instances is {within[0]:.2f} untrained and {within[1]:.2f} trained{_within_chance(known)}. "
+        f"task of unseen instances is {within[0]:.2f} untrained and {within[1]:.2f} trained{chance}. "
         f"Over all inputs a linear probe reads the task with accuracy {probe[0]:.2f} untrained and {probe[1]:.2f} "
         f"trained ({runs})."
     )
 
 
-def _within_chance(known: dict) -> str:
-    """What permuted labels give where the input is fixed, in the profile's own runs."""
+def _controls(known: dict) -> dict[str, tuple[float, float]]:
+    """Each control on unseen instances of the profile's own runs, best layer: at the first epoch and at the last."""
     table = known["of_controls"]
     if table is None:
-        return ""
-    mine = table[(table["control"] == "within_input_chance") & (table["split"] == "validation") & (table["layer"] > 0)]
-    return f" (labels permuted: {mine[mine['epoch'] == mine['epoch'].max()]['value'].max():.2f})" if len(mine) else ""
-
-
-def _controls(known: dict) -> dict[str, tuple[float, float]] | None:
-    """Controls on unseen instances of the profile's own runs, best layer: at the first epoch and at the last."""
-    table = known["of_controls"]
-    if table is None:
-        return None
+        return {}
     mine = table[(table["width"] == width_of_profile(known)) & (table["split"] == "validation") & (table["layer"] > 0)]
     best = mine.groupby(["control", "seed", "epoch"])["value"].max().groupby(["control", "epoch"]).mean()
-    names = ("within_input_f1", "linear_probe")
-    return {name: tuple(best[name].iloc[[0, -1]]) for name in names} if set(names) <= set(mine["control"]) else None
+    return {name: tuple(best[name].iloc[[0, -1]]) for name in dict.fromkeys(mine["control"])}
 
 
 def _told(statements: pd.DataFrame) -> bool:
