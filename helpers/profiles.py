@@ -44,8 +44,8 @@ PROFILES: dict[str, dict[str, object]] = {
     "laptop": {
         "reading": "fitted",
         "training.stop_epoch": 30,
-        "training.log_every": 2,
-        "training.log_also": (1, 3, 5, 7, 9),
+        "training.log_every": 5,
+        "training.log_also": (1, 2, 3, 4, 6, 7, 8, 9, 12),
     },
     "paper": {
         "reading": "fitted",

@@ -19,6 +19,7 @@ from helpers.profiles import resolve
 from helpers.task import synthetic
 
 STEPS = 12  # timed training steps, after two that warm up
+GPU_STEPS = 80  # likewise, where they are short
 TRAINER_STEPS = 4  # the baseline's are long
 
 
@@ -30,6 +31,11 @@ def training_throughput() -> list[dict]:
     """
     ours, share = _ours_in_own_process()
     rows = []
+    if choose().device.type == "cuda":
+        one_by_one = apart(_our_instances_per_second, GPU_STEPS, False)[0]
+        rows.append(
+            row("training step as a CUDA graph", ours, one_by_one, "kernels launched one by one", "instances/s")
+        )
     for precision in ("float32", "bfloat16") if choose().bfloat16 else ("float32",):
         theirs = apart(_trainer_instances_per_second, precision)
         name = f"transformers Trainer, padded rows, {precision}, default collator"
@@ -60,20 +66,21 @@ def _ours_in_own_process() -> tuple[float, dict]:
     return throughput, share | {"ratio": achieved / peak}
 
 
-def _our_instances_per_second(steps: int = STEPS) -> tuple[float, float, float, str]:
+def _our_instances_per_second(steps: int | None = None, graphs: bool = True) -> tuple[float, float, float, str]:
     run, where = laptop_run()
     trainer = train._Trainer(run, where)
+    if not graphs:
+        trainer.graphs = None
+    steps = steps or (GPU_STEPS if where.device.type == "cuda" else STEPS)
     rows = run.rows["train"]
     order = train.batches.epoch_order(rows, run.settings.training.batch_size, 0, 1)[: steps + 2]
-    times, tokens = [], []
-    for i, (part,) in enumerate(order):
-        start = time.perf_counter()
-        batch = rows.batch(part).to(where.device)
+    ends = [time.perf_counter()]
+    for i, batch in enumerate(train.batches.ahead(rows, order, where.device, fixed=trainer.graphs is not None)):
         trainer._step(batch, i)
         wait(where.device)
-        times.append(time.perf_counter() - start)
-        tokens.append(int((rows.lengths[part] + rows.inputs.shape[1]).sum()))
-    seconds = statistics.median(times[2:])
+        ends.append(time.perf_counter())
+    seconds = statistics.median(np.diff(ends)[2:])
+    tokens = [int((rows.lengths[part] + rows.inputs.shape[1]).sum()) for (part,) in order]
     matrices = sum(p.numel() for p in trainer.model.transformer.h.parameters() if p.dim() == 2)
     achieved = 6 * matrices * statistics.median(tokens[2:]) / seconds / 1e9
     dtype = getattr(torch, where.precision)

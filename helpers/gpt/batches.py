@@ -28,6 +28,8 @@ from helpers.task.synthetic import Dataset
 # Packed tokens and padded rows come in few sizes: oneDNN compiles a kernel for each new shape in bfloat16.
 TOKEN_STEP = 32
 LENGTH_STEP = 8
+# A CUDA graph knows one shape: fewer token counts, and all else fixed by them.
+FIXED_TOKEN_STEP = 64
 TOGETHER = 512  # batches that a GPU is given in one copy: an epoch of the paper's data, some 50 MB
 
 
@@ -86,17 +88,19 @@ class Rows:
         """Number of instructions R."""
         return len(self.lengths)
 
-    def batch(self, rows: np.ndarray, columns: np.ndarray | None = None) -> Batch:
+    def batch(self, rows: np.ndarray, columns: np.ndarray | None = None, fixed: bool = False) -> Batch:
         """Pack the given instructions, in this order.
 
         Args:
             rows: (B,) instructions; the same one may stand in several rows.
             columns: (B, M) which of each instruction's inputs; all of them if None.
+            fixed: add padding until all shapes follow from B and N, which then comes in few sizes. What is added weighs
+                nothing: loss and gradients stay.
         """
         inputs, outputs = self.inputs[rows], self.outputs[rows]  # (B, M)
         if columns is not None:
             inputs, outputs = (np.take_along_axis(a, columns, 1) for a in (inputs, outputs))
-        lay = _Layout.of(self.lengths[rows], inputs.shape[1])
+        lay = _Layout.of(self.lengths[rows], inputs.shape[1], self.lengths.max() if fixed else None)
         tokens = np.zeros(lay.padded, dtype=np.int64)
         tokens[: len(lay.row)] = np.hstack([self.symbols[rows], inputs])[lay.row, lay.source(self.symbols.shape[1])]
         positions = np.zeros(lay.padded, dtype=np.int64)
@@ -114,15 +118,24 @@ class _Layout(NamedTuple):
     column: np.ndarray  # (n,) its place in the row
     at_inputs: np.ndarray  # (B, M) index of each input among the tokens
     padded: int  # tokens with padding
+    length: int  # S, of a padded row
+    spare: int  # padded rows for the padding
+    predicted: int  # T, predictions with padding
 
     @classmethod
-    def of(cls, lengths: np.ndarray, inputs: int) -> "_Layout":
+    def of(cls, lengths: np.ndarray, inputs: int, longest: int | None = None) -> "_Layout":
+        """The layout of rows of these lengths; with `longest`, that of all, shapes are fixed by B and N alone."""
         totals = lengths + inputs
         ends = np.cumsum(totals)
         row = np.repeat(np.arange(len(lengths)), totals)
         column = np.arange(ends[-1]) - (ends - totals)[row]
         at_inputs = (ends - inputs)[:, None] + np.arange(inputs)
-        return cls(lengths, row, column, at_inputs, _round_up(int(ends[-1]), TOKEN_STEP))
+        n = int(ends[-1])
+        padded = _round_up(n, FIXED_TOKEN_STEP if longest else TOKEN_STEP)
+        length = _round_up(int(longest or lengths.max()) + inputs, LENGTH_STEP)
+        spare = max(1, -(-(FIXED_TOKEN_STEP if longest else padded - n) // length))
+        predicted = (padded if longest else n) + len(lengths) * (inputs - 1)
+        return cls(lengths, row, column, at_inputs, padded, length, spare, predicted)
 
     def source(self, longest: int) -> np.ndarray:
         """(n,) column of each token where instructions padded to `longest` stand beside their inputs."""
@@ -130,21 +143,21 @@ class _Layout(NamedTuple):
         return np.where(beyond < 0, self.column, longest + beyond)
 
     def grid(self) -> tuple[np.ndarray, np.ndarray]:
-        """The slots (N,) of the tokens in a padded grid, and its mask (B+1, S, S); padding shares spare rows."""
-        inputs, padding = self.at_inputs.shape[1], self.padded - len(self.row)
-        length = _round_up(int(self.lengths.max()) + inputs, LENGTH_STEP)
-        spare = max(1, -(-padding // length))
-        slots = [self.row * length + self.column, len(self.lengths) * length + np.arange(padding)]
-        return np.concatenate(slots), np.stack([_mask(length, k) for k in [*self.lengths, *[0] * spare]])
+        """The slots (N,) of the tokens in a padded grid, and its mask (B + spare, S, S); padding has the spare rows."""
+        padding = np.arange(self.padded - len(self.row))
+        slots = [self.row * self.length + self.column, len(self.lengths) * self.length + padding]
+        return np.concatenate(slots), np.stack([_mask(self.length, k) for k in [*self.lengths, *[0] * self.spare]])
 
     def predictions(self, tokens: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Predictors, targets and weights (T,): within instructions, from their ends to the inputs, to the outputs."""
+        """Predictors, targets and weights (T,): padding, within instructions, from their ends to the inputs, to the
+        outputs."""
         flat, m = self.at_inputs.ravel(), self.at_inputs.shape[1]
         inside = np.flatnonzero(self.column + 1 < self.lengths[self.row])
         last = np.repeat(self.at_inputs[:, 0] - 1, m)
-        predictors = np.concatenate([inside, last, flat])
-        targets = np.concatenate([tokens[inside + 1], tokens[flat], outputs.ravel()])
-        weights = np.concatenate([np.full(len(inside), m), np.ones(2 * len(flat))]).astype(np.float32)
+        none = np.zeros(self.predicted - len(inside) - 2 * len(flat), dtype=np.int64)
+        predictors = np.concatenate([none, inside, last, flat])
+        targets = np.concatenate([none, tokens[inside + 1], tokens[flat], outputs.ravel()])
+        weights = np.concatenate([none, np.full(len(inside), m), np.ones(2 * len(flat))]).astype(np.float32)
         return predictors, targets, weights
 
 
@@ -164,17 +177,17 @@ def epoch_order(rows: Rows, size: int, seed: int, epoch: int, whole: bool = True
     return [(part // m, (part % m)[:, None]) for part in parts]
 
 
-def ahead(rows: Rows, parts: list[tuple], device: torch.device) -> Iterator[Batch]:
-    """The batches of `parts` (arguments of Rows.batch) on a device, in order.
+def ahead(rows: Rows, parts: list[tuple], device: torch.device, fixed: bool = False) -> Iterator[Batch]:
+    """The batches of `parts` (arguments of Rows.batch, as `fixed` is) on a device, in order.
 
     A GPU has TOGETHER of them before the first is used, so that no step waits for its batch. On the CPU each is made
     when its turn comes.
     """
     if device.type == "cpu":
-        yield from (rows.batch(*part) for part in parts)
+        yield from (rows.batch(*part, fixed=fixed) for part in parts)
         return
     for start in range(0, len(parts), TOGETHER):
-        yield from moved([rows.batch(*part) for part in parts[start : start + TOGETHER]], device)
+        yield from moved([rows.batch(*part, fixed=fixed) for part in parts[start : start + TOGETHER]], device)
 
 
 def moved(made: list[Batch], device: torch.device) -> list[Batch]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file, save_file
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
@@ -39,9 +40,9 @@ def compare_with_training(
 ) -> tuple[Neighbours, Means]:
     """Nearest training states of `queries`, and the mean training state of each input.
 
-    Exact: training states are computed in chunks, each chunk's nearest are found by scikit-learn's
-    brute-force search and merged. Chunks are drawn in a fixed random order, so that equal distances
-    (at layer 0, states of one input and length coincide) do not favour the tasks that come first.
+    Exact: training states are computed in chunks, each chunk's nearest are found by comparison with all of them, in
+    float64, and merged. Chunks are drawn in a fixed random order, so that equal distances (at layer 0, states of one
+    input and length coincide) do not favour the tasks that come first.
 
     Args:
         queries: (layers, Q, D) states to look neighbours up for.
@@ -62,7 +63,7 @@ def compare_with_training(
         one_hot = (inputs == np.arange(vocabulary_size)[:, None]).astype(np.float32)  # (V, instances)
         total += one_hot @ seen.states
         count += one_hot.sum(1).astype(np.int32)
-        found = [_nearest(seen.states[layer], queries[layer], k) for layer in range(layers)]
+        found = [_nearest(seen.states[layer], queries[layer], k, where) for layer in range(layers)]
         rows = train.instance[part].ravel()
         index = np.concatenate([index, np.stack([rows[f[1]] for f in found]).astype(np.int32)], -1)
         distance = np.concatenate([distance, np.stack([f[0] for f in found]).astype(np.float32)], -1)
@@ -72,10 +73,21 @@ def compare_with_training(
     return Neighbours(index, distance), Means(mean, count)
 
 
-def _nearest(states: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    search = NearestNeighbors(n_neighbors=min(k, len(states)), algorithm="brute").fit(states)
+def _nearest(states: np.ndarray, queries: np.ndarray, k: int, where: Device) -> tuple[np.ndarray, np.ndarray]:
+    """Distances and numbers (Q, k) of the nearest states, by scikit-learn, or on a GPU in the same way."""
+    k = min(k, len(states))
+    if where.device.type == "cuda":
+        return _nearest_by_torch(*(torch.from_numpy(a).to(where.device) for a in (states, queries)), k)
+    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(states)
     with threadpool_limits(cores()):
         return search.kneighbors(queries)
+
+
+def _nearest_by_torch(states: torch.Tensor, queries: torch.Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
+    states, queries = states.double(), queries.double()
+    square = (queries**2).sum(1, keepdim=True) + (states**2).sum(1) - 2 * queries @ states.T
+    found = square.clamp_(min=0).topk(k, largest=False)
+    return found.values.sqrt().cpu().numpy(), found.indices.cpu().numpy()
 
 
 class EpochRecord(NamedTuple):

@@ -6,7 +6,8 @@ by (order_seed, epoch), so no random state needs saving. Every epoch has its che
 a large part of the time, as with wide models on a GPU; after a kill the epochs since the last one are trained
 again, to the same bits.
 
-Within an epoch nothing waits for a GPU: batches are there before they are used, and the loss is read at the end.
+Within an epoch nothing waits for a GPU: batches are there before they are used, and the loss is read at the end. Its
+steps are CUDA graphs (gpt/graphs.py), since launching a step's many small kernels one by one takes longer than they do.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from helpers.device import Device, choose, keep_freed_memory
 from helpers.errors import Failed
 from helpers.gpt import batches, observe, records
 from helpers.gpt import model as gpt
+from helpers.gpt.graphs import StepGraphs
 from helpers.gpt.runs import Run, open_run
 from helpers.settings import RunSettings
 from helpers.tables import SPLITS
@@ -81,15 +83,21 @@ class _Trainer:
         model = gpt.build(run.settings.model, self.vocabulary_size, self.settings.init_seed)
         self.model = model.to(where.device).train()
         s = self.settings
+        cuda = where.device.type == "cuda"
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
-            lr=s.learning_rate,
+            lr=torch.tensor(s.learning_rate, device=where.device) if cuda else s.learning_rate,
             betas=(s.beta1, s.beta2),
             weight_decay=s.weight_decay,
             fused=True,
+            capturable=cuda,
         )
         self.half = gpt.HalfWeights(self.model) if where.bfloat16 and where.device.type == "cpu" else None
         self.generator = torch.Generator(where.device)
+        self.graphs = None
+        if cuda:
+            self._begin_moments()
+            self.graphs = StepGraphs(self._losses, self._update, self._forget, self.generator)
         self.steps = math.ceil(run.rows["train"].inputs.size / s.batch_size)
         self.saved = {"epoch": -1, "history": [], "logged": {}, "best": None, "last": None, "stops": {}}
         self.best: dict[str, torch.Tensor] = {}  # weights of the best epoch, where no checkpoint has them yet
@@ -160,10 +168,10 @@ class _Trainer:
         order = batches.epoch_order(rows, s.batch_size, s.order_seed, epoch, s.batches == "instructions")
         totals = torch.zeros(2, device=self.where.device)
         self.model.train(epoch > 0)
+        made = batches.ahead(rows, order, self.where.device, fixed=self.graphs is not None)
         with torch.no_grad() if epoch == 0 else contextlib.nullcontext():
-            for i, batch in enumerate(batches.ahead(rows, order, self.where.device)):
-                step = (epoch - 1) * self.steps + i
-                totals += batch.outputs.numel() * self._step(batch, step)
+            for i, batch in enumerate(made):
+                totals += batch.outputs.numel() * self._step(batch, (epoch - 1) * self.steps + i)
         self.model.train()
         if self.half:  # what is observed next sees the last update
             self.half.begin_step()
@@ -172,21 +180,53 @@ class _Trainer:
 
     def _step(self, batch: batches.Batch, step: int) -> torch.Tensor:
         """Loss and output loss (2,) of a batch; in training mode, one update as well."""
+        if not self.model.training:
+            return self._losses(batch)
+        self._set_rate(self._learning_rate(step))
+        if self.graphs:
+            return self.graphs.step(batch)
+        self._forget()
+        found = self._losses(batch)
+        self._update()
+        return found
+
+    def _forget(self) -> None:
+        """Forget the gradients of the last step."""
         if self.half:
             self.half.begin_step()
         else:
             self.optimizer.zero_grad(set_to_none=True)
+
+    def _losses(self, batch: batches.Batch) -> torch.Tensor:
+        """Loss and output loss (2,) of a batch; in training mode, the gradients as well."""
         with observe.autocast(self.where):
             output = gpt.forward(self.model, batch, self.generator, half=self.half)
             logits = gpt.logits(self.model, output.hidden[batch.predictors])
         loss, output_loss = losses(logits, batch)
         if self.model.training:
             (loss if self.settings.loss_on == "sequence" else output_loss).backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
-            for group in self.optimizer.param_groups:
-                group["lr"] = self._learning_rate(step)
-            self.optimizer.step()
         return torch.stack([loss.detach(), output_loss.detach()])
+
+    def _update(self) -> None:
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
+        self.optimizer.step()
+
+    def _set_rate(self, rate: float) -> None:
+        (group,) = self.optimizer.param_groups
+        if isinstance(group["lr"], torch.Tensor):  # a graph reads it where it stands
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+    def _begin_moments(self) -> None:
+        """What AdamW makes in its first step, which must be there before a graph is recorded."""
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:
+                self.optimizer.state[parameter] = {
+                    "step": torch.zeros((), device=parameter.device),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
 
     def _learning_rate(self, step: int) -> float:
         """Cosine annealing from the learning rate to zero over all epochs, step by step (Table 4)."""

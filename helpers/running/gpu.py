@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 
 from helpers import fingerprint, store
+from helpers.benchmarks import speed
 from helpers.device import processor
 from helpers.errors import Failed, Refused, exit_status
 from helpers.profiles import count, resolve
@@ -37,6 +38,8 @@ KILLED = {
     "paper": ("widths=64 training.log_every=2", 3),
     "smoke": (f"widths=16 {SMALL} training.stop_epoch=3 training.log_every=3", 1),
 }
+# What is trained: grid files of data/grids.
+GRIDS = {"paper": "seeds", "smoke": "gpu_smoke"}
 # Pieces of helpers.benchmarks.speed, those first that a GPU changes most. A rehearsal measures nothing.
 BENCHES = {
     "paper": ("training", "beside", "probe", "growth", "sweep", "kmeans", "search", "tsne", "data", "lens"),
@@ -62,6 +65,7 @@ class GpuJob:
         grace: minutes more, after which runs that have not ended are left.
         per_gpu: runs at once on a card.
         workers: processes; by default as many as the card or the cores allow.
+        bench: pieces of the bench to measure; none: those of the profile.
     """
 
     profile: str = "paper"
@@ -70,6 +74,7 @@ class GpuJob:
     grace: float = 3.0
     per_gpu: int = 3
     workers: int | None = None
+    bench: list[str] | None = None
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -139,6 +144,8 @@ def gpu(job: GpuJob) -> Path:
     print(f"on {job.card}: {job.minutes:g} minutes, {len(points)} runs at most", flush=True)
     for profile, overrides in COMPARED[job.profile]:
         ledger.do(f"agreement, {profile} {overrides}", lambda p=profile, o=overrides: _agreement(job, p, o), job.over())
+    if job.device == "cuda":
+        ledger.do("graphs", lambda: _graphs(job), job.over())
     ledger.do("resumption", lambda: _resumption(job), job.over())
     _bench(job, ledger, BENCH_SHARE)
     made = _train(job, points, ledger)
@@ -163,7 +170,7 @@ def _check_card(job: GpuJob) -> None:
 
 
 def _grid(job: GpuJob) -> Path:
-    return store.REPOSITORY / "data" / "grids" / f"gpu_{job.profile}.yaml"
+    return store.REPOSITORY / "data" / "grids" / f"{GRIDS[job.profile]}.yaml"
 
 
 def _points(job: GpuJob) -> list[grid_files.Point]:
@@ -176,6 +183,11 @@ def _agreement(job: GpuJob, profile: str, overrides: str) -> None:
     settings = resolve(profile, overrides).runs()[0]
     found = gpu_checks.agreement(settings, torch.device(job.device))
     _save_checks(job, "agreement", f"{profile}, width {settings.model.hidden_dimension}", found)
+
+
+def _graphs(job: GpuJob) -> None:
+    settings = resolve("laptop", "widths=768").runs()[0]
+    _save_checks(job, "graphs", "laptop, width 768", gpu_checks.replays(settings, torch.device(job.device)))
 
 
 def _resumption(job: GpuJob) -> None:
@@ -199,7 +211,7 @@ def _save_checks(job: GpuJob, check: str, model: str, found: dict[str, float]) -
 
 
 def _bench(job: GpuJob, ledger: Ledger, share: float) -> None:
-    for name in BENCHES[job.profile]:
+    for name in BENCHES[job.profile] if job.bench is None else job.bench:
         ledger.do(f"bench, {name}", lambda n=name: _measure(job, n), job.over(share))
 
 
@@ -261,6 +273,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--grace", type=float, default=3.0, help="minutes more for runs to end in (default: %(default)g)")
     add("--per-gpu", type=count, default=3, help="runs at once on a card (default: %(default)s)")
     add("--workers", type=count, help="processes (default: as many as the card or the cores allow)")
+    add("--bench", nargs="*", choices=list(speed.BENCHES), metavar="PIECE", help="pieces of make bench (default: all)")
     given = parser.parse_args(arguments)
     return exit_status(lambda: gpu(GpuJob(**vars(given))) and None, STOPPED)
 

@@ -31,9 +31,9 @@ import torch
 from safetensors.torch import load_file
 
 from helpers import store
-from helpers.device import Device
+from helpers.device import Device, choose
 from helpers.errors import Failed, exit_status
-from helpers.gpt import batches, records, train
+from helpers.gpt import batches, records, runs, train
 from helpers.gpt import model as gpt
 from helpers.profiles import resolve
 from helpers.settings import RunSettings
@@ -46,8 +46,10 @@ TOLERANCES = {
     "states": 2e-5,
     "neighbour distances": 2e-5,
     "other neighbours": 1e-2,
+    "replayed weights": 0.0,
     "weights, records and history": 0.0,
 }
+STEPS = 12
 PATIENCE = 300  # seconds that a small run may take to its next epoch
 
 
@@ -128,6 +130,28 @@ def _of_records(ours: records.EpochRecord, theirs: records.EpochRecord) -> dict[
         "neighbour distances": float(max(distances)),
         "other neighbours": float(np.mean(others)),
     }
+
+
+def replays(settings: RunSettings, device: torch.device) -> dict[str, float]:
+    """How far training by CUDA graphs lies from the same steps launched one by one, dropout included.
+
+    Args:
+        settings: data set, model and training.
+
+    Returns:
+        Quantity -> difference, as described above.
+    """
+    run = runs.Run(settings, synthetic.generate(settings.data), Path("of no use"))
+    made = [train._Trainer(run, choose("auto", settings.model.hidden_dimension, str(device))) for _ in range(2)]
+    made[1].graphs = None
+    rows, s = run.rows["train"], settings.training
+    order = batches.epoch_order(rows, s.batch_size, s.order_seed, 1)[:STEPS]
+    for trainer in made:
+        trainer.generator.manual_seed(0)
+        for step, batch in enumerate(batches.ahead(rows, order, device, fixed=True)):
+            trainer._step(batch, step)
+    pairs = zip(*(trainer.model.parameters() for trainer in made), strict=True)
+    return {"replayed weights": max(float((a - b).detach().abs().max()) for a, b in pairs)}
 
 
 def resumption(overrides: str, kills: int = 3, seed: int | None = None) -> dict[str, float]:

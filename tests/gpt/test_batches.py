@@ -46,6 +46,28 @@ def test_shared_prefixes_give_the_loss_and_gradients_of_one_row_an_instance(run,
         assert difference < 1e-5, name
 
 
+def test_padding_to_few_shapes_changes_neither_losses_nor_gradients(run):
+    net, rows = no_dropout(run), run.rows["train"]
+    parts = batches.epoch_order(rows, 16 * rows.inputs.shape[1], 0, 1)
+    shapes = {}
+    for n, (part,) in enumerate(parts):
+        batch, fixed = rows.batch(part), rows.batch(part, fixed=True)
+        shapes.setdefault((len(part), len(fixed.tokens)), set()).add(tuple(t.shape for t in fixed))
+        if n % 4:
+            continue
+        found = []
+        for one in (batch, fixed):
+            hidden = model.forward(net, one, torch.Generator()).hidden
+            losses = torch.stack(train.losses(model.logits(net, hidden[one.predictors]), one))
+            losses.sum().backward()
+            found.append((losses.detach(), gradients(net)))
+        torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-5, atol=0)
+        for name, expected in found[0][1].items():
+            assert (found[1][1][name] - expected).norm() <= 1e-5 * expected.norm(), name
+    assert all(len(of_one) == 1 for of_one in shapes.values()), "shapes follow from instructions and tokens"
+    assert len(shapes) < len(parts) / 2
+
+
 def test_packing_covers_each_token_once_and_pads_to_few_shapes(run):
     rows = run.rows["train"]
     m = rows.inputs.shape[1]

@@ -51,6 +51,16 @@ def test_neighbours_and_means_equal_the_direct_computation(run, dataset, monkeyp
     assert means.count.sum() == len(inputs)
 
 
+def test_a_gpu_finds_the_neighbours_that_scikit_learn_finds():
+    rng = np.random.default_rng(0)
+    states, queries = (rng.standard_normal((n, 24)).astype(np.float32) for n in (300, 40))
+    queries[0] = states[7]
+    distance, index = records._nearest(states, queries, 9, CPU32)
+    by_torch = records._nearest_by_torch(torch.from_numpy(states), torch.from_numpy(queries), 9)
+    np.testing.assert_array_equal(by_torch[1], index)
+    np.testing.assert_allclose(by_torch[0], distance, rtol=1e-6, atol=1e-6)
+
+
 def test_a_training_instance_is_its_own_nearest_and_unseen_ones_are_looked_up_beside_it(run, dataset):
     kept = run.record(4)
     train, subset = dataset.split("train"), dataset.split("subset")

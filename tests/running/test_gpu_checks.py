@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from helpers.errors import Failed
 from helpers.gpt import model as gpt
+from helpers.gpt import train
 from helpers.profiles import resolve
 from helpers.running import gpu_checks
 
@@ -42,7 +43,7 @@ def second(monkeypatch):
 
 def test_a_device_agrees_with_itself():
     found = gpu_checks.agreement(settings(), CPU)
-    assert set(found) == set(gpu_checks.TOLERANCES) - {"weights, records and history"}
+    assert set(found) == set(gpu_checks.TOLERANCES) - {"weights, records and history", "replayed weights"}
     assert set(found.values()) == {0.0}
 
 
@@ -73,6 +74,30 @@ def test_a_wrong_term_is_noticed(second):
     second(lambda conv, x, _: torch.addmm(1.1 * conv.bias + 1e-3, x, conv.weight))
     found = gpu_checks.agreement(settings(), CPU)
     assert {"gradients", "states", "neighbour distances"} <= failed(found)
+
+
+def test_replays_that_do_another_thing_are_noticed(monkeypatch):
+    """A graph that takes its last batch again: here steps of a plain trainer stand for a GPU's."""
+
+    class Stuck:
+        def __init__(self, trainer):
+            self.trainer, self.first = trainer, None
+
+        def step(self, batch):
+            self.first = self.first or batch
+            self.trainer._forget()
+            self.trainer._losses(self.first)
+            self.trainer._update()
+
+    real = train._Trainer.__init__
+
+    def begun(trainer, *arguments):
+        real(trainer, *arguments)
+        trainer.graphs = Stuck(trainer)
+
+    assert gpu_checks.replays(settings("training.precision=float32"), CPU) == {"replayed weights": 0.0}
+    monkeypatch.setattr(train._Trainer, "__init__", begun)
+    assert failed(gpu_checks.replays(settings("training.precision=float32"), CPU)) == {"replayed weights"}
 
 
 def test_a_killed_run_is_compared_with_one_that_was_not():
