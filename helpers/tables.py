@@ -94,6 +94,21 @@ CLAIMS = {
     "gain_high": number("upper end", empty=True),
 }
 
+# How well a run shows what the paper shows of its models apart from its clusters.
+FIT = {
+    "fit": share("mean of the scores that follow", empty=True),
+    "learns": share("unseen instances are solved in the end", empty=True),
+    "learns_hard": share("so is the training subset, hard examples included", empty=True),
+    "late": share("accuracy is near zero while the loss already falls", empty=True),
+    "abrupt": share("then it jumps", empty=True),
+    "flat": share("layer 0's F1 by task does not change", empty=True),
+    "starts_low": share("untrained, neighbours rarely share the task", empty=True),
+    "share_rises": share("their share with the task rises", empty=True),
+    "knn_rises": share("and so does KNN accuracy", empty=True),
+    "stops": share("the best epoch is about a quarter of the way (complete schedules alone)", empty=True),
+    "parameters": share("Table 6's numbers of parameters", empty=True),
+}
+
 TABLES = {
     "table2": declare(
         "Sizes of the data set (paper: Table 2).",
@@ -263,17 +278,17 @@ TABLES = {
         seed=count(),
         status=words("done or failed", ("done", "failed")),
         kept=flag("whether it went on to the next rung"),
-        fit=share("mean of the scores that follow", empty=True),
-        learns=share("unseen instances are solved in the end", empty=True),
-        learns_hard=share("so is the training subset, hard examples included", empty=True),
-        late=share("accuracy is near zero while the loss already falls", empty=True),
-        abrupt=share("then it jumps", empty=True),
-        flat=share("layer 0's F1 by task does not change", empty=True),
-        starts_low=share("untrained, neighbours rarely share the task", empty=True),
-        share_rises=share("their share with the task rises", empty=True),
-        knn_rises=share("and so does KNN accuracy", empty=True),
-        stops=share("the best epoch is about a quarter of the way (complete schedules alone)", empty=True),
-        parameters=share("Table 6's numbers of parameters", empty=True),
+        **FIT,
+        commit=words("that trained it", empty=True),
+    ),
+    "readings_confirmed": declare(
+        "The same scores on the runs of `make verdict` (`data/grids/seeds.yaml`): fresh seeds, complete schedules.",
+        run=words("hash of the run"),
+        reading=words("a named reading"),
+        width=count(),
+        seed=count(),
+        epochs=count("how far it was trained"),
+        **FIT,
         commit=words("that trained it", empty=True),
     ),
     "claims": declare("The verdict. Intervals are Student's t over seeds.", CLAIMS),
@@ -381,8 +396,9 @@ TABLES = {
     "gpu_checks": declare(
         "What `make gpu` finds on a card before it trains there (in `data/paper/tables`).",
         check=words(
-            "agreement (with this machine's CPU, both in float32) or resumption (of a run killed by SIGKILL)",
-            ("agreement", "resumption"),
+            "agreement (with this machine's CPU, both in float32), graphs (steps as CUDA graphs against the same steps "
+            "launched one by one) or resumption (of a run killed by SIGKILL)",
+            ("agreement", "graphs", "resumption"),
         ),
         model=words("profile and width"),
         quantity=words("what is compared; `helpers/running/gpu_checks.py` says how each difference is taken"),

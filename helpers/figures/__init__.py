@@ -1,8 +1,8 @@
 """One function a figure: tidy table in, matplotlib Figure out.
 
 Every figure can be redrawn from the tables alone. Layers keep one colour throughout, from dark (0, the embedding) to
-light, in a map that colour-blind readers can order; with several seeds a line is their mean and a band their 95%
-interval.
+light, in a map that colour-blind readers can order; with several seeds a line is their mean, and a band goes from the
+lowest to the highest of them.
 """
 
 from helpers.figures.controls import alternatives, controls, interventions

@@ -22,6 +22,7 @@ from helpers.profiles import loss_on
 from helpers.rows import readings_in, runs_in
 
 plt.rcParams.update(STYLE)
+CLOSE = 60  # epochs from which dots would cover one another
 CLAIMED = 0.9  # F1 by task of the training subset that the paper says is exceeded (section 3.2)
 
 
@@ -57,11 +58,12 @@ def clustering(
 
 
 def training(table: pd.DataFrame, width: int, best: dict[int, int]) -> Figure:
-    """Training loss and task accuracy on both evaluation sets, every epoch a dot (Figure 2).
+    """Training loss and task accuracy on both evaluation sets, every epoch a dot, every seed a colour (Figure 2).
 
     The loss that the reading trains on is drawn as the accuracies are, the other one dotted.
     """
     chosen = table[table["width"] == width]
+    dot = 2.5 if chosen["epoch"].max() < CLOSE else 1.2
     figure, (axes,) = grid_of(1, 3, height=1.9)
     losses = {"loss": "all tokens", "output_loss": "outputs"}
     trained, other = losses if loss_on(readings_in(chosen)[0]) == "sequence" else reversed(losses)
@@ -71,9 +73,9 @@ def training(table: pd.DataFrame, width: int, best: dict[int, int]) -> Figure:
         ("accuracy_validation", "Accuracy, unseen instances"),
     )
     for (column, title), ax in zip(panels, axes, strict=True):
-        for seed, part in chosen.groupby("seed"):
-            label = f"trained on, seed {seed}" if column == trained else None
-            ax.plot(part["epoch"], part[column], "o-", ms=2.5, lw=0.8, label=label)
+        for n, (_, part) in enumerate(chosen.groupby("seed")):
+            label = "trained on" if column == trained and not n else None
+            ax.plot(part["epoch"], part[column], "o-", ms=dot, lw=0.8, label=label)
         if column == trained:
             beside = chosen.groupby("epoch")[other].mean()
             ax.plot(beside.index, beside, ":", color="0.4", lw=1.2, label=f"on {losses[other]} (mean)")

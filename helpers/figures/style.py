@@ -138,11 +138,11 @@ def palette(count: int) -> tuple[str, ...]:
 
 
 def by_layer(ax, part: pd.DataFrame, column: str, best: dict[int, int], x: str = "epoch") -> None:
-    """One line a layer, the mean over seeds with a band for their 95% interval, and the best epochs marked."""
+    """One line a layer, the mean over seeds with a band from the lowest to the highest, and the best epochs marked."""
     palette, look = layer_colours(part["layer"]), {"marker": "o", "ms": 3, "lw": 1, "mec": "none"}
     if part["seed"].nunique() > 1:
         sns.lineplot(
-            data=part, x=x, y=column, hue="layer", palette=palette, legend=False, ax=ax, errorbar=("ci", 95), seed=0,
+            data=part, x=x, y=column, hue="layer", palette=palette, legend=False, ax=ax, errorbar=("pi", 100),
             **look,
         )  # fmt: skip
     else:  # many times as fast, and there is nothing to average

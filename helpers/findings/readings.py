@@ -139,6 +139,16 @@ def heat(searched: pd.DataFrame, count: int) -> str:
     )
 
 
+def confirmed(table: pd.DataFrame) -> pd.DataFrame:
+    """Fit of each reading and width on fresh seeds and complete schedules, as a table to read.
+
+    Args:
+        table: readings_confirmed.csv.
+    """
+    shown = pd.DataFrame(facts.confirmed(table))[["width", "reading", "epochs", "seeds", "fit", "low", "high"]]
+    return shown.round(2).rename(columns={"low": "lowest of a seed", "high": "highest of a seed"})
+
+
 def ways(table: pd.DataFrame) -> str:
     """What `figures.alternatives` shows: the best of the paper's way and of any, and chance with the same clusters."""
     said = []

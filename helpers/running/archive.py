@@ -6,6 +6,7 @@ from pathlib import Path
 from helpers import store
 from helpers.errors import Failed
 from helpers.running import sweep, verdict_grids
+from helpers.settings import Settings
 from helpers.verdict import judge, redraw
 from helpers.verdict.claims import Tables
 from helpers.workspace import Workspace
@@ -20,13 +21,17 @@ class PackingError(Failed):
 def write(profile: str, made: Tables, grid: str) -> None:
     """Write the tables of a sweep's finished runs as those of a profile, the verdict on them, and their figures.
 
+    A profile has one reading, and its widths: tables and figures are of those runs, the verdict is on all.
+
     Args:
         made: of `sweep.run` or `sweep.tables`.
         grid: name of the grid file.
     """
     work = Workspace("gpu", profile)
+    mine = _of_profile(made, work.settings)
     for name in sweep.TABLES:
-        work.save_table(name, made[name])
+        if len(mine[name]):
+            work.save_table(name, mine[name])
     verdict_grids.save_grid("quantities", made, work.data / "tables", grid)
     measured = work.read_table("quantities")
     widths = tuple(sorted(set(measured["width"])))
@@ -34,6 +39,13 @@ def write(profile: str, made: Tables, grid: str) -> None:
     work.save_table("thresholds", judge.at_thresholds(measured, widths))
     for name, figure in redraw.drawn(work.tables):
         store.write_pictures(work.figures / name, figure)
+
+
+def _of_profile(made: Tables, settings: Settings) -> Tables:
+    """The rows of the runs that a profile asks for, of whatever seed."""
+    runs = made["runs"]
+    own = runs[(runs["reading"] == settings.reading) & runs["width"].isin(settings.widths)]
+    return {name: table[table["run"].isin(own["run"])] for name, table in made.items()}
 
 
 def pack(profile: str, most: int = MOST) -> Path:

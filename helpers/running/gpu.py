@@ -72,7 +72,7 @@ class GpuJob:
     device: str = "cuda"
     minutes: float = 25.0
     grace: float = 3.0
-    per_gpu: int = 3
+    per_gpu: int = 8
     workers: int | None = None
     bench: list[str] | None = None
     began: float = field(default_factory=time.monotonic)
@@ -271,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--device", choices=["cuda", "cpu"], default="cuda", help="cpu: for the rehearsal (default: %(default)s)")
     add("--minutes", type=float, default=25.0, help="after which nothing is begun (default: %(default)g)")
     add("--grace", type=float, default=3.0, help="minutes more for runs to end in (default: %(default)g)")
-    add("--per-gpu", type=count, default=3, help="runs at once on a card (default: %(default)s)")
+    add("--per-gpu", type=count, default=8, help="runs at once on a card (default: %(default)s)")
     add("--workers", type=count, help="processes (default: as many as the card or the cores allow)")
     add("--bench", nargs="*", choices=list(speed.BENCHES), metavar="PIECE", help="pieces of make bench (default: all)")
     given = parser.parse_args(arguments)

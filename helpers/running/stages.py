@@ -38,7 +38,15 @@ STAGES = {
 }
 # Tables that make verdict and make readings write, and the notebooks that read them.
 FROM_SWEEPS = {
-    "09_readings": ("alternatives_grids", "course_grids", "multiverse", "parts", "outputs", "readings"),
+    "09_readings": (
+        "alternatives_grids",
+        "course_grids",
+        "multiverse",
+        "parts",
+        "outputs",
+        "readings",
+        "readings_confirmed",
+    ),
     "10_verdict": ("quantities", "parts"),
 }
 

@@ -9,9 +9,11 @@ import pandas as pd
 from helpers import store
 from helpers.analysis import course
 from helpers.errors import exit_status
+from helpers.profiles import resolve
 from helpers.rows import assignments
 from helpers.running import grid_files, pool, sweep
-from helpers.tables import RUN, checked
+from helpers.tables import RUN, checked, columns
+from helpers.verdict import reading_fit
 from helpers.verdict.claims import Tables
 from helpers.verdict.judge import quantities
 
@@ -44,9 +46,28 @@ def changes(variant: str) -> str:
     return " ".join(settings) or "default"
 
 
+def confirmed(tables: Tables) -> pd.DataFrame:
+    """How well each finished run shows what `make readings` compares readings by (readings_confirmed.csv).
+
+    Args:
+        tables: of sweep.run.
+    """
+    runs = tables["runs"]
+    rows = [_confirmed(row, tables) for row in runs[runs["status"] == "done"].itertuples()]
+    return pd.DataFrame(rows, columns=columns("readings_confirmed"))
+
+
+def _confirmed(row, tables: Tables) -> dict:
+    mine = {name: table[table["run"] == row.run] for name, table in tables.items() if name != "runs"}
+    settings = resolve("laptop", f"reading={row.reading} width={row.width} seed={row.seed}").runs()[0]
+    whole = row.epochs == settings.training.number_of_epochs
+    place = {name: getattr(row, name) for name in ("run", "reading", "width", "seed", "epochs", "commit")}
+    return place | reading_fit.fit(mine, settings.model, settings.data.vocabulary_size, whole)
+
+
 def save_grid(name: str, made: Tables, folder: Path, grid: str = "") -> None:
     """Write what the finished runs of one grid give: its table, its part of alternatives_grids.csv, of
-    course_grids.csv and of verdict.json.
+    course_grids.csv and of verdict.json, and how the main grid's runs confirm their readings.
 
     Rows of a run give way to those of the same variant, width, seed and reading. Those of runs that are not finished
     here stay, and what other grids gave.
@@ -60,6 +81,8 @@ def save_grid(name: str, made: Tables, folder: Path, grid: str = "") -> None:
     grid = grid or GRIDS[name]
     found = checked(name, collect(made))
     store.add_rows(folder / f"{name}.csv", found, [column for column in OF_GRID if column in found])
+    if name == "quantities":
+        store.add_rows(folder / "readings_confirmed.csv", checked("readings_confirmed", confirmed(made)), list(RUN))
     for table, rows in (("alternatives", made["alternatives"]), ("course", course.highest(made["course"]))):
         path = folder / f"{table}_grids.csv"
         rows = rows.assign(grid=grid, variant=rows["run"].map(_variants(made)))
@@ -102,7 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m helpers.running.verdict_grids",
         description="Train and measure the runs behind the verdict; what exists is not run again. Then run "
         "make reproduce, whose notebooks 09 and 10 read them. Writes "
-        + ", ".join(f"{name}.csv" for name in (*GRIDS, "alternatives_grids", "course_grids")),
+        + ", ".join(f"{name}.csv" for name in (*GRIDS, "readings_confirmed", "alternatives_grids", "course_grids")),
     )
     parser.add_argument("--profile", default="laptop", help="whose tables to write to (default: %(default)s)")
     parser.add_argument("--only", choices=list(GRIDS), action="append", help="this grid alone (repeatable)")

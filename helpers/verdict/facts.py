@@ -322,6 +322,21 @@ def best_readings(table: pd.DataFrame | None, count: int = 5) -> list[dict]:
     return best.sort_values(["plan", "fit"], ascending=[True, False]).to_dict("records")
 
 
+def confirmed(table: pd.DataFrame | None) -> list[dict]:
+    """Fit of each reading and width on fresh seeds and complete schedules: fit (mean), low, high, seeds, epochs; the
+    widest models that the most seeds have first. None without readings_confirmed.csv.
+
+    Only runs that went as far as the furthest of their width count.
+    """
+    if table is None:
+        return []
+    whole = table[table["epochs"] == table.groupby("width")["epochs"].transform("max")]
+    groups = whole.groupby(["width", "reading"])
+    found = groups.agg(fit=("fit", "mean"), low=("fit", "min"), high=("fit", "max"), seeds=("seed", "nunique"),
+                       epochs=("epochs", "max"))  # fmt: skip
+    return found.reset_index().sort_values(["width", "fit"], ascending=[False, False]).to_dict("records")
+
+
 def deciding_reading(claims: pd.DataFrame, own: str) -> str:
     """The reading whose statements about the main model rest on the most seeds in all; of equals the profile's own."""
     main = claims[(claims["width"] == WIDTHS[0]).fillna(False)]

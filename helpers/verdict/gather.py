@@ -25,7 +25,7 @@ def of_story(tables: TableFolder) -> dict:
         rows of claims.csv by other_readings; own (the profile's reading), and its tables training, clustering, of_hard,
         of_neighbours, of_controls and of_surface; of_course (rows of course_grids.csv of the main model's
         unseen instances in the reading that decides); of_pairs (of `facts.a_cluster_for_each_pair`); compared (how many
-        readings were searched), and whether the own fits_best of them.
+        readings were searched), whether the own fits_best of them, and confirmed (of `facts.confirmed`).
 
     Raises:
         store.ArtefactError: a table is missing that every profile has.
@@ -52,6 +52,7 @@ def of_story(tables: TableFolder) -> dict:
         "of_course": _decided_courses(tables, reading),
         "of_pairs": facts.a_cluster_for_each_pair(tables.get("alternatives_grids")),
         **_search(tables.get("readings"), own),
+        "confirmed": facts.confirmed(tables.get("readings_confirmed")),
     }
 
 

@@ -21,11 +21,12 @@ from helpers.analysis.course import FADED
 from helpers.errors import exit_status
 from helpers.figures.controls import METHOD_TITLES
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, reading_title, variant_title
+from helpers.findings.words import listed
 from helpers.rows import runs_in
 from helpers.table_folder import TableFolder
 from helpers.verdict import answers, gather, redraw, story
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, EVERY, OURS
-from helpers.verdict.judge import CONDITION, HOLDS, PLURAL, UNMEASURED
+from helpers.verdict.judge import CONDITION, HOLDS, PLURAL, UNMEASURED, WIDTHS
 
 HERE = Path(__file__).parent
 SHORT = {CENTRED: "input-centred", AT_PEAK: "at its best epoch", BY_DISTANCE: "by distance"}  # conditions in few words
@@ -169,7 +170,16 @@ def _why(known: dict) -> str:
     """Why the reading that decides is the one to judge by, if it is the one that fits best."""
     if known["reading"] != known["own"] or not known["fits_best"]:
         return ""
-    return f" Of {known['compared']} readings, *{known['reading']}* fits best what the paper shows besides clusters."
+    searched = f"Of {known['compared']} readings, *{known['reading']}* fits best what the paper shows besides clusters"
+    return f" {searched}{_confirmed(known['confirmed'])}."
+
+
+def _confirmed(rows: list[dict]) -> str:
+    """The fits of the main model's readings on fresh seeds and complete schedules, the best first."""
+    main = [row for row in rows if row["width"] == WIDTHS[0]]
+    said = [f"{row['fit']:.2f} ({row['low']:.2f} to {row['high']:.2f} over {row['seeds']} seeds) for *{row['reading']}*"
+            for row in main]  # fmt: skip
+    return f"; on complete schedules the fit is {listed(said)}" if len(main) > 1 else ""
 
 
 def _notebooks(known: dict, executed: set[str]) -> list[dict]:
@@ -185,8 +195,8 @@ def _notebooks(known: dict, executed: set[str]) -> list[dict]:
 def committed_copies() -> set[str]:
     """Names of the notebooks whose executed copies git holds."""
     command = ["git", "ls-files", "data/laptop/notebooks/*.ipynb"]
-    listed = subprocess.run(command, cwd=store.REPOSITORY, capture_output=True, text=True, check=True).stdout
-    return {Path(line).stem for line in listed.splitlines()}
+    printed = subprocess.run(command, cwd=store.REPOSITORY, capture_output=True, text=True, check=True).stdout
+    return {Path(line).stem for line in printed.splitlines()}
 
 
 def _column_title(name: str) -> str:

@@ -13,7 +13,7 @@ from helpers.figures.verdict import VERDICT_COLOURS
 from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.running import verdict_grids
 from helpers.tables import columns
-from helpers.verdict import claims, judge, readme, report
+from helpers.verdict import claims, facts, judge, reading_fit, readme, report
 from helpers.verdict.judge import CONDITION, FAILS, HOLDS, NO_MORE, UNDECIDED, UNMEASURED, VERDICTS
 
 EVERY = (*claims.CLAIMS, *claims.OURS)
@@ -178,7 +178,7 @@ def swept(finished, code="c1", f1=0.5, reading="gpt2", variant="") -> dict[str, 
     """What a sweep of three seeds gives where only some are finished; `code` goes into the runs' names."""
     rows, parts = [], {}
     for seed in range(3):
-        run, place = f"{code}-{seed}", {"variant": variant, "width": 768}
+        run, place = f"{code}-{seed}", {"variant": variant, "width": 768, "seed": seed, "reading": reading}
         if seed not in finished:
             rows.append({"run": run, **place, "status": "not run", "commit": None, "computed": None})
             continue
@@ -242,6 +242,27 @@ def test_runs_of_another_reading_do_not_take_the_place_of_these(tmp_path):
     now = pd.read_csv(tmp_path / "quantities.csv")
     pd.testing.assert_frame_equal(now[now["reading"] == "gpt2"], before)
     assert set(now.loc[now["reading"] == "fitted", "seed"]) == {0}
+    fits = pd.read_csv(tmp_path / "readings_confirmed.csv")
+    assert sorted(zip(fits["reading"], fits["seed"], strict=True)) == [("fitted", 0), ("gpt2", 0), ("gpt2", 1)]
+
+
+def test_a_run_is_compared_by_what_readings_are_compared_by():
+    found = verdict_grids.confirmed(swept([0, 1])).set_index("seed")
+    assert set(found.index) == {0, 1}, "finished runs alone"
+    assert set(found["epochs"]) == {100}
+    targets = [target.key for target in reading_fit.TARGETS]
+    assert (found["fit"] == found[[*targets, "parameters"]].mean(axis=1)).all()
+    assert found["stops"].isna().all(), "nobody knows the best epoch before the schedule's end"
+
+
+def test_seeds_that_stopped_earlier_confirm_nothing():
+    rows = [("fitted", 768, 0, 200, 0.7), ("fitted", 768, 1, 200, 0.9), ("fitted", 768, 2, 100, 0.1)]
+    rows += [("gpt2", 768, 0, 200, 0.5), ("fitted", 32, 0, 500, 0.6)]
+    table = pd.DataFrame(rows, columns=["reading", "width", "seed", "epochs", "fit"])
+    first, second, third = facts.confirmed(table)
+    assert (first["reading"], first["fit"], first["low"], first["high"], first["seeds"]) == ("fitted", 0.8, 0.7, 0.9, 2)
+    assert (second["reading"], third["width"]) == ("gpt2", 32)
+    assert facts.confirmed(None) == []
 
 
 def test_a_run_that_went_further_takes_the_place_of_its_rows(tmp_path):
