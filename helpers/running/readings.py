@@ -21,7 +21,7 @@ from helpers import store
 from helpers.errors import exit_status
 from helpers.profiles import reading_of
 from helpers.running import grid_files, pool, sweep
-from helpers.tables import checked
+from helpers.tables import checked, columns
 from helpers.verdict import reading_fit
 
 PLANS = store.REPOSITORY / "data" / "grids"
@@ -91,7 +91,8 @@ def search(plan: Plan, bring=sweep.run) -> pd.DataFrame:
         readings = [by_key[key] for key in rung.loc[rung["kept"], "run"]]
         if not readings:
             break
-    return checked("readings", pd.concat(rows, ignore_index=True))
+    table = pd.concat(rows, ignore_index=True)
+    return checked("readings", table.reindex(columns=columns("readings")))  # no rung of some plans ends a schedule
 
 
 def _row(plan: str, rung: int, epochs: int, point: grid_files.Point, tables: dict[str, pd.DataFrame]) -> dict:
