@@ -88,14 +88,17 @@ def _by_chance(seeds: list[float]) -> str:
 
 
 def _searched(searched: pd.DataFrame) -> str:
-    last = latest(searched)
-    best = last.iloc[0]
-    failed = unlearnt(searched)
-    solve = f"all but {len(failed)} solve" if len(failed) else "all solve"
+    by_plan = dict(list(searched.groupby("plan")))
+    return " ".join(_of_search(search, by_plan[search["plan"]]) for search in facts.searches(searched))
+
+
+def _of_search(search: dict, rows: pd.DataFrame) -> str:
+    solve = search["of"] - len(unlearnt(rows))
     return (
-        f"Of {len(last)} readings that were searched, one run each, {solve} half of unseen instances or more. The one "
-        "that fits best what the paper shows besides clusters by task (fit "
-        f"{two(best['fit'])} of 1, epoch {best['epochs']}): `{best['reading']}`."
+        f"Of {search['of']} readings searched at width {search['width']}, one run each, {solve} "
+        f"{'solves' if solve == 1 else 'solve'} half of unseen instances or more where they were trained furthest. The "
+        f"one that fits best what the paper shows besides clusters by task (fit {two(search['fit'])} of 1, epoch "
+        f"{search['epochs']}): `{search['reading']}`."
     )
 
 

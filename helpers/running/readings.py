@@ -69,11 +69,12 @@ def _at(plan: Plan, epochs: int, readings: list[dict] | None = None) -> dict:
     return grid if readings is None else grid | {"grid": {}, "variants": readings}
 
 
-def search(plan: Plan, bring=sweep.run) -> pd.DataFrame:
+def search(plan: Plan, bring=sweep.run, keep=lambda found: None) -> pd.DataFrame:
     """Train the readings of a plan, rung by rung.
 
     Args:
         bring: (points, label) -> tables, as sweep.run; what it finds done is not run again.
+        keep: is given what is returned, as far as it is known, after each rung.
 
     Returns:
         readings.csv: one row a reading and rung. A reading that fails counts 0 and does not go on.
@@ -87,11 +88,16 @@ def search(plan: Plan, bring=sweep.run) -> pd.DataFrame:
         count = max(2, math.ceil(len(rung) / plan.keep)) if n + 1 < len(plan.rungs) else 0
         rung["kept"] = [i < count and row.fit > 0 for i, row in enumerate(rung.itertuples())]
         rows.append(rung)
+        keep(_table(rows))
         by_key = {point.key: point.values for point in points}
         readings = [by_key[key] for key in rung.loc[rung["kept"], "run"]]
         if not readings:
             break
-    table = pd.concat(rows, ignore_index=True)
+    return _table(rows)
+
+
+def _table(rungs: list[pd.DataFrame]) -> pd.DataFrame:
+    table = pd.concat(rungs, ignore_index=True)
     return checked("readings", table.reindex(columns=columns("readings")))  # no rung of some plans ends a schedule
 
 
@@ -116,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m helpers.running.readings",
-        description="Search for the reading of the paper that fits it best. Writes readings.csv after every plan.",
+        description="Search for the reading of the paper that fits it best. Writes readings.csv after every rung.",
         epilog=__doc__.partition("\n\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -130,8 +136,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _bring(given: argparse.Namespace) -> None:
     plans = [read_plan(path) for path in given.plans or sorted(PLANS.glob("readings_*.yaml"))]
     for plan in plans:
-        found = search(plan, lambda points, label: sweep.run(points, label, **pool.options(given)))
-        save(found, store.DATA / given.profile / "tables")
+        folder = store.DATA / given.profile / "tables"
+        found = search(
+            plan,
+            lambda points, label: sweep.run(points, label, **pool.options(given)),
+            lambda known, folder=folder: save(known, folder),
+        )
         last = found[found["rung"] == found["rung"].max()]
         print(f"{plan.name}: of {found['reading'].nunique()} readings these fit best:")
         for row in last.head(5).itertuples():

@@ -322,6 +322,14 @@ def best_readings(table: pd.DataFrame | None, count: int = 5) -> list[dict]:
     return best.sort_values(["plan", "fit"], ascending=[True, False]).to_dict("records")
 
 
+def searches(table: pd.DataFrame | None) -> list[dict]:
+    """The best reading at the last rung of each plan of readings.csv, and how many readings it was chosen from (`of`);
+    the widest models first. None without that table."""
+    best = best_readings(table, 1)
+    found = [row | {"of": table.loc[table["plan"] == row["plan"], "reading"].nunique()} for row in best]
+    return sorted(found, key=lambda row: -row["width"])
+
+
 def confirmed(table: pd.DataFrame | None) -> list[dict]:
     """Fit of each reading and width on fresh seeds and complete schedules: fit (mean), low, high, seeds, epochs; the
     widest models that the most seeds have first. None without readings_confirmed.csv.

@@ -24,8 +24,8 @@ def of_story(tables: TableFolder) -> dict:
         all readings, and until (reading -> width -> last epoch of the runs in it), both empty without `make verdict`;
         rows of claims.csv by other_readings; own (the profile's reading), and its tables training, clustering, of_hard,
         of_neighbours, of_controls and of_surface; of_course (rows of course_grids.csv of the main model's
-        unseen instances in the reading that decides); of_pairs (of `facts.a_cluster_for_each_pair`); compared (how many
-        readings were searched), whether the own fits_best of them, and confirmed (of `facts.confirmed`).
+        unseen instances in the reading that decides); and of_pairs, searches and confirmed, of
+        `facts.a_cluster_for_each_pair`, `facts.searches` and `facts.confirmed`.
 
     Raises:
         store.ArtefactError: a table is missing that every profile has.
@@ -51,7 +51,7 @@ def of_story(tables: TableFolder) -> dict:
         "of_surface": tables["surface"],
         "of_course": _decided_courses(tables, reading),
         "of_pairs": facts.a_cluster_for_each_pair(tables.get("alternatives_grids")),
-        **_search(tables.get("readings"), own),
+        "searches": facts.searches(tables.get("readings")),
         "confirmed": facts.confirmed(tables.get("readings_confirmed")),
     }
 
@@ -62,13 +62,6 @@ def _decided_courses(tables: TableFolder, reading: str) -> pd.DataFrame:
     if table is None:
         return pd.DataFrame()
     return table[(table["grid"] == "seeds") & (table["width"] == WIDTHS[0]) & (table["split"] == "validation")]
-
-
-def _search(readings: pd.DataFrame | None, own: str) -> dict:
-    """How many readings `make readings` compared, and whether a reading fits best of them."""
-    best = facts.best_readings(readings, 1)
-    fits = len(best) > 0 and max(best, key=lambda row: row["fit"])["reading"] == own
-    return {"compared": 0 if readings is None else readings["reading"].nunique(), "fits_best": fits}
 
 
 def _of_reading(tables: TableFolder, name: str, reading: str) -> pd.DataFrame | None:

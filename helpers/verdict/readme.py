@@ -167,11 +167,14 @@ def _of_readme(known: dict) -> dict:
 
 
 def _why(known: dict) -> str:
-    """Why the reading that decides is the one to judge by, if it is the one that fits best."""
-    if known["reading"] != known["own"] or not known["fits_best"]:
+    """How the readings compare by what the paper shows besides clusters."""
+    if not known["searches"]:
         return ""
-    searched = f"Of {known['compared']} readings, *{known['reading']}* fits best what the paper shows besides clusters"
-    return f" {searched}{_confirmed(known['confirmed'])}."
+    best = [f"of {s['of']} at width {s['width']}, *{reading_title(s['reading'])}* (one run each, epoch {s['epochs']})"
+            for s in known["searches"]]  # fmt: skip
+    return f" Of the readings searched, these fit best what the paper shows besides clusters: {listed(best)}" + (
+        f"{_confirmed(known['confirmed'])}."
+    )
 
 
 def _confirmed(rows: list[dict]) -> str:

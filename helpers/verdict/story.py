@@ -96,7 +96,7 @@ def last_epoch(known: dict, width: int) -> int:
 
 def _chosen_by(known: dict, mine: pd.DataFrame) -> str:
     """How many of the statements that hold were targets of the search for the reading, if that chose it."""
-    if known["reading"] != known["own"] or not known["fits_best"]:
+    if known["reading"] not in [search["reading"] for search in known["searches"]]:
         return ""
     targets = {target.claim for target in (*reading_fit.TARGETS, *reading_fit.AT_THE_END)}
     chosen = count(mine[mine.index.isin(targets)], HOLDS)

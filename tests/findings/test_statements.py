@@ -73,8 +73,15 @@ def test_changes_and_readings_are_told_where_their_tables_are_there():
     assert "training subset 0.40 to 0.50 (no weight decay; other seeds of the default give 0.45 to 0.45)" in said
     falling = VARIANTS.assign(value=[0.5 if v == "default" else 0.1 for v in VARIANTS["variant"]])
     assert "none raises F1 by task" in readings.answer(WAYS, None, falling, None, None)
-    assert "Of 4 readings that were searched, one run each, all but 2 solve half" in said
+    assert "Of 4 readings searched at width 32, one run each, 2 solve half" in said
     assert "(fit 0.70 of 1, epoch 100): `b`" in said
+
+
+def test_each_search_is_told_by_itself():
+    both = pd.concat([FOUND, FOUND.assign(plan="q", width=768, fit=FOUND["fit"] / 2).query("reading != 'b'")])
+    said = readings.answer(WAYS, None, None, None, both)
+    assert said.index("Of 3 readings searched at width 768, one run each, 1 solves half") < said.index("Of 4 readings")
+    assert [row["reading"] for row in facts.searches(both)] == ["a", "b"]
 
 
 def test_a_reading_counts_where_it_was_trained_furthest():

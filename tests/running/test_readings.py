@@ -1,5 +1,7 @@
 """Successive halving over readings, with trainings whose outcome is made up."""
 
+import dataclasses
+
 import pandas as pd
 import pytest
 from made_up_tables import made_up
@@ -66,6 +68,15 @@ def test_the_best_third_goes_on_from_rung_to_rung(plan):
     assert all("batch_size=20" in words for _, words in train.asked[-1])
     assert found.query("rung < 2")["stops"].isna().all()
     assert found.query("rung == 2")["stops"].notna().all()
+
+
+def test_each_rung_is_kept_as_soon_as_it_is_done(plan):
+    """Also of a plan that ends no schedule, so that nobody knows the best epoch."""
+    kept = []
+    found = readings.search(dataclasses.replace(plan, rungs=(2, 6)), Trainer(), kept.append)
+    assert [table["rung"].nunique() for table in kept] == [1, 2]
+    assert kept[-1].equals(found)
+    assert found["stops"].isna().all()
 
 
 def test_what_fails_counts_nothing_and_is_listed(plan):

@@ -250,8 +250,8 @@ def known_of(tables: dict[str, pd.DataFrame], judged: pd.DataFrame, **more) -> d
         "claims_outputs": None,
         "other_readings": {},
         "quantities": None,
-        "compared": 0,
-        "fits_best": False,
+        "searches": [],
+        "confirmed": [],
     }
     scores = tables["clustering"].assign(space=tables["clustering"]["space"].replace("centred", "tsne"))
     own = {"training": tables["training"], "clustering": scores}
@@ -313,6 +313,23 @@ def test_f1_where_a_task_may_have_several_clusters_is_a_mean_over_seeds_and_perm
     said = story.sentences(known_of(made_up(True), judged(True), of_pairs=found))["What changes the result"]
     assert "F1 of the training subset is 0.70 (labels permuted: 0.30)" in said
     assert "input-output pairs" not in story.sentences(known_of(made_up(True), judged(True)))["What changes the result"]
+
+
+def test_how_readings_compare_is_told_for_each_search_and_on_fresh_seeds():
+    def said(**known) -> str:
+        return readme._why({"searches": [], "confirmed": []} | known)
+
+    assert said() == ""
+    searches = [{"of": 2, "width": 768, "reading": "fitted", "epochs": 30},
+                {"of": 24, "width": 32, "reading": "fitted model.dropout=0.1", "epochs": 200}]  # fmt: skip
+    told = said(searches=searches)
+    assert "of 2 at width 768, *fitted* (one run each, epoch 30)" in told
+    assert "of 24 at width 32, *fitted, dropout 0.1* (one run each, epoch 200)." in told
+    fits = [{"width": w, "reading": r, "fit": f, "low": f - 0.05, "high": f + 0.05, "seeds": 3}
+            for w, r, f in ((768, "fitted", 0.7), (768, "gpt2", 0.5), (32, "fitted", 0.6))]  # fmt: skip
+    told = said(searches=searches, confirmed=fits)
+    assert "0.70 (0.65 to 0.75 over 3 seeds) for *fitted* and 0.50 (0.45 to 0.55 over 3 seeds) for *gpt2*." in told
+    assert "0.60" not in told, "the main model alone"
 
 
 def test_a_second_reading_is_told_beside_the_first():
