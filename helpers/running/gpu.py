@@ -19,7 +19,6 @@ import pandas as pd
 import torch
 
 from helpers import fingerprint, store
-from helpers.benchmarks import speed
 from helpers.device import processor
 from helpers.errors import Failed, Refused, exit_status
 from helpers.profiles import count, resolve
@@ -273,7 +272,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--grace", type=float, default=3.0, help="minutes more for runs to end in (default: %(default)g)")
     add("--per-gpu", type=count, default=8, help="runs at once on a card (default: %(default)s)")
     add("--workers", type=count, help="processes (default: as many as the card or the cores allow)")
-    add("--bench", nargs="*", choices=list(speed.BENCHES), metavar="PIECE", help="pieces of make bench (default: all)")
+    add("--bench", nargs="*", choices=BENCHES["paper"], metavar="PIECE", help="pieces of make bench (default: all)")
     given = parser.parse_args(arguments)
     return exit_status(lambda: gpu(GpuJob(**vars(given))) and None, STOPPED)
 

@@ -21,7 +21,6 @@ from helpers.analysis.course import FADED
 from helpers.errors import exit_status
 from helpers.figures.controls import METHOD_TITLES
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, reading_title, variant_title
-from helpers.findings.words import listed
 from helpers.rows import runs_in
 from helpers.table_folder import TableFolder
 from helpers.verdict import answers, gather, redraw, story
@@ -172,7 +171,7 @@ def _why(known: dict) -> str:
         return ""
     best = [f"of {s['of']} at width {s['width']}, *{reading_title(s['reading'])}* (one run each, epoch {s['epochs']})"
             for s in known["searches"]]  # fmt: skip
-    return f" Of the readings searched, these fit best what the paper shows besides clusters: {listed(best)}" + (
+    return f" Of the readings searched, these fit best what the paper shows besides clusters: {', '.join(best)}" + (
         f"{_confirmed(known['confirmed'])}."
     )
 
@@ -182,7 +181,7 @@ def _confirmed(rows: list[dict]) -> str:
     main = [row for row in rows if row["width"] == WIDTHS[0]]
     said = [f"{row['fit']:.2f} ({row['low']:.2f} to {row['high']:.2f} over {row['seeds']} seeds) for *{row['reading']}*"
             for row in main]  # fmt: skip
-    return f"; on complete schedules the fit is {listed(said)}" if len(main) > 1 else ""
+    return f"; on complete schedules the fit is {' and '.join(said)}" if len(main) > 1 else ""
 
 
 def _notebooks(known: dict, executed: set[str]) -> list[dict]:
@@ -198,8 +197,8 @@ def _notebooks(known: dict, executed: set[str]) -> list[dict]:
 def committed_copies() -> set[str]:
     """Names of the notebooks whose executed copies git holds."""
     command = ["git", "ls-files", "data/laptop/notebooks/*.ipynb"]
-    printed = subprocess.run(command, cwd=store.REPOSITORY, capture_output=True, text=True, check=True).stdout
-    return {Path(line).stem for line in printed.splitlines()}
+    listed = subprocess.run(command, cwd=store.REPOSITORY, capture_output=True, text=True, check=True).stdout
+    return {Path(line).stem for line in listed.splitlines()}
 
 
 def _column_title(name: str) -> str:

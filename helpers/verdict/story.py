@@ -163,7 +163,8 @@ def _unsure(mine: pd.DataFrame) -> str:
 
 def _changes(known: dict, width: int) -> str:
     """How clusters of unseen instances fare at another epoch or in another space, and verdicts with other choices."""
-    told = (_places(known, width), _pairs(known, width), _with_outputs(known), *_with_readings(known, width))
+    told = (_places(known, width), _pairs(known, width), _by_width(known, width), _with_outputs(known),
+            *_with_readings(known, width))  # fmt: skip
     parts = [part[0].upper() + part[1:] for part in told if part]
     return ". ".join(parts) + "." if parts else "Nothing else has been measured yet (`make verdict`)."
 
@@ -204,6 +205,16 @@ def _pairs(known: dict, width: int) -> str:
         "with one cluster per input-output pair, named by its majority task, F1 of the training subset is "
         f"{mine[0]['subset_f1']:.2f} (labels permuted: {mine[0]['subset_chance']:.2f})"
     )
+
+
+def _by_width(known: dict, width: int) -> str:
+    """F1 of the training subset in narrower and wider models of the same reading, where they were run."""
+    rows = known["claims"].query("claim == 'task_subset'").dropna(subset="ours").set_index("width")[["ours", "seeds"]]
+    others = [f"{row.ours:.2f} at width {w:,} ({row.seeds:.0f} seed{'s' if row.seeds > 1 else ''})"
+              for w, row in rows.sort_index().iterrows() if w != width]  # fmt: skip
+    if width not in rows.index or not others:
+        return ""
+    return f"F1 by task of the training subset is {rows.loc[width, 'ours']:.2f} at width {width}, {', '.join(others)}"
 
 
 def _with_outputs(known: dict) -> str:

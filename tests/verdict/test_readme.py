@@ -332,6 +332,15 @@ def test_how_readings_compare_is_told_for_each_search_and_on_fresh_seeds():
     assert "0.60" not in told, "the main model alone"
 
 
+def test_other_widths_are_told_beside_the_main_models():
+    wide = judged(False).assign(width=2048, seeds=1)
+    known = known_of(made_up(False), pd.concat([judged(False), wide.assign(ours=0.66)]))
+    told = story.sentences(known)["What changes the result"]
+    ours = judged(False).set_index("claim").loc["task_subset", "ours"]
+    assert f"F1 by task of the training subset is {ours:.2f} at width 768, 0.66 at width 2,048 (1 seed)" in told
+    assert "at width 768, " not in story.sentences(known_of(made_up(False), judged(False)))["What changes the result"]
+
+
 def test_a_second_reading_is_told_beside_the_first():
     first, second = judged(False).assign(reading="gpt2"), judged(True).assign(reading="torch")
     known = known_of(made_up(False), first, other_readings={"torch": second})
