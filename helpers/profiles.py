@@ -43,7 +43,7 @@ PROFILES: dict[str, dict[str, object]] = {
     },
     "laptop": {
         "reading": "fitted",
-        "training.stop_epoch": 30,
+        "training.stop_epoch": 20,
         "training.log_every": 5,
         "training.log_also": (1, 2, 3, 4, 6, 7, 8, 9, 12),
     },
