@@ -14,6 +14,7 @@ from helpers.profiles import command_line, count, output_name, resolve
 from helpers.running.board import clock
 from helpers.running.job import Job
 from helpers.running.stages import STAGES, wanted
+from helpers.settings import Settings, digest
 from helpers.tables import WHOLE
 
 MOST = 4  # notebooks side by side
@@ -43,7 +44,7 @@ def reproduce(
         began, together = time.monotonic(), together or _room()
         ran = job.run(wanted(only), together)
         if ran == list(STAGES):
-            _note_whole(folder, time.monotonic() - began, together)
+            _note_whole(settings, folder, time.monotonic() - began, together)
         if only is None and (ran or not (folder / "report.html").exists()):
             from helpers.verdict import report  # takes seconds to import
 
@@ -56,17 +57,18 @@ def _room() -> int:
     return max(1, min(MOST, joblib.cpu_count(), int(psutil.virtual_memory().available / MEMORY)))
 
 
-def _note_whole(folder: Path, seconds: float, together: int) -> None:
+def _note_whole(settings: Settings, folder: Path, seconds: float, together: int) -> None:
     """Write down how long all notebooks took, so many side by side, on this kind of processor.
 
-    The longest time is that of a run from nothing.
+    The longest time is that of a run from nothing. Times of other settings, such as more epochs, are forgotten.
     """
     from helpers.device import processor  # loads torch
 
-    path, kind = folder / "tables" / WHOLE, processor()["instructions"]
-    known = store.read_json(path, "delete it") if path.exists() else {}
+    path, kind, mine = folder / "tables" / WHOLE, processor()["instructions"], digest(settings.model_dump(mode="json"))
+    every = store.read_json(path, "delete it") if path.exists() else {}
+    known = {name: facts for name, facts in every.items() if facts.get("settings") == mine}
     if seconds >= known.get(kind, {"seconds": 0.0})["seconds"]:
-        this = {"seconds": round(seconds, 1), "together": together, "commit": store.commit()}
+        this = {"seconds": round(seconds, 1), "together": together, "settings": mine, "commit": store.commit()}
         store.write_json(path, known | {kind: this})
 
 

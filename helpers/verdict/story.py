@@ -84,8 +84,9 @@ def _short(known: dict, mine: pd.DataFrame, width: int) -> str:
 
 
 def to_epoch(known: dict, width: int) -> str:
-    """To which epoch the runs that decide go: "to epoch 100 of the paper's 200"."""
-    return f"to epoch {last_epoch(known, width)} of the paper's {TrainingSettings().number_of_epochs}"
+    """To which epoch the runs that decide go: "to epoch 100 of the paper's 200", or "to epoch 200, the paper's last"."""
+    last, whole = last_epoch(known, width), TrainingSettings().number_of_epochs
+    return f"to epoch {last}, the paper's last" if last == whole else f"to epoch {last} of the paper's {whole}"
 
 
 def last_epoch(known: dict, width: int) -> int:
@@ -209,12 +210,11 @@ def _pairs(known: dict, width: int) -> str:
 
 def _by_width(known: dict, width: int) -> str:
     """F1 of the training subset in narrower and wider models of the same reading, where they were run."""
-    rows = known["claims"].query("claim == 'task_subset'").dropna(subset="ours").set_index("width")[["ours", "seeds"]]
-    others = [f"{row.ours:.2f} at width {w:,} ({row.seeds:.0f} seed{'s' if row.seeds > 1 else ''})"
-              for w, row in rows.sort_index().iterrows() if w != width]  # fmt: skip
-    if width not in rows.index or not others:
+    rows = known["claims"].query("claim == 'task_subset'").dropna(subset="ours").sort_values("width")
+    if width not in set(rows["width"]) or len(rows) < 2:
         return ""
-    return f"F1 by task of the training subset is {rows.loc[width, 'ours']:.2f} at width {width}, {', '.join(others)}"
+    said = [f"{row.ours:.2f} at {row.width:,}{' (one seed)' if row.seeds == 1 else ''}" for row in rows.itertuples()]
+    return f"by width, F1 of the training subset is {', '.join(said)}"
 
 
 def _with_outputs(known: dict) -> str:

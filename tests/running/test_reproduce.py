@@ -143,6 +143,15 @@ def test_the_time_left_is_that_of_the_longest_chain_or_of_the_work(tmp_path):
     assert made._left(["10_verdict"], {}, 1) is None
 
 
+def test_the_time_of_a_run_from_nothing_is_that_of_the_settings_as_they_are(tmp_path):
+    (tmp_path / "tables").mkdir()
+    short, long = (resolve("laptop", f"training.stop_epoch={epochs}") for epochs in (20, 30))
+    for settings, seconds, kept in ((long, 50.0, 50.0), (long, 9.0, 50.0), (short, 20.0, 20.0), (short, 30.0, 30.0)):
+        reproduce._note_whole(settings, tmp_path, seconds, 2)
+        (facts,) = store.read_json(tmp_path / "tables" / "whole.json", "").values()
+        assert facts["seconds"] == kept
+
+
 def test_the_committed_tables_are_whole(committed):
     folder = committed / "data/laptop/tables"
     for name in set(TABLES) - SWEPT - {"gpu_checks"}:

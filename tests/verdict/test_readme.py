@@ -337,8 +337,8 @@ def test_other_widths_are_told_beside_the_main_models():
     known = known_of(made_up(False), pd.concat([judged(False), wide.assign(ours=0.66)]))
     told = story.sentences(known)["What changes the result"]
     ours = judged(False).set_index("claim").loc["task_subset", "ours"]
-    assert f"F1 by task of the training subset is {ours:.2f} at width 768, 0.66 at width 2,048 (1 seed)" in told
-    assert "at width 768, " not in story.sentences(known_of(made_up(False), judged(False)))["What changes the result"]
+    assert f"By width, F1 of the training subset is {ours:.2f} at 768, 0.66 at 2,048 (one seed)" in told
+    assert "By width" not in story.sentences(known_of(made_up(False), judged(False)))["What changes the result"]
 
 
 def test_a_second_reading_is_told_beside_the_first():
