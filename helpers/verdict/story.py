@@ -84,7 +84,7 @@ def _short(known: dict, mine: pd.DataFrame, width: int) -> str:
 
 
 def to_epoch(known: dict, width: int) -> str:
-    """To which epoch the runs that decide go: "to epoch 100 of the paper's 200", or "to epoch 200, the paper's last"."""
+    """To which epoch the runs that decide go: "to epoch 100 of the paper's 200", "to epoch 200, the paper's last"."""
     last, whole = last_epoch(known, width), TrainingSettings().number_of_epochs
     return f"to epoch {last}, the paper's last" if last == whole else f"to epoch {last} of the paper's {whole}"
 
