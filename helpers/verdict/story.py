@@ -164,7 +164,7 @@ def _unsure(mine: pd.DataFrame) -> str:
 
 def _changes(known: dict, width: int) -> str:
     """How clusters of unseen instances fare at another epoch or in another space, and verdicts with other choices."""
-    told = (_places(known, width), _pairs(known, width), _by_width(known, width), _with_outputs(known),
+    told = (_places(known, width), _pairs(known, width), _by_width(known), _with_outputs(known),
             *_with_readings(known, width))  # fmt: skip
     parts = [part[0].upper() + part[1:] for part in told if part]
     return ". ".join(parts) + "." if parts else "Nothing else has been measured yet (`make verdict`)."
@@ -187,8 +187,14 @@ def _places(known: dict, width: int) -> str:
 
 def _unseen(known: dict, reading: str, width: int) -> pd.DataFrame:
     """Rows of quantities.csv on clusters by task of unseen instances, trained models of a reading and width."""
+    rows = _task_f1(known, reading, "task_validation")
+    return rows[rows["width"] == width]
+
+
+def _task_f1(known: dict, reading: str, claim: str) -> pd.DataFrame:
+    """Rows of quantities.csv on clusters by task of either set, trained models of a reading."""
     rows = of_reading(known["quantities"], reading)
-    return rows[(rows["claim"] == "task_validation") & (rows["model"] == TRAINED) & (rows["width"] == width)]
+    return rows[(rows["claim"] == claim) & (rows["model"] == TRAINED)]
 
 
 def _end_and_peak(rows: pd.DataFrame) -> dict[str, float]:
@@ -208,13 +214,17 @@ def _pairs(known: dict, width: int) -> str:
     )
 
 
-def _by_width(known: dict, width: int) -> str:
-    """F1 of the training subset in narrower and wider models of the same reading, where they were run."""
-    rows = known["claims"].query("claim == 'task_subset'").dropna(subset="ours").sort_values("width")
-    if width not in set(rows["width"]) or len(rows) < 2:
+def _by_width(known: dict) -> str:
+    """F1 of the training subset by width, at the end and at its highest, where several widths were run."""
+    if known["quantities"] is None:
         return ""
-    said = [f"{row.ours:.2f} at {row.width:,}{' (one seed)' if row.seeds == 1 else ''}" for row in rows.itertuples()]
-    return f"by width, F1 of the training subset is {', '.join(said)}"
+    rows = _task_f1(known, known["reading"], "task_subset")
+    found = {width: (_end_and_peak(part), part["seed"].nunique()) for width, part in rows.groupby("width")}
+    said = [f"{f1[END]:.2f} ({f1[PEAK]:.2f}) at {width:,}{', one seed' if seeds == 1 else ''}"
+            for width, (f1, seeds) in found.items() if {END, PEAK} <= set(f1)]  # fmt: skip
+    if len(said) < 2:
+        return ""
+    return f"by width, F1 of the training subset at the end (at each run's best epoch) is {', '.join(said)}"
 
 
 def _with_outputs(known: dict) -> str:

@@ -333,12 +333,21 @@ def test_how_readings_compare_is_told_for_each_search_and_on_fresh_seeds():
 
 
 def test_other_widths_are_told_beside_the_main_models():
-    wide = judged(False).assign(width=2048, seeds=1)
-    known = known_of(made_up(False), pd.concat([judged(False), wide.assign(ours=0.66)]))
-    told = story.sentences(known)["What changes the result"]
-    ours = judged(False).set_index("claim").loc["task_subset", "ours"]
-    assert f"By width, F1 of the training subset is {ours:.2f} at 768, 0.66 at 2,048 (one seed)" in told
-    assert "By width" not in story.sentences(known_of(made_up(False), judged(False)))["What changes the result"]
+    rows = [
+        {"width": w, "seed": s, "reading": "gpt2", "claim": "task_subset", "space": space, "at": at, "model": "trained",
+         "value": value}
+        for w, seeds, end, peak in ((768, (0, 1), 0.4, 0.5), (2048, (0,), 0.6, 0.8)) for s in seeds
+        for space, less in (("raw", 0), ("tsne", 0.1), ("centred", -0.3))
+        for at, value in (("end", end - less), ("peak", peak - less))
+    ]  # fmt: skip
+    more = {"at": "end", "claim": "task_validation"}
+    quantities = pd.DataFrame([*rows, rows[0] | more, rows[0] | more | {"at": "peak"}])
+
+    def told(table) -> str:
+        return story.sentences(known_of(made_up(False), judged(False), quantities=table))["What changes the result"]
+
+    assert "is 0.40 (0.50) at 768, 0.60 (0.80) at 2,048, one seed. " in told(quantities) + " "
+    assert "By width" not in told(quantities[quantities["width"] == 768])
 
 
 def test_a_second_reading_is_told_beside_the_first():
