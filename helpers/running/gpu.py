@@ -240,7 +240,7 @@ def _train(job: GpuJob, points: list[grid_files.Point], ledger: Ledger) -> dict[
         except pool.EngineError as error:  # what ended before is packed all the same
             made, status = sweep.tables(points), f"failed: {error}"
         ledger.note("runs", status, time.monotonic() - start)
-    store.write_table(job.tables / "gpu_runs.csv", made["runs"])
+    store.write_table(job.tables / "gpu_runs.csv", checked("gpu_runs", made["runs"]))
     counts = made["runs"]["status"].value_counts()
     print(f"runs: {', '.join(f'{n} {status}' for status, n in counts.items())}", flush=True)
     return made

@@ -14,6 +14,7 @@ from pool_tasks import LONG
 
 from helpers import store
 from helpers.benchmarks import speed
+from helpers.profiles import reading_of
 from helpers.running import archive, gpu, pool, sweep
 from helpers.tables import columns
 
@@ -183,10 +184,12 @@ def test_every_piece_of_the_bench_is_measured():
 
 def test_the_papers_widths_come_in_order_on_complete_schedules(job):
     points = gpu._points(gpu.GpuJob("paper", "cuda"))
-    assert [(p.run.model.hidden_dimension, p.run.seed) for p in points[:4]] == [(768, 0), (32, 0), (2048, 0), (768, 1)]
+    first = [(reading_of(p.run), p.run.model.hidden_dimension, p.run.seed) for p in points[:5]]
+    assert first == [("fitted", 768, 0), ("fitted", 768, 1), ("fitted", 768, 2), ("fitted", 2048, 0), ("gpt2", 768, 0)]
     assert {(p.run.model.hidden_dimension, p.run.training.last_epoch) for p in points} == {
         (768, 200),
         (32, 500),
+        (256, 200),
         (2048, 200),
     }
     assert {p.run.training.device for p in points} == {"auto"}
