@@ -60,7 +60,7 @@ probe: $(READY) ## cluster the states of MODEL (hub id, folder or .gguf file; de
 sweep: $(READY) ## train and analyse every run of a GRID file, on this machine or on a SCHEDULER
 	@$(PYTHON) -m helpers.running.sweep "$(GRID)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
-verdict: $(READY) ## more seeds, other widths and variants for the verdict (hours on 2 cores; resumable)
+verdict: $(READY) ## more seeds, other widths and variants for the verdict (days on 2 cores; resumable; make gpu does most of it)
 	@$(PYTHON) -m helpers.running.verdict_grids --profile "$(PROFILE)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 readings: $(READY) ## which reading of what the paper leaves open fits it best (hours on 2 cores; resumable)
