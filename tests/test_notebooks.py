@@ -12,7 +12,7 @@ from helpers.tables import TABLES
 PATHS = sorted((store.REPOSITORY / "notebooks").glob("*.ipynb"))
 LONGEST = 15  # lines of a code cell
 SWEPT = {name for names in stages.FROM_SWEEPS.values() for name in names}
-OTHERS = SWEPT | {"bench", "latency", "gpu_checks"}  # tables that no notebook writes
+OTHERS = SWEPT | {"bench", "latency", "gpu_checks", "gpu_runs"}  # tables that no notebook writes
 
 
 def cells(path) -> list[tuple[str, str]]:
