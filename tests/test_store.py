@@ -111,7 +111,7 @@ def test_nothing_large_is_tracked_by_git():
     if listed.returncode:
         pytest.skip("not a git checkout: git ls-files needs one")
     paths = [store.NATURAL.parent.parent / name for name in listed.stdout.split("\0") if name]
-    assert not [p for p in paths if p.exists() and p.stat().st_size > 2_100_000]
+    assert not [p for p in paths if p.exists() and p.stat().st_size > 2_000_000]
 
 
 def test_a_relative_root_is_the_same_from_every_folder(tmp_path):

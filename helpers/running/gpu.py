@@ -154,7 +154,7 @@ def gpu(job: GpuJob) -> Path:
     packed = archive.pack(job.profile)
     print(f"{packed}: unpack it over a checkout with tar -xzf, and commit", flush=True)
     _say_what_failed(job, ledger, made)
-    return archive
+    return packed
 
 
 def _check_card(job: GpuJob) -> None:

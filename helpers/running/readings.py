@@ -107,10 +107,7 @@ def _row(plan: str, rung: int, epochs: int, point: grid_files.Point, tables: dic
     place |= {"width": facts["width"], "seed": facts["seed"], "status": facts["status"], "commit": facts["commit"]}
     if facts["status"] != "done":
         return place | {"fit": 0.0}
-    mine = {name: table[table["run"] == point.key] for name, table in tables.items() if name != "runs"}
-    training = point.run.training
-    whole = training.last_epoch == training.number_of_epochs
-    return place | reading_fit.fit(mine, point.run.model, point.run.data.vocabulary_size, whole)
+    return place | reading_fit.of_run(tables, point.key, point.run)
 
 
 def save(found: pd.DataFrame, folder: Path) -> None:

@@ -58,11 +58,10 @@ def confirmed(tables: Tables) -> pd.DataFrame:
 
 
 def _confirmed(row, tables: Tables) -> dict:
-    mine = {name: table[table["run"] == row.run] for name, table in tables.items() if name != "runs"}
-    settings = resolve("laptop", f"reading={row.reading} width={row.width} seed={row.seed}").runs()[0]
-    whole = row.epochs == settings.training.number_of_epochs
+    until = f"training.stop_epoch={int(row.epochs)}"
+    settings = resolve("laptop", f"reading={row.reading} width={row.width} seed={row.seed} {until}").runs()[0]
     place = {name: getattr(row, name) for name in ("run", "reading", "width", "seed", "epochs", "commit")}
-    return place | reading_fit.fit(mine, settings.model, settings.data.vocabulary_size, whole)
+    return place | reading_fit.of_run(tables, row.run, settings)
 
 
 def save_grid(name: str, made: Tables, folder: Path, grid: str = "") -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from helpers.gpt import model as gpt
 from helpers.rows import best_epoch
-from helpers.settings import ModelSettings
+from helpers.settings import ModelSettings, RunSettings
 from helpers.verdict import claims
 from helpers.verdict.claims import ANY, END, EVERY, Tables
 
@@ -80,6 +80,19 @@ TARGETS = (
 AT_THE_END = (
     Target("stops", "The best epoch is a quarter of the way", "3.2, Fig. 2", 0.4, 0.1, _stop, "stops_at_51"),
 )  # fmt: skip
+
+
+def of_run(tables: Tables, run: str, settings: RunSettings) -> dict[str, float]:
+    """`fit` of one of a sweep's runs.
+
+    Args:
+        tables: of sweep.run.
+        run: its key.
+        settings: of the run; where it stops among them.
+    """
+    mine = {name: table[table["run"] == run] for name, table in tables.items() if name != "runs"}
+    whole = settings.training.last_epoch == settings.training.number_of_epochs
+    return fit(mine, settings.model, settings.data.vocabulary_size, whole)
 
 
 def fit(tables: Tables, model: ModelSettings, vocabulary: int, whole: bool) -> dict[str, float]:

@@ -171,9 +171,8 @@ def _why(known: dict) -> str:
         return ""
     best = [f"of {s['of']} at width {s['width']}, *{reading_title(s['reading'])}* (one run each, epoch {s['epochs']})"
             for s in known["searches"]]  # fmt: skip
-    return f" Of the readings searched, these fit best what the paper shows besides clusters: {', '.join(best)}" + (
-        f"{_confirmed(known['confirmed'])}."
-    )
+    said = f" Of the readings searched, these fit best what the paper shows besides clusters: {', '.join(best)}"
+    return f"{said}{_confirmed(known['confirmed'])}."
 
 
 def _confirmed(rows: list[dict]) -> str:
