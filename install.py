@@ -1,5 +1,8 @@
 """Install requirements.lock into the Python that runs this; on a machine without a GPU, torch's CPU build.
 
+uv does it, in a tenth of pip's time. pip then brings what uv could not, since it may be configured for an index that
+uv does not know, and checks the rest.
+
 Linux wheels of torch on the Python package index bring gigabytes of CUDA libraries. Where there is no
 NVIDIA driver, and pip is not configured to find a CPU build by itself, uv is asked for one: it knows where
 torch keeps them. If that fails, the default build is installed, which works everywhere.
@@ -27,12 +30,15 @@ def main() -> int:
         return 1
     if sys.argv[1:] == ["--lock"]:
         return lock()
-    print(f"installing {LOCK.name} into {sys.prefix} (once; a few minutes)", flush=True)
-    pin = re.search(r"^torch==\S+", LOCK.read_text(), re.MULTILINE)[0]
-    if needs_cpu_build(pin):
+    print(f"installing {LOCK.name} into {sys.prefix} (once; a minute or a few)", flush=True)
+    pins = LOCK.read_text()
+    torch = re.search(r"^torch==\S+", pins, re.MULTILINE)[0]
+    pip("install", UV)
+    if uv_install("--no-deps", "-r", "-", input=pins.replace(torch, ""), text=True).returncode:
+        print("uv cannot install it all: pip does the rest, which takes longer", flush=True)
+    if needs_cpu_build(torch):
         print("no NVIDIA driver found: looking for torch's CPU build", flush=True)
-        pip("install", UV)
-        if uv("pip", "install", "--python", sys.executable, "--torch-backend", "cpu", pin).returncode:
+        if uv_install(torch, "--torch-backend", "cpu").returncode:
             print("the CPU build cannot be reached: installing the default one, which is larger", flush=True)
     status = pip("install", "-r", str(LOCK)).returncode or pip("install", "--no-deps", "-e", str(ROOT)).returncode
     if status:
@@ -71,6 +77,11 @@ def pip(*arguments: str, **options) -> subprocess.CompletedProcess:
     """Run pip in this Python."""
     quiet = ["-qq", "--disable-pip-version-check"]  # errors alone
     return subprocess.run([sys.executable, "-m", "pip", *arguments, *quiet], **options)
+
+
+def uv_install(*arguments: str, **options) -> subprocess.CompletedProcess:
+    """Have uv install into this Python. Bytecode is left to the first import: most files are never imported."""
+    return uv("pip", "install", "-q", "--python", sys.executable, *arguments, **options)
 
 
 def uv(*arguments: str, **options) -> subprocess.CompletedProcess:
