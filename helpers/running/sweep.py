@@ -214,9 +214,11 @@ def tables(wanted: list[Point], errors: dict[str, str] | None = None) -> dict[st
         rows.append(place | {"status": status, **measured, **where, "error": error})
         for name in (facts or {}).get("tables", ()):
             table = store.read_table(point.folder / f"{name}.csv", f"delete {point.folder}")
-            frames[name].append(table.assign(run=point.key, reading=place["reading"]))
+            table = checked(name, table.assign(reading=place["reading"]))  # one run's: two variants may share its rows
+            table.insert(0, "run", point.key)
+            frames[name].append(table)
     stacked = {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items() if parts}
-    return {"runs": pd.DataFrame(rows)} | {n: t[["run"]].join(checked(n, t)) for n, t in stacked.items()}
+    return {"runs": pd.DataFrame(rows)} | stacked
 
 
 def save(tables: dict[str, pd.DataFrame], folder: Path) -> None:

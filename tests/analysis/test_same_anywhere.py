@@ -7,11 +7,25 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import CPU32, TINY
 from threadpoolctl import threadpool_limits
 
 from helpers.analysis import alternatives, measure
 from helpers.analysis.scores import matched_f1, score
+from helpers.device import cores
+from helpers.gpt import train
 from helpers.gpt.records import EpochRecord
+from helpers.profiles import resolve
+
+
+@pytest.fixture(scope="module")
+def few():
+    return resolve("smoke", f"{TINY} training.log_every=4")  # few epochs: each is analysed five times
+
+
+@pytest.fixture(scope="module")
+def trained(few, dataset):
+    return train.train(few.run(16, 0), dataset, CPU32, progress=lambda epochs, **_: epochs)
 
 
 def analysed(run, settings) -> dict[str, pd.DataFrame]:
@@ -20,9 +34,9 @@ def analysed(run, settings) -> dict[str, pd.DataFrame]:
 
 
 @pytest.fixture(scope="module")
-def expected(run, settings):
+def expected(trained, few):
     with threadpool_limits(1):
-        return analysed(run, settings)
+        return analysed(trained, few)
 
 
 @contextlib.contextmanager
@@ -45,7 +59,7 @@ def elsewhere():
 
 @contextlib.contextmanager
 def load():
-    busy = [multiprocessing.get_context("spawn").Process(target=_spin, daemon=True) for _ in range(2)]
+    busy = [multiprocessing.get_context("spawn").Process(target=_spin, daemon=True) for _ in range(cores())]
     for one in busy:
         one.start()
     try:
@@ -63,9 +77,9 @@ def _spin():
 @pytest.mark.parametrize(
     "circumstance", [lambda: threadpool_limits(2), elsewhere, load], ids=["threads", "moved", "load"]
 )
-def test_circumstances_do_not_change_a_table(run, settings, expected, circumstance):
+def test_circumstances_do_not_change_a_table(trained, few, expected, circumstance):
     with circumstance():
-        found = analysed(run, settings)
+        found = analysed(trained, few)
     for name, table in expected.items():
         pd.testing.assert_frame_equal(found[name], table, check_exact=False, rtol=0, atol=1e-9, obj=name)
 

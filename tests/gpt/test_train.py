@@ -2,14 +2,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 import torch
 from conftest import CPU32, TINY
+from programs import Program
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -86,36 +85,24 @@ def test_stopped_and_continued_is_the_same_to_the_bit(run, dataset, tmp_path, mo
         np.testing.assert_array_equal(continued.record(epoch).states("subset"), run.record(epoch).states("subset"))
 
 
-KILLED = """
-import sys
-from conftest import CPU32, TINY
-from helpers.gpt import train
-from helpers.task import synthetic
-from helpers.profiles import resolve
-one = resolve("smoke", TINY).run(16, 0)
-train.train(one, synthetic.generate(one.data), CPU32, progress=lambda epochs, **_: epochs)
-"""
-
-
 def epoch_reached(root):
     found = list(root.glob("data/runs/*/progress.json"))
     return json.loads(found[0].read_text())["epoch"] if found else -1
 
 
 def test_killed_at_any_moment_and_restarted_is_the_same_to_the_bit(run, dataset, tmp_path):
-    environment = os.environ | {"CLM_ROOT": str(tmp_path), "PYTHONPATH": str(store.REPOSITORY / "tests")}
-    # conftest makes a folder of its own; the processes must share this one
-    code = "import os; root = os.environ['CLM_ROOT']\nimport conftest, helpers.store as s\nfrom pathlib import Path\n"
-    code += "s.ROOT = Path(root); s.DATA = Path(root) / 'data'\n" + KILLED
+    command = ("helpers.running.gpu_checks", f"{TINY} training.device=cpu training.precision=float32")
+    environment = os.environ | {"CLM_ROOT": str(tmp_path)}
     for target, delay in ((0, 0.05), (1, 0.0), (2, 0.1)):  # some land within an epoch, some while it is written
-        process = subprocess.Popen([sys.executable, "-c", code], env=environment)
-        deadline = time.monotonic() + 120
-        while epoch_reached(tmp_path) < target and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.002)
-        time.sleep(delay)
-        process.kill()
-        assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+        with Program(*command, environment=environment) as program:
+            deadline = time.monotonic() + 120
+            while epoch_reached(tmp_path) < target and program.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.002)
+            time.sleep(delay)
+            program.kill()
+            assert program.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    with Program(*command, environment=environment) as program:
+        assert program.wait() == 0, program.communicate()
     folder = next(tmp_path.glob("data/runs/*"))
     progress = json.loads((folder / "progress.json").read_text())
     assert progress["epoch"] == 4

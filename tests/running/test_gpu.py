@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import tarfile
 import time
 
@@ -11,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from pool_tasks import LONG
+from programs import Program
 
 from helpers import store
 from helpers.benchmarks import speed
@@ -19,35 +18,28 @@ from helpers.running import archive, gpu, pool, sweep
 from helpers.tables import columns
 
 BEYOND = {"surface", "controls", "interventions", "alternatives"}  # tables that the grid asks of its first run alone
-COMMAND = (sys.executable, "-m", "helpers.running.gpu", "--device", "cpu", "--profile", "smoke", "--minutes", "20")
+COMMAND = ("helpers.running.gpu", "--device", "cpu", "--profile", "smoke", "--minutes", "20")
 
 
-def started(root, **options):
-    environment = os.environ | {"CLM_ROOT": str(root), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(store.REPOSITORY)}
-    return subprocess.Popen(
-        COMMAND, cwd=store.REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def output(process):
-    said, _ = process.communicate(timeout=2 * LONG)
-    return said
+def output(program):
+    return "".join(program.communicate(timeout=2 * LONG))
 
 
 @pytest.fixture(scope="module")
 def rehearsed(tmp_path_factory):
     """What the command says when it is begun, killed while it trains, and begun again; and where its files lie."""
     root = tmp_path_factory.mktemp("gpu")
-    process = started(root)
-    deadline = time.monotonic() + 2 * LONG
-    while not list(root.glob("data/runs/*/progress.json")) and time.monotonic() < deadline:
-        assert process.poll() is None, output(process)
-        time.sleep(0.01)
-    process.kill()
-    first = output(process)
-    again = started(root)
-    second = output(again)
-    assert again.returncode == 0, second
+    environment = os.environ | {"CLM_ROOT": str(root), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(store.REPOSITORY)}
+    with Program(*COMMAND, environment=environment) as program:
+        deadline = time.monotonic() + 2 * LONG
+        while not list(root.glob("data/runs/*/progress.json")) and time.monotonic() < deadline:
+            assert program.poll() is None, output(program)
+            time.sleep(0.01)
+        program.kill()
+        first = output(program)
+    with Program(*COMMAND, environment=environment) as again:
+        second = output(again)
+        assert again.returncode == 0, second
     return root, first, second
 
 

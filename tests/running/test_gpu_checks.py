@@ -1,8 +1,11 @@
+import contextlib
 import json
+import os
 
 import pytest
 import torch
 from conftest import TINY
+from programs import Program
 from safetensors.torch import load_file, save_file
 
 from helpers.errors import Failed
@@ -100,7 +103,20 @@ def test_replays_that_do_another_thing_are_noticed(monkeypatch):
     assert failed(gpu_checks.replays(settings("training.precision=float32"), CPU)) == {"replayed weights"}
 
 
-def test_a_killed_run_is_compared_with_one_that_was_not():
+@pytest.fixture
+def quick(monkeypatch):
+    """Has the processes that `resumption` starts and kills begin with torch imported."""
+    with contextlib.ExitStack() as stack:
+
+        def begin(root, overrides):
+            environment = os.environ | {"CLM_ROOT": str(root), "TQDM_DISABLE": "1"}
+            return stack.enter_context(Program("helpers.running.gpu_checks", overrides, environment=environment))
+
+        monkeypatch.setattr(gpu_checks, "_begin", begin)
+        yield
+
+
+def test_a_killed_run_is_compared_with_one_that_was_not(quick):
     found = gpu_checks.resumption(f"{TINY} training.device=cpu training.stop_epoch=4", kills=2, seed=0)
     assert found == {"weights, records and history": 0.0}
 

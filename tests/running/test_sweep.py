@@ -4,9 +4,9 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -17,6 +17,7 @@ import pool_tasks
 import psutil
 import pytest
 from pool_tasks import LONG, wait_for
+from programs import Program
 
 from helpers import store
 from helpers.running import grid_files, pool, readings, sweep, verdict_grids
@@ -42,36 +43,20 @@ def environment(root: Path, **more) -> dict:
 
 
 @contextlib.contextmanager
-def process(*command, **options):
-    """A process of its own session, killed with all its children at the end.
-
-    It heeds Ctrl-C even where the tests run in the background of a shell, which has its children ignore it.
-    """
-    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    whole = [sys.executable, "-m", *command]
-    with subprocess.Popen(whole, start_new_session=True, cwd=REPOSITORY, **heed, **options) as started:
-        try:
-            yield started
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(started.pid, signal.SIGKILL)
-
-
-@contextlib.contextmanager
 def cluster(folder: Path, roots: list[Path]):
     """A scheduler, and workers on addresses of their own, each with a root of its own."""
     file = folder / "scheduler.json"
     with contextlib.ExitStack() as stack:
         scheduler = stack.enter_context(
-            process("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-                    "--scheduler-file", str(file), stderr=subprocess.DEVNULL)
+            Program("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+                    "--scheduler-file", file)
         )  # fmt: skip
         wait_for(file.exists, "the scheduler to start")
         workers = [
             stack.enter_context(
-                process("distributed.cli.dask_worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny",
-                        "--no-dashboard", "--host", f"127.0.0.{2 + i}", "--local-directory", str(root / "dask"),
-                        env=environment(root), stderr=subprocess.DEVNULL)
+                Program("distributed.cli.dask_worker", "--scheduler-file", file, "--nthreads", "1", "--no-nanny",
+                        "--no-dashboard", "--host", f"127.0.0.{2 + i}", "--local-directory", root / "dask",
+                        environment=environment(root))
             )
             for i, root in enumerate(roots)
         ]  # fmt: skip
@@ -89,17 +74,18 @@ def wanted():
 
 @pytest.fixture(scope="module")
 def undisturbed(wanted, tmp_path_factory):
-    """The tables of the grid, made by a pool on this machine, and where its artefacts lie."""
+    """The tables of the grid, made by a pool on this machine; where its artefacts lie; tables with a run that fails."""
+    fails = grid_files.points("smoke", COMMON, {"width": [16]}, [{"training.learning_rate": 1e30, "seed": 5}])
     root = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "DATA", root / "data")
         patch.setenv("CLM_ROOT", str(root))  # for the workers
-        tables = sweep.run(wanted, workers=2)
-    return tables, root / "data"
+        made = sweep.run([*fails, *wanted], workers=2)
+        return sweep.tables(wanted), root / "data", made
 
 
 def test_a_sweep_is_one_table_over_its_runs(undisturbed, wanted):
-    tables, _ = undisturbed
+    tables = undisturbed[0]
     assert tables["runs"]["status"].tolist() == ["done"] * 2
     assert tables["runs"][["width", "seed"]].to_numpy().tolist() == [[16, 0], [24, 0]]
     assert set(tables) == {"runs", *TABLES}
@@ -109,7 +95,7 @@ def test_a_sweep_is_one_table_over_its_runs(undisturbed, wanted):
 
 
 def test_what_exists_is_not_run_again_and_sweeps_share_it(undisturbed, monkeypatch):
-    tables, data = undisturbed
+    tables, data, _ = undisturbed
     monkeypatch.setattr(store, "DATA", data)
     monkeypatch.setattr(pool, "connect", None)  # nothing may be started
     others = grid_files.points("smoke", COMMON, {"seed": [0]}, [{"width": 24}])
@@ -119,7 +105,7 @@ def test_what_exists_is_not_run_again_and_sweeps_share_it(undisturbed, monkeypat
 
 
 def test_a_flipped_bit_in_a_result_is_found(undisturbed, wanted, monkeypatch):
-    _, data = undisturbed
+    data = undisturbed[1]
     monkeypatch.setattr(store, "DATA", data)
     rng, silent = random.Random(0), []
     paths = sorted(wanted[0].folder.glob("[!.]*"))  # what is hidden is empty
@@ -128,6 +114,19 @@ def test_a_flipped_bit_in_a_result_is_found(undisturbed, wanted, monkeypatch):
         silent += artefacts.flip(rng, path, lambda path: sweep.tables(wanted))
     assert not silent
     assert set(sweep.tables(wanted)["runs"]["status"]) == {"done"}, "all is as it was"
+
+
+def test_variants_that_no_reading_tells_apart_stand_in_one_table(undisturbed, monkeypatch):
+    tables, data, _ = undisturbed
+    monkeypatch.setattr(store, "DATA", data)
+    variants = [{"model.dropout": rate} for rate in (0.1, 0.2)]
+    wanted = grid_files.points("smoke", COMMON, {"width": [16], "seed": [0]}, variants)
+    done = tables["runs"]["run"][0]
+    for point in wanted:  # what training them would leave: their rows are told apart by the run alone
+        if point.key != done:
+            shutil.copytree(point.folder.with_name(done), point.folder)
+    both = sweep.tables(wanted)["clustering"]
+    assert (both.groupby("run").size() == (tables["clustering"]["run"] == done).sum()).tolist() == [True, True]
 
 
 def test_a_run_has_another_name_with_another_setting_and_the_same_with_another_order_of_the_grid(wanted):
@@ -140,18 +139,18 @@ def test_a_run_has_another_name_with_another_setting_and_the_same_with_another_o
 
 def test_a_killed_worker_without_a_shared_folder_loses_an_epoch_at_most(undisturbed, tmp_path, monkeypatch):
     """Scheduler and two workers on separate addresses with separate folders; one is killed within a run."""
-    expected, _ = undisturbed
+    expected = undisturbed[0]
     roots = [tmp_path / "a", tmp_path / "b"]
     here = tmp_path / "here"
     file = grid_file(tmp_path, grid=GRID)
     with cluster(tmp_path, roots) as (address, _, workers):
-        command = ("helpers.running.sweep", str(file), "--scheduler", address)
-        with process(*command, env=environment(here), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as p:
+        command = ("helpers.running.sweep", file, "--scheduler", address)
+        with Program(*command, environment=environment(here)) as client:
             path = wait_for(lambda: begun(roots[0], 3), "a run of the first worker to reach epoch 3")
             os.kill(workers[0].pid, signal.SIGKILL)
             left = json.loads(path.read_text())
-            output = p.communicate(timeout=LONG)[0]
-        assert p.returncode == 0, output
+            output, errors = client.communicate(LONG)
+            assert client.returncode == 0, output + errors
         assert "2 runs on 2 workers" in output
     tables = {name: pd.read_csv(here / "data" / "sweeps" / "grid" / f"{name}.csv") for name in expected}
     for name, table in expected.items():
@@ -179,33 +178,27 @@ def test_a_scheduler_that_goes_away_is_one_clear_error_and_the_sweep_goes_on_lat
     file = grid_file(tmp_path, grid={"width": [16], "seed": [2]})
     root = tmp_path / "shared"  # this time client and workers share it
     with cluster(tmp_path, [root]) as (address, scheduler, _):
-        command = ("helpers.running.sweep", str(file), "--scheduler", address)
-        with process(*command, env=environment(root), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+        command = ("helpers.running.sweep", file, "--scheduler", address)
+        with Program(*command, environment=environment(root)) as client:
             wait_for(lambda: begun(root, 2), "the run to reach epoch 2")
             scheduler.kill()
-            errors = p.communicate(timeout=LONG)[1]
-    assert p.returncode == 2, errors
+            errors = client.communicate(LONG)[1]
+            assert client.returncode == 2, errors
     assert "the scheduler went away with 1 of 1 tasks left" in errors
     assert "Traceback" not in errors
     before = json.loads(next(root.glob("data/runs/*/progress.json")).read_text())
-    again = subprocess.run(
-        [sys.executable, "-m", "helpers.running.sweep", str(file), "--workers", "1"],
-        env=environment(root), cwd=REPOSITORY, capture_output=True, text=True, timeout=LONG,
-    )  # fmt: skip
-    assert again.returncode == 0, again.stderr
+    with Program("helpers.running.sweep", file, "--workers", 1, environment=environment(root)) as again:
+        assert again.wait(LONG) == 0, again.communicate()
     after = json.loads(next(root.glob("data/runs/*/progress.json")).read_text())
     assert [r["seconds"] for r in after["history"]][: before["epoch"] + 1] == [r["seconds"] for r in before["history"]]
     assert not orphans(root), "processes that its analysis started are left"
 
 
-def test_a_run_that_fails_is_recorded_and_the_others_are_done(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(store, "DATA", tmp_path / "data")
-    monkeypatch.setenv("CLM_ROOT", str(tmp_path))
-    variants = [{"training.learning_rate": 1e30, "seed": 5}, {"seed": 6}]
-    tables = sweep.run(grid_files.points("smoke", COMMON, {"width": [16]}, variants), workers=1)
-    assert tables["runs"]["status"].tolist() == ["failed", "done"]
-    assert "the loss diverged" in tables["runs"]["error"][0]
-    assert set(tables["training"]["seed"]) == {6}
+def test_a_run_that_fails_is_recorded_and_the_others_are_done(undisturbed):
+    failed = undisturbed[2]["runs"].iloc[0]
+    assert failed["status"] == "failed"
+    assert "the loss diverged" in failed["error"]
+    assert 5 not in set(undisturbed[2]["training"]["seed"])
 
 
 def test_a_worker_with_other_code_refuses(wanted):
@@ -216,16 +209,14 @@ def test_a_worker_with_other_code_refuses(wanted):
 
 def test_ctrl_c_stops_cleanly(tmp_path):
     file = grid_file(tmp_path, grid={"width": [16], "seed": [3, 4]})
-    command = ("helpers.running.sweep", str(file), "--workers", "2")
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment(tmp_path)}
-    with process(*command, **options) as p:
+    with Program("helpers.running.sweep", file, "--workers", 1, environment=environment(tmp_path)) as client:
         wait_for(lambda: begun(tmp_path, 1), "a run to begin")
-        os.killpg(p.pid, signal.SIGINT)  # as a terminal does
-        errors = p.communicate(timeout=LONG)[1]
-        assert p.returncode == 130, errors
+        os.killpg(client.pid, signal.SIGINT)  # as a terminal does
+        errors = client.communicate(LONG)[1]
+        assert client.returncode == 130, errors
         assert "the same command goes on" in errors
         assert "Traceback" not in errors
-        wait_for(lambda: not alive(p.pid), "its workers to end", 20)
+        wait_for(lambda: not alive(client.pid), "its workers to end", 20)
 
 
 def orphans(root: Path) -> list[str]:
