@@ -117,3 +117,15 @@ def keep_freed_memory() -> None:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+FEW = 8_000  # states: to cluster so many takes about as long as another process takes to start, which imports torch
+
+
+def processes(states: int, asked: int | None = None) -> int:
+    """How many processes share out a piece of analysis: this one alone for few states, else one a core, or as asked.
+
+    Args:
+        states: in how many the clusters are looked for, over all problems that are shared out.
+    """
+    return 1 if states < FEW else asked or cores()

@@ -4,6 +4,8 @@ import os
 import time
 from pathlib import Path
 
+from joblib import Parallel, delayed
+
 
 def note(path: str, number: int) -> int:
     """Write the number, one line a call."""
@@ -18,6 +20,11 @@ def wait_at_first(path: str, seconds: float) -> int:
     if len(Path(path).read_text().split()) == 1:
         time.sleep(seconds)
     return os.getpid()
+
+
+def share_out() -> list[int]:
+    """Have processes of joblib do something, which stay for what may come next; their numbers."""
+    return Parallel(n_jobs=2)(delayed(os.getpid)() for _ in range(4))
 
 
 LONG = 600  # seconds: more than any machine needs, so that who waits longer waits for what never comes

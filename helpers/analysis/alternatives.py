@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from helpers import timing
 from helpers.analysis import clustering, spaces, tsne
 from helpers.analysis.scores import DEFINITIONS
-from helpers.device import cores
+from helpers.device import processes
 from helpers.gpt.runs import Run
 from helpers.settings import ClusteringSettings, TsneSettings
 from helpers.tables import SPLITS
@@ -50,7 +50,8 @@ def of_run(
     places = [(epoch, split, n) for epoch in epochs(run, scores) for split in SPLITS for n in layers]
     tsne.warm_up()
     work = [delayed(_of_layer)(run, *place, settings, tsne_settings) for place in places]
-    rows = [row for rows in Parallel(n_jobs=jobs or cores(), inner_max_num_threads=1)(work) for row in rows]
+    jobs = processes(sum(len(run.dataset.split(split)) for _, split, _ in places), jobs)
+    rows = [row for rows in Parallel(n_jobs=jobs, inner_max_num_threads=1)(work) for row in rows]
     table = pd.DataFrame(rows)
     ways = table.groupby(["split", *PAPER], sort=False)
     table["chance"] = ways["chance"].transform("max")

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from helpers import fingerprint, store, timing
 from helpers.analysis import course, spaces, tsne, variance
 from helpers.analysis.scores import score
-from helpers.device import cores
+from helpers.device import processes
 from helpers.gpt.records import EpochRecord
 from helpers.gpt.runs import Run
 from helpers.settings import ClusteringSettings, TsneSettings, digest
@@ -176,7 +176,8 @@ def analyse(
     if with_tsne and missing:
         tsne.warm_up()
     work = (delayed(_analyse_epoch)(run, e, clustering, tsne_settings, e in with_tsne, paths[e]) for e in missing)
-    done = Parallel(n_jobs=jobs or cores(), return_as="generator_unordered", inner_max_num_threads=1)(work)
+    jobs = processes(len(missing) * _states(run), jobs)
+    done = Parallel(n_jobs=jobs, return_as="generator_unordered", inner_max_num_threads=1)(work)
     for _ in tqdm(done, total=len(missing), desc=f"clustering {run.name}", unit="epoch") if missing else done:
         pass
     results = [found[e] or store.read_json(paths[e], "run notebook 03 again") for e in logged]
@@ -185,6 +186,11 @@ def analyse(
         rows = list(itertools.chain.from_iterable(r[name] for r in results))
         tables[name] = pd.DataFrame([run.point | row for row in rows])
     return tables | {"course": course.with_accuracy(tables["course"], run.history)}
+
+
+def _states(run: Run) -> int:
+    """How many hidden states a record of a run holds."""
+    return (run.settings.model.number_of_layers + 1) * sum(len(run.dataset.split(split)) for split in SPLITS)
 
 
 def _analyse_epoch(run, epoch: int, clustering, tsne_settings, with_tsne: bool, path) -> None:

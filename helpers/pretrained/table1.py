@@ -21,7 +21,7 @@ from tqdm import tqdm
 from helpers import fingerprint, store
 from helpers.analysis import clustering, neighbours, spaces, tsne
 from helpers.analysis.scores import matched_f1, score
-from helpers.device import cores
+from helpers.device import processes
 from helpers.errors import Refused
 from helpers.pretrained import natural
 from helpers.pretrained.paper_models import PAPER_MODELS
@@ -97,7 +97,8 @@ def score_layers(
         with contextlib.suppress(store.ArtefactError):  # broken: made again
             return store.read_table(path, "")
     work = (delayed(_score_layer)(probe, layer, n_init, seed) for layer in wanted)
-    found = Parallel(n_jobs=jobs or cores(), return_as="generator", inner_max_num_threads=1)(work)
+    jobs = processes(len(wanted) * len(probe.instances), jobs)
+    found = Parallel(n_jobs=jobs, return_as="generator", inner_max_num_threads=1)(work)
     bar = tqdm(found, total=len(wanted), desc="clustering", unit="layer")
     table = pd.DataFrame([row for rows in bar for row in rows])
     store.write_table(path, table, digits=17)
@@ -149,7 +150,7 @@ def restarts(probe: Probe, layer: int, starts: int = 12, jobs: int | None = None
     names = [name for name in ("task", "distribution") if can_be_told(labels[name])]
     problems = [(name, start) for name in names for start in range(starts)]
     work = (delayed(_one_start)(states, labels[name], start) for name, start in problems)
-    found = Parallel(n_jobs=jobs or cores(), inner_max_num_threads=1)(work)
+    found = Parallel(n_jobs=processes(len(problems) * len(states), jobs), inner_max_num_threads=1)(work)
     rows = [
         {"label": name, "start": start, "inertia": inertia, "f1": f1}
         for (name, start), (inertia, f1) in zip(problems, found, strict=True)
@@ -230,7 +231,7 @@ def intervals(
         delayed(_rescored)(states[kept], {name: labels[name][kept] for name in names}, n_init, start)
         for kept, start in (draws if names else [])
     )
-    found = Parallel(n_jobs=jobs or cores(), inner_max_num_threads=1)(work)
+    found = Parallel(n_jobs=processes(len(draws) * len(states) // 2, jobs), inner_max_num_threads=1)(work)
     rows = []
     for name in LABELS:
         ours = scores_of(states, labels[name], n_init, 0) if name in names else dict.fromkeys(SCORES, np.nan)

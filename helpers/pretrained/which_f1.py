@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from helpers.analysis import clustering
 from helpers.analysis.scores import DEFINITIONS, score
-from helpers.device import cores
+from helpers.device import processes
 from helpers.pretrained.paper_models import PAPER_MODELS
 from helpers.pretrained.probe import Probe
 from helpers.pretrained.table1 import can_be_told, natural_labels
@@ -47,7 +47,8 @@ def clusterings(probe: Probe, layers: list[int], jobs: int | None = None) -> pd.
     """
     labels = {name: truth for name, truth in natural_labels(probe.instances).items() if can_be_told(truth)}
     work = (delayed(_of_layer)(probe.states(layer), labels, layer) for layer in layers)
-    rows = [row for part in Parallel(n_jobs=jobs or cores(), inner_max_num_threads=1)(work) for row in part]
+    jobs = processes(len(layers) * len(probe.instances), jobs)
+    rows = [row for part in Parallel(n_jobs=jobs, inner_max_num_threads=1)(work) for row in part]
     return pd.DataFrame(rows)
 
 

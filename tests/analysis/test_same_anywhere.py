@@ -10,6 +10,7 @@ import pytest
 from conftest import CPU32, TINY
 from threadpoolctl import threadpool_limits
 
+from helpers import device
 from helpers.analysis import alternatives, measure
 from helpers.analysis.scores import matched_f1, score
 from helpers.device import cores
@@ -28,9 +29,9 @@ def trained(few, dataset):
     return train.train(few.run(16, 0), dataset, CPU32, progress=lambda epochs, **_: epochs)
 
 
-def analysed(run, settings) -> dict[str, pd.DataFrame]:
+def analysed(run, settings, jobs=1) -> dict[str, pd.DataFrame]:
     shutil.rmtree(run.folder / "clustering", ignore_errors=True)  # kept scores would be read back
-    return measure.everything(run, settings.clustering, settings.tsne, settings.neighbours, jobs=1)
+    return measure.everything(run, settings.clustering, settings.tsne, settings.neighbours, jobs=jobs)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,15 @@ def _spin():
 )
 def test_circumstances_do_not_change_a_table(trained, few, expected, circumstance):
     with circumstance():
-        found = analysed(trained, few)
+        same_tables(analysed(trained, few), expected)
+
+
+def test_processes_side_by_side_give_the_same_tables(trained, few, expected, monkeypatch):
+    monkeypatch.setattr(device, "FEW", 0)
+    same_tables(analysed(trained, few, jobs=2), expected)
+
+
+def same_tables(found, expected):
     for name, table in expected.items():
         pd.testing.assert_frame_equal(found[name], table, check_exact=False, rtol=0, atol=1e-9, obj=name)
 
