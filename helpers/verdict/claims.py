@@ -129,7 +129,7 @@ def f1(tables: Tables, space: str, label: str = "task", split: str = "subset") -
     """F1 by epoch (rows) and layer (columns); empty where this space was not taken."""
     table = tables["clustering"]
     chosen = (table["space"] == space) & (table["label"] == label) & (table["split"] == split)
-    return table[chosen].pivot_table(index="epoch", columns="layer", values="f1")
+    return table[chosen].pivot(index="epoch", columns="layer", values="f1")
 
 
 def _best_at_end(grid: pd.DataFrame) -> float:
