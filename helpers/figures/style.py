@@ -76,6 +76,7 @@ SETTING_TITLES = {
     "training.batch_size": "{} instances a step",
     "training.batches": "batches by {}",
     "training.weight_decay": "weight decay {}",
+    "training.number_of_epochs": "schedule of {} epochs",
     "model.embedding_scale": "embeddings of scale {}",
     "model.position_embedding": "{} positions",
     "model.linear_init": "linear layers as in {}",

@@ -9,7 +9,7 @@ from helpers.running import copies, execute
 from helpers.running.board import Board, clock
 from helpers.running.crew import Crew
 from helpers.running.stages import NOTEBOOKS, STAGES, keys, up_to_date
-from helpers.settings import Settings
+from helpers.settings import Settings, digest
 
 UNKNOWN = 60.0  # seconds of a notebook that was never timed
 
@@ -91,7 +91,7 @@ class Job:
         """Write down what made a notebook's results; returns what to say of it."""
         facts |= {"key": self.keys[stage], "seeds": list(self.settings.seeds), **store.provenance()}
         store.write_json(self._manifest(stage), {"outputs": _outputs(self.folder, stage, facts), **facts})
-        _note_provenance(self.folder, stage, facts)
+        _note_provenance(self.folder, stage, facts, self.settings)
         return f"done in {clock(facts['seconds'])}{_in_words(facts['work'])}"
 
 
@@ -134,15 +134,18 @@ def _in_words(work: dict[str, float]) -> str:
     return f" ({', '.join(f'{kind} {clock(s)}' for s, kind in most)})" if most else ""
 
 
-def _note_provenance(folder: Path, stage: str, facts: dict) -> None:
-    path = folder / "tables" / "provenance.json"
+def _note_provenance(folder: Path, stage: str, facts: dict, settings: Settings) -> None:
+    """Write down what made a notebook's results, and the longest time that it took.
+
+    A notebook that finds its run trained is quick; the longest time says what a fresh one takes. Times of other
+    settings, such as more epochs, are forgotten.
+    """
+    path, mine = folder / "tables" / "provenance.json", digest(settings.model_dump(mode="json"))
     known = store.read_json(path, "") if path.exists() else {}
-    # A notebook that finds its run trained is quick; the longest time says what a fresh one takes.
     before = known.get(stage, {})
-    if facts["seconds"] >= before.get("longest_seconds", 0):
-        longest = {"longest_seconds": facts["seconds"], "longest_work": facts["work"]}
-    else:
-        longest = {name: before[name] for name in ("longest_seconds", "longest_work") if name in before}
+    longest = {name: before.get(name) for name in ("longest_seconds", "longest_work", "longest_settings")}
+    if longest["longest_settings"] != mine or facts["seconds"] >= longest["longest_seconds"]:
+        longest = {"longest_seconds": facts["seconds"], "longest_work": facts["work"], "longest_settings": mine}
     store.write_json(path, known | {stage: facts | longest})
 
 

@@ -91,6 +91,22 @@ def fading(own: pd.DataFrame, grids: pd.DataFrame | None) -> list[dict]:
     ]
 
 
+def kept(grids: pd.DataFrame | None) -> list[dict]:
+    """What becomes of clusters by task of unseen instances' raw states under each change of the multiverse.
+
+    Args:
+        grids: course_grids.csv, if there.
+
+    Returns:
+        Of each variant, the one that ends highest first: what courses.fading gives; nothing where none was trained.
+    """
+    if grids is None or not (mine := grids[grids["grid"] == "multiverse"]).size:
+        return []
+    ends = courses.fading(mine)
+    ends = ends[(ends["split"] == "validation") & (ends["space"] == "raw")]
+    return ends.sort_values("last_f1", ascending=False).to_dict("records")
+
+
 def _best_layer(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """By epoch, the best layer's values of some columns, mean over seeds."""
     return rows.groupby(["seed", "epoch"])[columns].max().groupby("epoch").mean()

@@ -114,6 +114,7 @@ def of_profile(tables: TableFolder, width: int) -> dict:
         "searched": facts.searched(rows_at("alternatives"), tables.get("alternatives_grids")),
         "grids": "alternatives_grids" in tables,
         "fading": facts.fading(tables["course"], tables.get("course_grids")),
+        "kept": facts.kept(tables.get("course_grids")),
         "varied": _varied(tables.get("multiverse"), tables.get("parts")),
         "readings": facts.best_readings(tables.get("readings")),
         "grammar": tables["grammar"].iloc[0].to_dict(),

@@ -5,6 +5,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 
 from helpers.analysis import clustering, course
 from helpers.findings import course as say
+from helpers.verdict import facts
 
 
 def path(f1, accuracy, seed=0, reading="gpt2", space="raw", split="validation", **more):
@@ -66,9 +67,15 @@ def test_of_a_run_in_both_tables_the_longer_course_is_taken_whole():
 def test_variants_that_keep_clusters_are_named():
     runs = [path([0.1, 0.9, end], [0, 1, 1], variant=name, grid="multiverse", run=name)
             for name, end in (("default", 0.4), ("training.weight_decay=1", 0.88))]  # fmt: skip
-    said = say.settings_that_keep(course.highest(pd.concat(runs)))
+    highest = course.highest(pd.concat(runs))
+    said = say.settings_that_keep(highest)
     assert "Of 2 variants, 2 answer" in said
     assert "in: weight decay 1." in said
+    rows = facts.kept(highest)
+    assert [(r["variant"], r["last_f1"], r["course"]) for r in rows] == [
+        ("training.weight_decay=1", 0.88, "rises"), ("default", 0.4, "fades")
+    ]  # fmt: skip
+    assert facts.kept(None) == facts.kept(highest.assign(grid="seeds")) == []
 
 
 def test_a_runs_course_is_that_of_its_other_tables(run, settings):

@@ -152,6 +152,14 @@ def test_the_time_of_a_run_from_nothing_is_that_of_the_settings_as_they_are(tmp_
         assert facts["seconds"] == kept
 
 
+def test_the_time_of_a_notebook_from_nothing_is_that_of_the_settings_as_they_are(tmp_path):
+    (tmp_path / "tables").mkdir()
+    short, long = (resolve("laptop", f"training.stop_epoch={epochs}") for epochs in (20, 30))
+    for settings, seconds, kept in ((long, 50.0, 50.0), (long, 9.0, 50.0), (short, 20.0, 20.0), (short, 30.0, 30.0)):
+        job._note_provenance(tmp_path, "02_train", {"seconds": seconds, "work": {}}, settings)
+        assert job._expected(tmp_path, "laptop") == {"02_train": kept}
+
+
 def test_the_committed_tables_are_whole(committed):
     folder = committed / "data/laptop/tables"
     for name in set(TABLES) - SWEPT - {"gpu_checks", "gpu_runs"}:
