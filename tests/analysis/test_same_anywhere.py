@@ -60,7 +60,7 @@ def elsewhere():
 
 @contextlib.contextmanager
 def load():
-    busy = [multiprocessing.get_context("spawn").Process(target=_spin, daemon=True) for _ in range(cores())]
+    busy = [multiprocessing.get_context("spawn").Process(target=_spin, daemon=True) for _ in range(max(1, cores() - 1))]
     for one in busy:
         one.start()
     try:
