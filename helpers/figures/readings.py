@@ -40,6 +40,9 @@ def _short(reading: str) -> str:
     return textwrap.fill(plain, 48)
 
 
+OTHERS = "another seed"  # the variant that stands for runs with nothing changed and other seeds
+
+
 def multiverse(table: pd.DataFrame, rules: dict[str, tuple[float, float]]) -> Figure:
     """Each claim's quantity (rows) under every change to what the paper leaves open (columns), as numbers.
 
@@ -53,7 +56,7 @@ def multiverse(table: pd.DataFrame, rules: dict[str, tuple[float, float]]) -> Fi
     keys = [(key, *place) for key in rules for place in places]
     values = trained.pivot_table(index=["claim", "space", "at"], columns="variant", values="value")
     values = values.reindex(index=[key for key in keys if key in values.index])
-    values = values[list(dict.fromkeys(trained["variant"]))]
+    values = values[sorted(dict.fromkeys(trained["variant"]), key=lambda name: (name != "default", name == OTHERS))]
     holds = [[rules[key[0]][0] < v < rules[key[0]][1] for v in row] for key, row in values.iterrows()]
     shown = np.where(values.isna(), np.nan, np.array(holds, dtype=float))
     figure, ((ax,),) = grid_of(1, 1, height=1.9 + 0.16 * len(values))

@@ -16,6 +16,7 @@ from helpers import figures, profiles, store
 from helpers.analysis import course
 from helpers.errors import exit_status
 from helpers.figures.names import stem
+from helpers.figures.readings import OTHERS
 from helpers.figures.style import SPLIT_TITLES
 from helpers.rows import best_epoch
 from helpers.table_folder import TableFolder
@@ -133,7 +134,7 @@ def multiverse(variants: pd.DataFrame, seeds: pd.DataFrame) -> Figure:
     Args:
         seeds: of `other_seeds`; may have no rows.
     """
-    shown = pd.concat([variants, seeds.assign(variant="another seed")]) if len(seeds) else variants
+    shown = pd.concat([variants, seeds.assign(variant=OTHERS)]) if len(seeds) else variants
     return figures.multiverse(shown, RULES)
 
 
