@@ -80,8 +80,10 @@ def pip(*arguments: str, **options) -> subprocess.CompletedProcess:
 
 
 def uv_install(*arguments: str, **options) -> subprocess.CompletedProcess:
-    """Have uv install into this Python. Bytecode is left to the first import: most files are never imported."""
-    return uv("pip", "install", "-q", "--python", sys.executable, *arguments, **options)
+    """Have uv install into this Python. Bytecode is compiled now, as pip does: where PYTHONDONTWRITEBYTECODE is set, as in
+    many containers, no import would ever keep it, and each process would compile all that it imports.
+    """
+    return uv("pip", "install", "-q", "--compile-bytecode", "--python", sys.executable, *arguments, **options)
 
 
 def uv(*arguments: str, **options) -> subprocess.CompletedProcess:
