@@ -80,8 +80,9 @@ def pip(*arguments: str, **options) -> subprocess.CompletedProcess:
 
 
 def uv_install(*arguments: str, **options) -> subprocess.CompletedProcess:
-    """Have uv install into this Python. Bytecode is compiled now, as pip does: where PYTHONDONTWRITEBYTECODE is set, as in
-    many containers, no import would ever keep it, and each process would compile all that it imports.
+    """Have uv install into this Python, and compile bytecode as pip does.
+
+    Where PYTHONDONTWRITEBYTECODE is set, as in many containers, each process would else compile all that it imports.
     """
     return uv("pip", "install", "-q", "--compile-bytecode", "--python", sys.executable, *arguments, **options)
 
