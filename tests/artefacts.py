@@ -18,8 +18,7 @@ from helpers import store
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "artefacts.md"
 NOTES = ROOT / ".pytest_cache" / "artefacts.json"
-FLIPS, OF_LARGE = 8, 2  # of one file, and of one over LARGE bytes, which takes seconds to read
-LARGE = 50_000_000
+FLIPS = 8
 
 
 @dataclass(frozen=True)
@@ -55,15 +54,10 @@ def complaint(read: Callable, path: Path) -> str:
     return " ".join(str(one.message) for one in said)
 
 
-def flips_of(path: Path) -> int:
-    """How many bits of a file are flipped."""
-    return FLIPS if path.stat().st_size < LARGE else OF_LARGE
-
-
 def flip(rng: random.Random, path: Path, read: Callable) -> list[str]:
-    """Flip some bits of a file, one at a time; returns those after which nothing was said of the file."""
+    """Flip FLIPS bits of a file, one at a time; returns those after which nothing was said of the file."""
     silent = []
-    for _ in range(flips_of(path)):
+    for _ in range(FLIPS):
         place, bit = rng.randrange(path.stat().st_size), rng.randrange(8)
         before = _byte_of(path, place)
         _write_byte(path, place, before ^ 1 << bit)

@@ -37,7 +37,8 @@ class Program(contextlib.AbstractContextManager):
     def __init__(self, module: str, *arguments: object, environment: dict[str, str] | None = None) -> None:
         server = multiprocessing.get_context("forkserver")
         server.set_forkserver_preload(IMPORTED)
-        self._said = [Path(tempfile.mkstemp(prefix="said-")[1]) for _ in range(2)]
+        self._folder = tempfile.TemporaryDirectory(prefix="said-")
+        self._said = [Path(self._folder.name) / name for name in ("output", "errors")]
         command, where = [module, *map(str, arguments)], dict(environment or os.environ)
         self._process = server.Process(target=_run, args=(command, where, *map(str, self._said)))
         self._process.start()
@@ -69,15 +70,14 @@ class Program(contextlib.AbstractContextManager):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.wait()
-        for path in self._said:
-            path.unlink()
+        self._folder.cleanup()
 
 
 def _run(command: list[str], environment: dict[str, str], *said: str) -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream, path in zip((1, 2), said, strict=True):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), stream)
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), stream)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(store.REPOSITORY)

@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from helpers.figures.style import CLAIM_TITLES, OKABE_ITO, grid_of, titled, variant_title
+from helpers.figures.style import CLAIM_TITLES, OKABE_ITO, OTHERS, grid_of, titled, variant_title
 from helpers.rows import NO_CHOICE, runs_in
 
 
@@ -38,9 +38,6 @@ def readings(table: pd.DataFrame, parts: dict[str, str]) -> Figure:
 def _short(reading: str) -> str:
     plain = re.sub(r"\b(training|model|data)\.", "", reading)
     return textwrap.fill(plain, 48)
-
-
-OTHERS = "another seed"  # the variant that stands for runs with nothing changed and other seeds
 
 
 def multiverse(table: pd.DataFrame, rules: dict[str, tuple[float, float]]) -> Figure:

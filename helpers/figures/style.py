@@ -59,9 +59,10 @@ CLAIM_TITLES = {
     "probe": "Linear probe for the task",
     "peak": "Task clusters fade after their best epoch",
 }
+OTHERS = "another seed"  # the variant that stands for runs with nothing changed and other seeds
 VARIANT_TITLES = {
     "default": "nothing changed",
-    "another seed": "other seeds",
+    OTHERS: "other seeds",
     "training.loss_on=outputs": "loss on outputs",
     "training.weight_decay=0": "no weight decay",
     "model.tied_embeddings=False": "untied embeddings",

@@ -81,8 +81,7 @@ def fading(own: pd.DataFrame, grids: pd.DataFrame | None) -> list[dict]:
     Returns:
         Of each: width, reading, runs, faded (how many), and means of f1, accuracy, last_f1, last_accuracy, last_epoch.
     """
-    ends = courses.fading(courses.beside(own, grids))
-    ends = ends[(ends["split"] == "validation") & (ends["space"] == "raw")]
+    ends = _unseen(courses.beside(own, grids))
     numbers = ["f1", "accuracy", "last_f1", "last_accuracy", "last_epoch"]
     return [
         {"width": width, "reading": reading, "runs": len(part), "faded": int((part["course"] == "fades").sum())}
@@ -102,9 +101,12 @@ def kept(grids: pd.DataFrame | None) -> list[dict]:
     """
     if grids is None or not (mine := grids[grids["grid"] == "multiverse"]).size:
         return []
-    ends = courses.fading(mine)
-    ends = ends[(ends["split"] == "validation") & (ends["space"] == "raw")]
-    return ends.sort_values("last_f1", ascending=False).to_dict("records")
+    return _unseen(mine).sort_values("last_f1", ascending=False).to_dict("records")
+
+
+def _unseen(runs: pd.DataFrame) -> pd.DataFrame:
+    """courses.fading of unseen instances' raw states."""
+    return courses.fading(runs).query("split == 'validation' and space == 'raw'")
 
 
 def _best_layer(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

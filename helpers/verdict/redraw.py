@@ -16,8 +16,7 @@ from helpers import figures, profiles, store
 from helpers.analysis import course
 from helpers.errors import exit_status
 from helpers.figures.names import stem
-from helpers.figures.readings import OTHERS
-from helpers.figures.style import SPLIT_TITLES
+from helpers.figures.style import OTHERS, SPLIT_TITLES
 from helpers.rows import best_epoch
 from helpers.table_folder import TableFolder
 from helpers.verdict.claims import CLAIMS, EVERY, OURS, K

@@ -18,7 +18,7 @@ from helpers.running import archive, gpu, pool, sweep
 from helpers.tables import columns
 
 BEYOND = {"surface", "controls", "interventions", "alternatives"}  # tables that the grid asks of its first run alone
-COMMAND = ("helpers.running.gpu", "--device", "cpu", "--profile", "smoke", "--minutes", "20", "--workers", "1")
+COMMAND = ("helpers.running.gpu", "--device", "cpu", "--profile", "smoke", "--minutes", "20")
 
 
 def output(program):
