@@ -60,7 +60,7 @@ probe: $(READY) ## cluster the states of MODEL (hub id, folder or .gguf file; de
 sweep: $(READY) ## train and analyse every run of a GRID file, on this machine or on a SCHEDULER
 	@$(PYTHON) -m helpers.running.sweep "$(GRID)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
-verdict: $(READY) ## more seeds, other widths and variants for the verdict (days on 2 cores; resumable; make gpu does most of it)
+verdict: $(READY) ## more seeds, other widths and variants for the verdict (days on 2 cores; resumable; make gpu does much of it)
 	@$(PYTHON) -m helpers.running.verdict_grids --profile "$(PROFILE)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 readings: $(READY) ## which reading of what the paper leaves open fits it best (hours on 2 cores; resumable)
@@ -79,7 +79,7 @@ bench: $(READY) ## speed and memory against named baselines, and how fast the ex
 	@$(PYTHON) -m helpers.benchmarks.speed
 	@$(PYTHON) tests/explorer/latency.py
 
-gpu: $(READY) ## 25 minutes of a CUDA GPU: checks, bench, the paper profile, one archive (ARGS="--minutes 25")
+gpu: $(READY) ## 25 minutes of a CUDA GPU: checks, bench, the verdict's runs, one archive (ARGS="--minutes 25")
 	@$(PYTHON) -m helpers.running.gpu $(ARGS)
 
 clean: ## remove what reproduce generated, but for committed tables, figures and executed notebooks

@@ -77,7 +77,8 @@ READINGS: dict[str, dict[str, object]] = {
         "training.loss_on": "outputs",
         "data.hard_replacement": "task",
     },
-    # The best fit, of what was tried, to what the paper shows apart from its contested claims (verdict/reading_fit.py):
+    # Of trials, the best fit to what the paper shows apart from its contested claims, which the score of
+    # verdict/reading_fit.py confirmed at widths 768 and 256 (docs/readings.md):
     # GPT-2 with torch's large embeddings, post-normalisation, the loss on the output, and hard tasks by one word.
     "fitted": {
         "model.embedding_scale": 1.0,

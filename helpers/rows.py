@@ -5,7 +5,7 @@ import re
 GPT2 = "gpt2"  # the reading of tables that name none
 CONTROL = "shuffled_outputs"  # in a variant that has nothing to learn
 # In variants that change what the paper does not leave open: the control, and departures from Table 4 and section 2.2.
-NO_CHOICE = f"{CONTROL}|model.dropout|train_on_hard_examples"
+NO_CHOICE = f"{CONTROL}|model.dropout|train_on_hard_examples|number_of_epochs"
 
 
 def parts_of(reading: str) -> tuple[str, str]:

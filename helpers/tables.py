@@ -415,7 +415,7 @@ TABLES = {
         seed=count(),
         reading=words("a named reading"),
         variant=words("what sets the run apart in the grid"),
-        status=words("done, failed, or not run for lack of time", ("done", "failed", "not run")),
+        status=words("done, failed, or not run: not trained, or not analysed", ("done", "failed", "not run")),
         epochs=count("how far it was trained", empty=True),
         best_epoch=count("first epoch with the highest validation accuracy", empty=True),
         accuracy_validation=share("at that epoch", empty=True),

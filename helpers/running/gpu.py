@@ -1,4 +1,4 @@
-"""An hour of a GPU: check the card, measure it, train the paper's models on it, pack what they show (`make gpu`).
+"""Make good use of a GPU: check it, measure it, train the paper's models on it, pack what they show (`make gpu`).
 
 Each step's outcome is written as soon as it is there, and the same command goes on with what is left: steps that are
 done are not repeated on the same card with the same code, and runs go on from their last checkpoint.

@@ -41,8 +41,9 @@ def of_notebooks(known: dict) -> dict[str, tuple[str, str]]:
         ),
         "05_probe_llms": (
             "Do pretrained models cluster by task?",
-            f"{ours['model']}: F1 {ours['scores']['task'][0]:.2f} by three categories, which the paper calls tasks (by "
-            f"the input word alone {known['words_alone']:.2f}); {paper['model']} in the paper: "
+            f"{ours['model']}: F1 {ours['scores']['task'][0]:.2f} ({known['probed']['low']:.2f} to "
+            f"{known['probed']['high']:.2f} over instructions and KMeans' starts) by three categories, which the paper "
+            f"calls tasks (by the input word alone {known['words_alone']:.2f}); {paper['model']} in the paper: "
             f"{paper['scores']['task'][0]:.2f}",
         ),
         "06_explore": ("What do the clusters look like?", "Linked scatter plots through layers and training"),

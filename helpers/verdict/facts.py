@@ -341,10 +341,13 @@ def best_readings(table: pd.DataFrame | None, count: int = 5) -> list[dict]:
 
 
 def searches(table: pd.DataFrame | None) -> list[dict]:
-    """The best reading at the last rung of each plan of readings.csv, and how many readings it was chosen from (`of`);
-    the widest models first. None without that table."""
-    best = best_readings(table, 1)
-    found = [row | {"of": table.loc[table["plan"] == row["plan"], "reading"].nunique()} for row in best]
+    """The best reading at the last rung of each plan of readings.csv, from how many it was chosen (`of`), and how many
+    went as far as it (`last`); the widest models first. None without that table."""
+    found = []
+    for row in best_readings(table, 1):
+        mine = table[table["plan"] == row["plan"]]
+        last = mine[mine["rung"] == row["rung"]]
+        found.append(row | {"of": mine["reading"].nunique(), "last": last["reading"].nunique()})
     return sorted(found, key=lambda row: -row["width"])
 
 
@@ -374,6 +377,12 @@ def starts(table: pd.DataFrame, model: str) -> dict[str, float]:
     """F1 by task of single starts of KMeans, at one model's best layer."""
     f1 = table[(table["model"] == model) & (table["label"] == "task")]["f1"]
     return {"lowest": f1.min(), "highest": f1.max(), "median": f1.median()}
+
+
+def interval_of_task(table: pd.DataFrame, model: str) -> dict[str, float]:
+    """Low and high of one model's F1 by task at its best layer (rows of table1_intervals.csv)."""
+    mine = table[(table["model"] == model) & (table["label"] == "task") & (table["metric"] == "f1")]
+    return mine[["low", "high"]].iloc[0].to_dict()
 
 
 def words_alone(table: pd.DataFrame, model: str) -> float:

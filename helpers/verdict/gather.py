@@ -121,6 +121,7 @@ def of_profile(tables: TableFolder, width: int) -> dict:
         "table1": facts.table1(models[models["model"].isin((ours, "LLaMa-7B"))]),
         "starts": facts.starts(tables["table1_restarts"], ours),
         "words_alone": facts.words_alone(tables["llm_layers"], ours),
+        "probed": facts.interval_of_task(tables["table1_intervals"], ours),
         **_measured_speed(tables),
     }  # fmt: skip
 

@@ -197,7 +197,7 @@ def decide(claim: Claim, measured: pd.DataFrame) -> Decision:
     """
     own = [found for space in claim.spaces if (found := _evidence(claim, measured, claim.key, space, END))]
     if not own:  # an unmeasured claim holds under no condition either
-        return Decision(UNMEASURED, None, _missing(claim, bool(len(measured))))
+        return Decision(UNMEASURED, None, _missing(claim, measured))
     if shown := [found for found in own if found.answer]:
         best = max(shown, key=lambda found: found.by_training)
         return Decision(HOLDS if best.by_training else NO_MORE, best)
@@ -213,10 +213,12 @@ def decide(claim: Claim, measured: pd.DataFrame) -> Decision:
     return Decision(UNDECIDED, best, BOTH_SIDES)
 
 
-def _missing(claim: Claim, has_runs: bool) -> str:
-    """What a quantity lacks that was not measured."""
-    needs = ["half of its schedule behind it"] * claim.late + [claim.needs] * bool(claim.needs)
-    if has_runs and not needs:
+def _missing(claim: Claim, measured: pd.DataFrame) -> str:
+    """What a quantity lacks that was not measured, though others may have been (`measured`)."""
+    ends = measured[measured["at"] == END]["claim"]
+    is_late = any(EVERY[key].late for key in ends)  # the runs have gone so far, if one of these quantities is there
+    needs = ["half of its schedule behind it"] * (claim.late and not is_late) + [claim.needs] * bool(claim.needs)
+    if len(measured) and not needs:
         return "needs what the runs of this width have not recorded"
     return f"needs a run of this width{' with ' if needs else ''}{' and '.join(needs)}"
 

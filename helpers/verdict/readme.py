@@ -21,7 +21,7 @@ from helpers.analysis.course import FADED
 from helpers.errors import exit_status
 from helpers.figures.controls import METHOD_TITLES
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, reading_title, variant_title
-from helpers.rows import runs_in
+from helpers.rows import runs_in, seeds_in
 from helpers.table_folder import TableFolder
 from helpers.verdict import answers, gather, redraw, story
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, EVERY, OURS
@@ -75,7 +75,8 @@ def results(known: dict) -> str:
     """
     columns = story.kinds_of_run(known)
     of_paper, of_ours = (
-        [(claim, [_cell(table, claim.key) for table in columns.values()]) for claim in some] for some in (CLAIMS, OURS)
+        [(claim, [_cell(table, claim.key, fewer=True) for table in columns.values()]) for claim in some]
+        for some in (CLAIMS, OURS)
     )
     titled = {_column_title(name): table for name, table in columns.items()}
     text = (
@@ -83,7 +84,7 @@ def results(known: dict) -> str:
         .get_template("results.md.j2")
         .render(
             known,
-            columns=titled,
+            columns=[f"{name} ({_most_seeds(table)})" for name, table in titled.items()],
             of_paper=of_paper,
             of_ours=of_ours,
             unlearnt=[name for name, table in titled.items() if _unlearnt(table)],
@@ -98,6 +99,11 @@ def results(known: dict) -> str:
         )
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _most_seeds(decided: pd.DataFrame) -> str:
+    """On how many seeds most statements of a column rest, in words."""
+    return seeds_in(decided[decided["seeds"] == decided["seeds"].max()])
 
 
 def _unlearnt(decided: pd.DataFrame) -> bool:
@@ -169,10 +175,16 @@ def _why(known: dict) -> str:
     """How the readings compare by what the paper shows besides clusters."""
     if not known["searches"]:
         return ""
-    best = [f"of {s['of']} at width {s['width']}, *{reading_title(s['reading'])}* (one run each, epoch {s['epochs']})"
-            for s in known["searches"]]  # fmt: skip
+    best = [_searched(search) for search in known["searches"]]
     said = f" Of the readings searched, these fit best what the paper shows besides clusters: {', '.join(best)}"
     return f"{said}{_confirmed(known['confirmed'])}."
+
+
+def _searched(search: dict) -> str:
+    """Which reading was best of how many."""
+    some = "" if search["last"] == search["of"] else f"{search['last']} of them "
+    how = f"one run each, {some}to epoch {search['epochs']}"
+    return f"of {search['of']} at width {search['width']}, *{reading_title(search['reading'])}* ({how})"
 
 
 def _confirmed(rows: list[dict]) -> str:
@@ -204,8 +216,12 @@ def _column_title(name: str) -> str:
     return f"width {name}".replace(story.OUTPUTS, "loss on outputs alone")
 
 
-def _cell(decided: pd.DataFrame, claim: str) -> str:
-    """A claim at one width in few words: the verdict, the mean and its interval; nothing where it is not asked."""
+def _cell(decided: pd.DataFrame, claim: str, fewer: bool = False) -> str:
+    """A claim at one width in few words: the verdict, the mean and its interval; nothing where it is not asked.
+
+    Args:
+        fewer: also say of how many seeds, where they are fewer than of other claims.
+    """
     if claim not in decided.index:
         return ""
     row = decided.loc[claim]
@@ -215,7 +231,8 @@ def _cell(decided: pd.DataFrame, claim: str) -> str:
     verdict = f"{HOLDS} {met}" if row["verdict"] == CONDITION else row["verdict"]
     interval = between(row).strip(" ()")
     untrained = "" if pd.isna(row["untrained"]) else f"; untrained {row['untrained']:.2f}"
-    return f"**{verdict}**: {row['ours']:.2f} ({interval}{untrained})"
+    seeds = f"; {row['seeds']} seeds" if fewer and 1 < row["seeds"] < decided["seeds"].max() else ""
+    return f"**{verdict}**: {row['ours']:.2f} ({interval}{untrained}{seeds})"
 
 
 def pictures(known: dict, tables: TableFolder) -> dict[str, Figure]:

@@ -79,8 +79,8 @@ def _short(known: dict, mine: pd.DataFrame, width: int) -> str:
         f"{row['untrained']:.2f} to {row['ours']:.2f} on {where} (the paper: {_words(row)})"
         for (_, row), where in zip(rows.iterrows(), ("the training subset", "unseen instances"), strict=True)
     )
-    until = to_epoch(known, width)
-    return f"{answer}. From the untrained model {until}, F1 by task goes from {subset} and from {unseen}."
+    until, runs = to_epoch(known, width), deciding(mine)
+    return f"{answer}. From the untrained model {until}, F1 by task goes from {subset} and from {unseen}; {runs}."
 
 
 def to_epoch(known: dict, width: int) -> str:
@@ -101,7 +101,7 @@ def _chosen_by(known: dict, mine: pd.DataFrame) -> str:
         return ""
     targets = {target.claim for target in (*reading_fit.TARGETS, *reading_fit.AT_THE_END)}
     chosen = count(mine[mine.index.isin(targets)], HOLDS)
-    return f", {chosen} of which were targets of the score that chose the reading" if chosen else ""
+    return f", {chosen} of which are targets of the score by which readings are compared" if chosen else ""
 
 
 def _surface(known: dict) -> str:
@@ -109,7 +109,7 @@ def _surface(known: dict) -> str:
     subset, unseen = (facts.surface(known["of_surface"], split)["highest"] for split in ("subset", "validation"))
     return (
         f" Without a model, an instruction's symbols alone give F1 up to {subset:.2f} on the training subset and "
-        f"{unseen:.2f} on unseen instances."
+        f"{unseen:.2f} on unseen instances (data set of {seeds_in(known['of_surface'])})."
     )
 
 
@@ -182,7 +182,7 @@ def _places(known: dict, width: int) -> str:
     centred = rows[(rows["space"] == "centred") & (rows["at"] == END)]["value"]
     said += [f"{centred.mean():.2f} at the last one if each input's mean state is subtracted"] * bool(len(centred))
     runs = f"reading {reading_title(known['reading'])}, {seeds_in(rows)}"
-    return f"F1 by task of unseen instances is {', '.join(said)} ({runs})"
+    return f"F1 by task of unseen instances, in the better of raw and t-SNE states, is {', '.join(said)} ({runs})"
 
 
 def _unseen(known: dict, reading: str, width: int) -> pd.DataFrame:
@@ -224,7 +224,10 @@ def _by_width(known: dict) -> str:
             for width, (f1, seeds) in found.items() if {END, PEAK} <= set(f1)]  # fmt: skip
     if len(said) < 2:
         return ""
-    return f"by width, F1 of the training subset at the end (at each run's best epoch) is {', '.join(said)}"
+    return (
+        f"by width, F1 of the training subset at the end (at each run's best epoch) is {', '.join(said)} "
+        f"(reading {reading_title(known['reading'])})"
+    )
 
 
 def _with_outputs(known: dict) -> str:
@@ -305,7 +308,9 @@ def _held(known: dict, width: int) -> str:
         runs, within, probe = runs_in(known["training"]), own["within_input_f1"], own["linear_probe"]
     else:
         return ""
-    chance = f" (labels permuted: {own['within_input_chance'][1]:.2f})" if "within_input_chance" in own else ""
+    chance = ""
+    if "within_input_chance" in own:
+        chance = f" (labels permuted, {seeds_in(known['training'])}: {own['within_input_chance'][1]:.2f})"
     return (
         "no two tasks share an input-output pair, so that with the input fixed the task is the answer. There F1 by "
         f"task of unseen instances is {within[0]:.2f} untrained and {within[1]:.2f} trained{chance}. "
