@@ -367,6 +367,16 @@ def test_hard_examples_are_asked_at_the_layer_with_the_best_clusters():
     assert found["value"].item() == 0.3, "random clusters, in a layer without others, would part most"
 
 
+def test_what_a_missing_quantity_needs_is_not_what_the_runs_have():
+    """Runs whose states were not kept have gone as far as late quantities ask, which is not what is missing."""
+    whole = judge.quantities(made_up(True))
+    learned = whole[whole["claim"].str.startswith("accuracy")]
+    needs = judge.judge(learned, (768,)).set_index("claim")["condition"]
+    assert needs["task_subset"] == "needs what the runs of this width have not recorded"
+    assert needs["persists"].startswith("needs a run of this width with clusters")
+    assert "schedule" in judge.judge(learned[:0], (768,)).set_index("claim")["condition"]["task_subset"]
+
+
 def test_a_condition_needs_two_seeds_of_the_papers_own_view():
     good, none = measured(True, range(3)), measured(False, range(3))
     mixed = pd.concat([none[none["space"] == "raw"].query("seed == 0"), good[good["space"] == "centred"]])

@@ -171,7 +171,7 @@ def test_every_statement_of_the_results_is_that_of_the_committed_tables(texts, t
         if not (found := cell_form.search(cell)):
             continue
         width = int(re.search(r"width ([\d,]+)", title)[1].replace(",", ""))
-        reading = None if "outputs" in title else re.search(r", (\w+)$", title)
+        reading = None if "outputs" in title else re.search(r", (\w+) \(", title)
         named = "claims_outputs" if "outputs" in title else "claims"
         rows_of = of_reading(table(named), reading[1]) if reading else own(table, named)
         rows_of = table(named) if "outputs" in title else rows_of
@@ -181,6 +181,8 @@ def test_every_statement_of_the_results_is_that_of_the_committed_tables(texts, t
         for name in ("ours", "low", "high"):
             if found[name]:
                 assert float(found[name]) == pytest.approx(row[name], abs=0.0051), cell
+        at_most, known = int(re.search(r"\((\d+) seeds?\)", title)[1]), re.search(r"; (\d+) seeds\)", cell)
+        assert row["seeds"] == (int(known[1]) if known else 1 if "one seed" in cell else at_most), (title, cell)
         seen += 1
     assert seen > 80
 
@@ -239,7 +241,7 @@ def test_every_link_of_the_pages_leads_somewhere():
 
 
 SURFACE = [
-    {"split": split, "label": "task", "control": "edit_distance", "f1": f1}
+    {"seed": 0, "split": split, "label": "task", "control": "edit_distance", "f1": f1}
     for split, f1 in (("subset", 0.58), ("validation", 0.48))
 ]
 
@@ -279,7 +281,7 @@ def test_other_numbers_make_other_sentences():
             assert clause not in (elsewhere if good else here)
         assert "make verdict" in said["What changes the result"]
         assert said["In short"].startswith("Yes. From the untrained model to epoch 100" if good else "Not as KMeans")
-        assert "up to 0.58 on the training subset and 0.48 on unseen instances" in elsewhere
+        assert "up to 0.58 on the training subset and 0.48 on unseen instances (data set of seed 0)" in elsewhere
     assert "'high' would be" not in story.title(known_of(made_up(True), judged(True)))
     known = known_of(made_up(False), judged(False))
     low = known["clustering"].assign(f1=known["clustering"]["f1"] / 2)
@@ -325,11 +327,11 @@ def test_how_readings_compare_is_told_for_each_search_and_on_fresh_seeds():
         return readme._why({"searches": [], "confirmed": []} | known)
 
     assert said() == ""
-    searches = [{"of": 2, "width": 768, "reading": "fitted", "epochs": 30},
-                {"of": 24, "width": 32, "reading": "fitted model.dropout=0.1", "epochs": 200}]  # fmt: skip
+    searches = [{"of": 2, "last": 2, "width": 768, "reading": "fitted", "epochs": 30},
+                {"of": 24, "last": 3, "width": 32, "reading": "fitted model.dropout=0.1", "epochs": 200}]  # fmt: skip
     told = said(searches=searches)
-    assert "of 2 at width 768, *fitted* (one run each, epoch 30)" in told
-    assert "of 24 at width 32, *fitted, dropout 0.1* (one run each, epoch 200)." in told
+    assert "of 2 at width 768, *fitted* (one run each, to epoch 30)" in told
+    assert "of 24 at width 32, *fitted, dropout 0.1* (one run each, 3 of them to epoch 200)." in told
     fits = [{"width": w, "reading": r, "fit": f, "low": f - 0.05, "high": f + 0.05, "seeds": 3}
             for w, r, f in ((768, "fitted", 0.7), (768, "gpt2", 0.5), (32, "fitted", 0.6))]  # fmt: skip
     told = said(searches=searches, confirmed=fits)
@@ -351,7 +353,7 @@ def test_other_widths_are_told_beside_the_main_models():
     def told(table) -> str:
         return story.sentences(known_of(made_up(False), judged(False), quantities=table))["What changes the result"]
 
-    assert "is 0.40 (0.50) at 768, 0.60 (0.80) at 2,048, one seed. " in told(quantities) + " "
+    assert "is 0.40 (0.50) at 768, 0.60 (0.80) at 2,048, one seed (reading gpt2). " in told(quantities) + " "
     assert "By width" not in told(quantities[quantities["width"] == 768])
 
 
