@@ -94,6 +94,12 @@ CLAIMS = {
     "gain_high": number("upper end", empty=True),
 }
 
+# Where and with what code something was timed.
+TIMED = {
+    "cpu": words("the processor, and the GPU behind it where there is one"),
+    "instructions": words("the widest instructions that torch uses on it"),
+    "commit": words("that was measured"),
+}
 # How well a run shows what the paper shows of its models apart from its clusters.
 FIT = {
     "fit": share("mean of the scores that follow", empty=True),
@@ -392,6 +398,7 @@ TABLES = {
         ),
         milliseconds=number("from the change to the second frame after the answer has come, median", 0),
         slowest=number("the slowest one", 0),
+        **TIMED,
     ),
     "gpu_checks": declare(
         "What `make gpu` finds on a card before it trains there (in `data/paper/tables`).",
@@ -432,9 +439,7 @@ TABLES = {
         baseline_name=words("what ours is compared with"),
         ratio=number("how many times better ours is", 0, empty=True),
         unit=words("of both values"),
-        cpu=words("the processor, and the GPU behind it where there is one"),
-        instructions=words("the widest instructions that torch uses on it"),
-        commit=words("that was measured"),
+        **TIMED,
     ),
 }  # fmt: skip
 

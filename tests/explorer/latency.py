@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from browser import IDLE, Notebook, browsing, chromium, jupyterlab
 
 from helpers import store
+from helpers.device import processor
 from helpers.tables import checked
 
 TESTS = str(Path(__file__).resolve().parents[1])
@@ -90,7 +91,7 @@ def main() -> None:
         print(f"the explorer's latency is not measured: {reason}")
         return
     rows = [row for count in (8_800, 100_000) for plots in (1, 2) for row in measure(count, plots)]
-    table = checked("latency", pd.DataFrame(rows))
+    table = checked("latency", pd.DataFrame(rows).assign(**processor(), commit=store.commit()))
     store.write_table(store.DATA / "laptop" / "tables" / "latency.csv", table, digits=3)
 
 
