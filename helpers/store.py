@@ -217,7 +217,8 @@ def check_folder(folder: Path, remedy: str) -> None:
         ArtefactError: a file is missing, was changed, or came later; the message names it and `remedy`.
     """
     known = _sums(folder)
-    for path in sorted({*_files(folder), *(folder / name for name in known)}):
+    paths = {*_files(folder), *(folder / name for name in known)}
+    for path in sorted(paths, key=lambda p: (p.stat().st_size if p.exists() else 0, p)):  # the quickest first
         check_file(path, known.get(path.name, ""), remedy)
 
 

@@ -3,8 +3,11 @@
 import json
 import re
 import shutil
+import socket
 import struct
+import time
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -176,8 +179,15 @@ def test_an_apple_gpu_is_taken_when_asked_for_and_never_by_itself(monkeypatch):
     assert device.choose().device.type == "cpu"
 
 
-def test_no_network_is_said_in_one_sentence(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def no_address(*_, **__):
+    raise socket.gaierror("no network")
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_no_network_is_said_in_one_sentence(monkeypatch, offline):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(socket, "getaddrinfo", no_address)
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # between attempts
     assert "some-one/some-model is not cached here" in message("some-one/some-model")
 
 
