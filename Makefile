@@ -15,6 +15,9 @@ READY := $(VENV)/.clm-clustering-ready
 export SET
 CHOSEN = $(if $(READING),reading=$(READING) )$$SET
 
+# For targets whose settings stand in a grid file: an option that would be ignored is refused.
+TAKES_NO = $(foreach name,$(1),$(if $(filter command,$(origin $(name))),$(error make $@ takes no $(name): write it into a grid file, as data/grids shows)))
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help reproduce test test-architectures lint lab bench gpu probe sweep verdict readings report figures readme clean setup lock
@@ -55,15 +58,18 @@ lab: $(READY) ## open JupyterLab on the notebooks (localhost, with a token)
 	@$(PYTHON) -m jupyter lab --notebook-dir=notebooks
 
 probe: $(READY) ## cluster the states of MODEL (hub id, folder or .gguf file; default: offline) on 16 natural tasks
-	@$(PYTHON) -m helpers.pretrained.cli $(MODEL) $(ARGS)
+	@$(PYTHON) -m helpers.pretrained.cli $(if $(MODEL),"$(MODEL)") $(ARGS)
 
 sweep: $(READY) ## train and analyse every run of a GRID file, on this machine or on a SCHEDULER
+	$(call TAKES_NO,PROFILE READING SET)
 	@$(PYTHON) -m helpers.running.sweep "$(GRID)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 verdict: $(READY) ## more seeds, other widths and variants for the verdict (days on 2 cores; resumable; make gpu does much of it)
+	$(call TAKES_NO,READING SET)
 	@$(PYTHON) -m helpers.running.verdict_grids --profile "$(PROFILE)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 readings: $(READY) ## which reading of what the paper leaves open fits it best (hours on 2 cores; resumable)
+	$(call TAKES_NO,READING SET)
 	@$(PYTHON) -m helpers.running.readings --profile "$(PROFILE)" $(if $(SCHEDULER),--scheduler "$(SCHEDULER)") $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 report: $(READY) ## data/<profile>/report.html from the tables and figures that are there
@@ -80,6 +86,7 @@ bench: $(READY) ## speed and memory against named baselines, and how fast the ex
 	@$(PYTHON) tests/explorer/latency.py
 
 gpu: $(READY) ## 25 minutes of a CUDA GPU: checks, bench, the verdict's runs, one archive (ARGS="--minutes 25")
+	$(call TAKES_NO,PROFILE READING SET)
 	@$(PYTHON) -m helpers.running.gpu $(ARGS)
 
 clean: ## remove what reproduce generated, but for committed tables, figures and executed notebooks

@@ -116,7 +116,7 @@ def resolve(profile: str = "laptop", overrides: str = "") -> Settings:
         raise SettingsError(f"unknown profile {profile!r}; {_nearest(profile, list(PROFILES))}")
     given = _parse(overrides)
     reading = dict(given).get("reading", PROFILES[profile].get("reading", DEFAULT))
-    if reading not in READINGS:
+    if not isinstance(reading, str) or reading not in READINGS:
         raise SettingsError(f"unknown reading {reading!r}; {_nearest(str(reading), list(READINGS))}")
     tree: dict = {"profile": profile}
     for name, value in [*PROFILES[profile].items(), *READINGS[reading].items(), *given]:
@@ -161,10 +161,11 @@ def output_name(profile: str, overrides: str) -> str:
     Raises:
         SettingsError: as `resolve`.
     """
+    settings = resolve(profile, overrides)
     if not overrides.strip():
         return profile
     slug = re.sub(r"[^A-Za-z0-9.,_]+", "-", "--".join(sorted(overrides.split())).replace("=", "-")).strip("-")
-    return f"{profile}--{slug[:60]}-{digest(resolve(profile, overrides), 6)}"
+    return f"{profile}--{slug[:60]}-{digest(settings, 6)}"
 
 
 def count(text: str) -> int:
@@ -228,6 +229,8 @@ def _read(name: str, text: str) -> object:
         return literal if isinstance(literal, str) else text
     if kind == tuple[str, ...]:
         listed = _value(text) if text[:1] in ("[", "(") else text.split(",")
+        if not isinstance(listed, (list, tuple)):
+            raise SettingsError(f'{name}={text}: write one word, words separated by commas, or a list: ["a", "b"]')
         return () if text.lower() == "none" else tuple(part for part in listed if part)
     return _value(text)
 
@@ -237,7 +240,7 @@ def _value(text: str) -> object:
         return {"none": None, "true": True, "false": False}[text.lower()]
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all that ast.literal_eval may raise
         return tuple(_value(part) for part in text.split(",") if part) if "," in text else text
 
 

@@ -72,7 +72,7 @@ def replacing(path: Path):
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _disk_full(path) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
             raise ArtefactError(f"cannot write {path}: {error.strerror}") from error
         raise
     except SafetensorError as error:  # it wraps what the system said in words
@@ -80,7 +80,8 @@ def replacing(path: Path):
             raise _disk_full(path) from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder that cannot be written to has been told of
+            temporary.unlink(missing_ok=True)
 
 
 def _disk_full(path: Path) -> ArtefactError:
@@ -102,7 +103,9 @@ def writable(folder: Path) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ArtefactError(f"cannot write into {folder}: {error.strerror}; name another folder") from None
+        raise ArtefactError(
+            f"cannot write into {folder}: {error.strerror}; make it writable, or name another folder"
+        ) from None
     return folder
 
 
@@ -111,10 +114,9 @@ def locked(folder: Path):
     """Work on a folder alone; what a killed process left half-written in it is removed first.
 
     Raises:
-        ArtefactError: another process works on it.
+        ArtefactError: another process works on it, or it cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as file:
+    with open(writable(folder) / ".lock", "w") as file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -167,7 +169,7 @@ def write_table(path: Path, table, digits: int = 6) -> None:
     """Write a table as write_csv does, and its SHA-256 into SHA256SUMS beside it, which `sha256sum -c` reads."""
     write_csv(path, table, digits)
     with _one_at_a_time(path.parent / f".{SUMS}.lock"):  # notebooks that run side by side share a folder of tables
-        _write_sums(path.parent, _sums(path.parent) | {path.name: sha256(path)})
+        _write_sums(path.parent, sums(path.parent) | {path.name: sha256(path)})
 
 
 def add_rows(path: Path, found: pd.DataFrame, by: list[str], digits: int = 6) -> None:
@@ -202,7 +204,7 @@ def read_table(path: Path, remedy: str):
     Raises:
         ArtefactError: it is missing, or not as it was written; the message names the file and `remedy`.
     """
-    return pd.read_csv(check_file(path, _sums(path.parent).get(path.name, ""), remedy))
+    return pd.read_csv(check_file(path, sums(path.parent).get(path.name, ""), remedy))
 
 
 def seal_folder(folder: Path) -> None:
@@ -216,7 +218,7 @@ def check_folder(folder: Path, remedy: str) -> None:
     Raises:
         ArtefactError: a file is missing, was changed, or came later; the message names it and `remedy`.
     """
-    known = _sums(folder)
+    known = sums(folder)
     paths = {*_files(folder), *(folder / name for name in known)}
     for path in sorted(paths, key=lambda p: (p.stat().st_size if p.exists() else 0, p)):  # the quickest first
         check_file(path, known.get(path.name, ""), remedy)
@@ -230,7 +232,7 @@ def _write_sums(folder: Path, known: dict[str, str]) -> None:
     write_bytes(folder / SUMS, "".join(f"{known[name]}  {name}\n" for name in sorted(known)).encode())
 
 
-def _sums(folder: Path) -> dict[str, str]:
+def sums(folder: Path) -> dict[str, str]:
     """File name -> SHA-256 of what SHA256SUMS of a folder lists; a line that cannot be read fits no file."""
     path = folder / SUMS
     lines = path.read_bytes().decode(errors="replace").split("\n") if path.exists() else []

@@ -27,6 +27,13 @@ def share_out() -> list[int]:
     return Parallel(n_jobs=2)(delayed(os.getpid)() for _ in range(4))
 
 
+def threads() -> tuple[int, int, str]:
+    """Threads of torch and of its worker's environment, and whether tqdm was silenced before it was imported."""
+    import torch
+
+    return torch.get_num_threads(), int(os.environ["OMP_NUM_THREADS"]), os.environ.get("TQDM_DISABLE", "")
+
+
 LONG = 600  # seconds: more than any machine needs, so that who waits longer waits for what never comes
 
 

@@ -39,8 +39,9 @@ def test_no_module_imports_itself_in_a_circle():
 
 # A module that runs as a command is imported again under its own name, by which other processes find its functions.
 COMMANDS = ("running.sweep", "running.verdict_grids", "running.readings")
-# Loaded late, since they take seconds and a second `make reproduce` needs neither.
-LATE = {("running.reproduce", "verdict.report"), ("running.reproduce", "device"), *((m, m) for m in COMMANDS)}
+# Loaded late, since they take seconds and a second `make reproduce` needs none of them.
+LATE = {("running.reproduce", name) for name in ("verdict.report", "device", "pretrained", "pretrained.natural")}
+LATE |= {(m, m) for m in COMMANDS}
 
 
 @pytest.mark.parametrize("module", house.modules())

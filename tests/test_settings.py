@@ -141,6 +141,18 @@ def test_overrides_are_applied_and_typed():
         ("training.learning_rate=true", ["learning_rate: true and false are neither"]),
         ("probe.models=none", ["probe.models", "at least 1 item"]),
         ("data.metacharacters=group,foo", ["data.metacharacters='foo'", "'group'"]),
+        ("data.metacharacters=[]", ["data.metacharacters", "at least 1 item"]),
+        ("clustering.spaces=[]", ["clustering.spaces", "at least 1 item"]),
+        ("clustering.spaces=raw,raw", ["clustering.spaces", "names one twice"]),
+        ("clustering.seed=4294967296", ["clustering.seed=4294967296", "less than 4294967296"]),
+        ("seed=18446744073709551616", ["seeds=[18446744073709551616]", "2**63"]),
+        ("training.init_seed=18446744073709551616", ["training.init_seed"]),
+        ("epochs_by_width={16:0}", ["epochs_by_width", "greater than or equal to 1"]),
+        ("reading=[]", ["unknown reading"]),
+        ("reading=gpt2,fitted", ["unknown reading"]),
+        ("epochs_by_width={[1]:2}", ["epochs_by_width"]),
+        ("probe.models=(5)", ["probe.models=(5)", "separated by commas"]),
+        ("probe.models=[a", ["probe.models=[a", "separated by commas"]),
     ],
 )
 def test_bad_settings_are_refused_with_name_and_remedy(overrides, words):

@@ -131,6 +131,17 @@ def test_paths_from_settings(monkeypatch, tmp_path):
     assert store.located("/words") == Path("/words")
 
 
+def test_a_root_that_is_a_file_is_said_in_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(store.ArtefactError, match=r"cannot write into .*file/data"),
+        store.locked(tmp_path / "file/data"),
+    ):
+        pass
+    with pytest.raises(store.ArtefactError, match=r"cannot write .*file/data/t\.json"):
+        store.write_json(tmp_path / "file/data/t.json", {})
+
+
 def test_a_folder_that_cannot_be_written_is_found_before_the_work(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(store.ArtefactError, match="cannot write into"):

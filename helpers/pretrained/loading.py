@@ -126,10 +126,12 @@ def _source(name: str, revision: str | None) -> tuple[str, dict, str]:
         raise ModelError(f"{name} is no model of the hub and has no revision {revision!r}: probe a folder a checkpoint")
     if name == DEFAULT:
         return str(default_folder()), {}, name
-    if name.endswith(".gguf"):
+    if name.endswith(".gguf") and not path.is_dir():
         if not path.exists():
             raise ModelError(f"{path} does not exist")
         return str(path.parent), {"gguf_file": path.name}, name
+    if path.is_file():
+        raise ModelError(f"{path} is a file: name the folder that holds it, or a file that ends in .gguf")
     if path.is_dir():
         if not (path / "config.json").exists():
             raise ModelError(f"{path} holds no config.json, so it is not a model saved by transformers")
@@ -142,7 +144,9 @@ def _source(name: str, revision: str | None) -> tuple[str, dict, str]:
 def _check_files(folder: Path, gguf: str | None, allow_pickle: bool) -> None:
     """Refuse a folder whose weights or tokenizer are not whole, before anything is built from them."""
     if gguf:
-        if (folder / gguf).read_bytes()[:4] != b"GGUF":
+        with open(folder / gguf, "rb") as file:
+            begins = file.read(4)
+        if begins != b"GGUF":
             raise ModelError(f"{folder / gguf} is no GGUF file{_pointer(folder / gguf)}")
         return
     for file in sorted(folder.glob("*")):
@@ -154,7 +158,11 @@ def _check_files(folder: Path, gguf: str | None, allow_pickle: bool) -> None:
             "beside the weights, or save them there with tokenizer.save_pretrained"
         )
     for index in folder.glob("*.index.json"):
-        shards = set(store.read_foreign_json(index, "download it again").get("weight_map", {}).values())
+        listed = store.read_foreign_json(index, "download it again")
+        shards = listed.get("weight_map", {}) if isinstance(listed, dict) else None
+        if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+            raise ModelError(f"{index} lists no files of weights (weight_map): download it again")
+        shards = set(shards.values())
         if missing := sorted(name for name in shards if not (folder / name).exists()):
             raise ModelError(f"{folder} lacks {missing[0]} of its {len(shards)} files of weights: download it again")
     weights = sorted(folder.glob("*.safetensors"))
@@ -162,6 +170,8 @@ def _check_files(folder: Path, gguf: str | None, allow_pickle: bool) -> None:
         try:
             with safe_open(file, "np"):
                 pass
+        except OSError as error:  # a link that leads nowhere, a folder
+            raise ModelError(f"{file} cannot be read ({_first_line(error)}): download it again") from None
         except SafetensorError as error:
             raise ModelError(f"{file} is cut or damaged ({_first_line(error)}): download it again") from None
     if (folder / "adapter_config.json").exists() and not any(folder.glob("model*.safetensors")):

@@ -6,6 +6,7 @@ category share one task identity, and the instructions of a task are one distrib
 """
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from helpers import store
 from helpers.errors import Refused
 
 FOLDER = store.NATURAL
+INSTRUCTIONS = ".instructions.txt"  # ending of a task's instructions
 SHAPE = """\
 FOLDER/<category>/<task>.json             word pairs: {"cat": "chat", "dog": "chien"},
                                           or [{"input": "cat", "output": "chat"}, ...]
@@ -48,13 +50,13 @@ def load(folder: Path = FOLDER, instructions: Path | None = None, drop_multiword
             they are refused.
 
     Raises:
-        NaturalDataError: no task, a file elsewhere than in a category's folder, one that is not JSON or holds no pairs
-            of words, a duplicate input, a pair of several words, a task without instructions or with one twice.
+        NaturalDataError: no task, a folder or link that cannot be read, a file elsewhere than in a category's folder,
+            one that is not JSON or holds no pairs of words, a duplicate input, a pair of several words, a task without
+            instructions or with one twice.
     """
     folder = Path(folder).expanduser()
-    found = sorted(
-        p for p in folder.rglob("*") if p.suffix.lower() == ".json" and p.is_file() and not _hidden(p, folder)
-    )
+    below = sorted(_below(folder))
+    found = [p for p in below if p.suffix.lower() == ".json"]
     files = [p for p in found if len(p.relative_to(folder).parts) == 2]
     if elsewhere := [p for p in found if p not in files]:
         raise NaturalDataError(
@@ -64,9 +66,27 @@ def load(folder: Path = FOLDER, instructions: Path | None = None, drop_multiword
     if not files:
         raise NaturalDataError(f"{folder} holds no <category>/<task>.json; see data/README.md for the shape")
     names = [(p.parent.name, p.stem) for p in files]
+    texts = [p for p in below if p.name.endswith(INSTRUCTIONS)] if instructions is None else []
+    if alone := [p for p in texts if (p.parent.name, p.name.removesuffix(INSTRUCTIONS)) not in names]:
+        raise NaturalDataError(f"{alone[0]} has no pairs of words beside it: add the .json file, or remove it")
     if twice := next((p for p, name in zip(files, names, strict=True) if names.count(name) > 1), None):
         raise NaturalDataError(f"{twice} is there twice, with its ending in small and in capital letters; remove one")
     return [_read_task(file, Path(instructions or folder).expanduser(), drop_multiword) for file in files]
+
+
+def _below(folder: Path) -> list[Path]:
+    """Files below a folder, behind links too, but for hidden ones; what cannot be looked at is refused."""
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):  # of which `load` says that it holds nothing
+            raise NaturalDataError(f"{error.filename} cannot be read ({error.strerror}): allow it, or remove it")
+
+    walked = os.walk(folder, followlinks=True, onerror=refuse)
+    files = [Path(place) / name for place, _, names in walked for name in names]
+    files = [path for path in files if not _hidden(path, folder)]
+    if lost := next((path for path in files if path.suffix.lower() == ".json" and not path.exists()), None):
+        raise NaturalDataError(f"{lost} is a link to what is not there: restore it, or remove it")
+    return files
 
 
 def _hidden(path: Path, folder: Path) -> bool:
@@ -197,7 +217,7 @@ def twins_by_task(instances: pd.DataFrame) -> pd.DataFrame:
 def _read_task(file: Path, instructions: Path, drop_multiword: bool) -> NaturalTask:
     category, name = file.parent.name, file.stem
     pairs = _read_pairs(file, drop_multiword)
-    path = instructions / category / f"{name}.instructions.txt"
+    path = instructions / category / f"{name}{INSTRUCTIONS}"
     if not path.exists():
         raise NaturalDataError(
             f"{path} is missing: {category}/{name} needs instructions, one a line (--instructions takes them from "
@@ -260,6 +280,8 @@ def _json(file: Path) -> object:
         return json.loads(_text(file), object_pairs_hook=_Pairs)
     except json.JSONDecodeError as error:
         raise NaturalDataError(f"{file} is not JSON (line {error.lineno}: {error.msg}); correct it") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise NaturalDataError(f"{file} cannot be read ({error}); correct it") from None
     except RecursionError:
         raise NaturalDataError(f"{file} is nested too deeply to be pairs of words; correct it") from None
 
@@ -279,6 +301,8 @@ def _pairs_of(file: Path, content: object) -> list[tuple[object, object]]:
     pairs = []
     for number, entry in enumerate(content, 1):
         values = dict(entry) if isinstance(entry, _Pairs) else {}
+        if isinstance(entry, _Pairs) and len(values) < len(entry):
+            raise NaturalDataError(f"{file}: its entry {number} gives a name twice; keep one")
         if not {"input", "output"} <= set(values):
             raise NaturalDataError(
                 f"{file} must be one JSON object from input word to output word, or a list of "

@@ -26,7 +26,7 @@ from helpers import fingerprint, store
 from helpers.analysis import measure
 from helpers.errors import Refused
 from helpers.gpt import runs
-from helpers.profiles import resolve
+from helpers.profiles import ALIASES, resolve
 from helpers.settings import RunSettings, Settings, SettingsError, digest
 
 ANALYSIS = ("clustering", "tsne", "neighbours")  # the sections of the settings that the analysis reads
@@ -148,6 +148,7 @@ def points(profile: str = "laptop", common: str = "", grid: dict | None = None, 
         raise GridError("variants must be a list of mappings from setting to value, such as - {seed: 3}")
     found: dict[str, Point] = {}
     for variant in variants:
+        _refuse_twice([*grid, *variant])
         for combination in itertools.product(*grid.values()):
             values = dict(zip(grid, combination, strict=True)) | variant
             settings = resolve(profile, f"{common} {' '.join(_assignment(*item) for item in values.items())}")
@@ -156,6 +157,13 @@ def points(profile: str = "laptop", common: str = "", grid: dict | None = None, 
                 point = Point(named, " ".join(f"{k}={v}" for k, v in variant.items()), settings, run)
                 found.setdefault(point.key, point)
     return list(found.values())
+
+
+def _refuse_twice(names: list[str]) -> None:
+    """Refuse a setting that grid and variant both name, or one of them by two names."""
+    known = [ALIASES.get(name, name) for name in names]
+    if twice := [name for name, setting in zip(names, known, strict=True) if known.count(setting) > 1]:
+        raise GridError(f"{' and '.join(dict.fromkeys(twice))}: one setting is given twice; leave one of them out")
 
 
 def place_of(run: RunSettings) -> dict:

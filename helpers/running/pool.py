@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import threading
 import time
@@ -34,7 +35,9 @@ from helpers.profiles import count
 TOPIC = "clm-progress"
 PREFIX = "run-"  # of the keys that Dask knows
 JOBQUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
+SUBMIT = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub", "sge": "qsub"}  # the program that submits a job
 SHARE = "CLM_WORKER_CORES"  # in a worker's environment: the cores that are its own
+BEFORE_START = "distributed.nanny.pre-spawn-environ"  # Dask's setting: the environment that workers start with
 LONGEST_START = 180  # seconds that a worker of a local pool may take to start, at first and after it ended
 CLUSTER = Path("cluster.yaml")  # settings for a batch system
 MEMORY = 0.85  # of the machine's, that all workers may take
@@ -134,8 +137,9 @@ def connect(
             client = stack.enter_context(Client(target, timeout="15s"))
         except (OSError, TimeoutError, ValueError) as error:
             raise EngineError(
-                f"no scheduler answers at {scheduler}: start one with `dask scheduler`, or leave SCHEDULER out to use "
-                f"this machine ({type(error).__name__})"
+                f"no scheduler answers at {scheduler}: start one with `dask scheduler` and name its address, such as "
+                f"tcp://host:8786, or a batch system ({', '.join(JOBQUEUES)}), or leave SCHEDULER out to use this "
+                f"machine ({type(error).__name__})"
             ) from None
         client.register_plugin(_NothingLeft())
         yield client
@@ -171,7 +175,8 @@ def _local_config() -> dict:
 def _local(workers: int | None, gigabytes: float, per_gpu: int) -> Iterator[LocalCluster]:
     count = workers or pool_size(gigabytes, per_gpu)
     try:
-        cluster = _start(count)
+        with dask.config.set({BEFORE_START: dask.config.get(BEFORE_START) | _environment(count)}):
+            cluster = _start(count)
     except (RuntimeError, OSError, AssertionError) as error:  # the last where a worker hangs while it starts
         raise EngineError(
             f"{count} workers cannot start on this machine within {LONGEST_START} s ({error}); {REMEDY}"
@@ -183,8 +188,18 @@ def _local(workers: int | None, gigabytes: float, per_gpu: int) -> Iterator[Loca
             cluster.close()
 
 
-def _start(count: int) -> LocalCluster:
+def _environment(count: int) -> dict[str, str]:
+    """What each of so many workers finds in its environment before it imports anything: torch reads some of it then."""
     threads = str(max(1, cores() // count))
+    return {
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads),
+        "TQDM_DISABLE": "1",  # one line for all, and not one a task
+        SHARE: threads,
+        "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",  # of what it removes for a worker that ended
+    }
+
+
+def _start(count: int) -> LocalCluster:
     with _interrupts_ignored():
         return LocalCluster(
             n_workers=count,
@@ -193,9 +208,6 @@ def _start(count: int) -> LocalCluster:
             death_timeout=LONGEST_START,
             dashboard_address="127.0.0.1:0",
             silence_logs="CRITICAL",
-            env=dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-            | {"TQDM_DISABLE": "1", SHARE: threads}  # one line for all, and not one a task
-            | {"PYTHONWARNINGS": "ignore:resource_tracker:UserWarning"},  # of what it removes for a worker that ended
         )
 
 
@@ -220,8 +232,16 @@ def pool_size(gigabytes: float, per_gpu: int = 1) -> int:
 
 
 def _jobqueue(system: str, workers: int | None, cluster_file: Path | None):
-    import dask_jobqueue  # here, since its import takes Ctrl-C away from Python
+    before = signal.getsignal(signal.SIGINT)
+    import dask_jobqueue  # which takes Ctrl-C away from Python
 
+    with contextlib.suppress(ValueError):  # not the main thread: nothing was taken
+        signal.signal(signal.SIGINT, before)
+    if shutil.which(SUBMIT[system]) is None:
+        raise EngineError(
+            f"SCHEDULER={system} submits jobs with {SUBMIT[system]}, which is not on this machine: give the command on "
+            "a login node, or leave SCHEDULER out to use this machine"
+        )
     path = cluster_file or CLUSTER
     if not path.exists():
         raise EngineError(
@@ -231,7 +251,7 @@ def _jobqueue(system: str, workers: int | None, cluster_file: Path | None):
     try:
         options = yaml.safe_load(path.read_text()) or {}
         cluster = getattr(dask_jobqueue, JOBQUEUES[system])(**{"processes": 1, **options})
-    except (yaml.YAMLError, TypeError, ValueError) as error:
+    except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
         raise EngineError(f"{path}: {error}") from None
     cluster.scale(jobs=workers or 4)
     return cluster

@@ -19,7 +19,7 @@ import pandas as pd
 
 from helpers import store
 from helpers.errors import exit_status
-from helpers.profiles import reading_of
+from helpers.profiles import reading_of, resolve
 from helpers.running import grid_files, pool, sweep
 from helpers.tables import checked, columns
 from helpers.verdict import reading_fit
@@ -60,6 +60,8 @@ def read_plan(path: Path) -> Plan:
         raise grid_files.GridError(f"{path}: keep={keep!r} must be a number from 2 on")
     plan = Plan(Path(path).stem, content, tuple(rungs), keep)
     grid_files.with_file_in_errors(path, lambda: [grid_files.points(**_at(plan, epochs)) for epochs in rungs])
+    if any("training.stop_epoch" in some for some in (content.get("grid", {}), *content.get("variants", ()))):
+        raise grid_files.GridError(f"{path}: training.stop_epoch is what rungs say; leave it out of grid and variants")
     return plan
 
 
@@ -130,7 +132,9 @@ def main(arguments: list[str] | None = None) -> int:
     return exit_status(lambda: _bring(given), "stopped; the same command goes on from the last finished epochs")
 
 
-def _bring(given: argparse.Namespace) -> None:
+def _bring(given: argparse.Namespace) -> int:
+    resolve(given.profile)  # one that is unknown is refused before hours of work
+    failed = False
     plans = [read_plan(path) for path in given.plans or sorted(PLANS.glob("readings_*.yaml"))]
     for plan in plans:
         folder = store.DATA / given.profile / "tables"
@@ -139,10 +143,13 @@ def _bring(given: argparse.Namespace) -> None:
             lambda points, label: sweep.run(points, label, **pool.options(given)),
             lambda known, folder=folder: save(known, folder),
         )
-        last = found[found["rung"] == found["rung"].max()]
-        print(f"{plan.name}: of {found['reading'].nunique()} readings these fit best:")
+        last = found[(found["rung"] == found["rung"].max()) & (found["status"] == "done")]
+        said = "these fit best:" if len(last) else "none came to the end"
+        print(f"{plan.name}: of {found['reading'].nunique()} readings {said}")
         for row in last.head(5).itertuples():
             print(f"  {row.fit:.2f}  reading={row.reading}")
+        failed |= (found["status"] == "failed").any()
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from helpers.profiles import command_line, count, output_name, resolve
 from helpers.running.board import clock
 from helpers.running.job import Job
 from helpers.running.stages import STAGES, wanted
-from helpers.settings import Settings, digest
+from helpers.settings import Settings, SettingsError, digest
 from helpers.tables import WHOLE
 
 MOST = 4  # notebooks side by side
@@ -34,10 +34,12 @@ def reproduce(
 
     Raises:
         SettingsError: a profile or an override that cannot be.
+        Refused: this machine lacks a device that is asked for, or words for the probe are not there.
         ArtefactError: another process does the same for this profile.
         NotebookError: notebooks that failed; all that do not need them have run.
     """
     settings = resolve(profile, overrides)
+    _refuse_late_failures(settings)
     folder = store.DATA / output_name(profile, overrides)
     with store.locked(folder / "logs"):
         job = Job(settings, folder, profile, overrides, force)
@@ -50,6 +52,26 @@ def reproduce(
 
             report.write(profile, overrides)
     return ran
+
+
+def _refuse_late_failures(settings: Settings) -> None:
+    """Refuse what only a later notebook would meet. What the profile leaves at its default is not looked at, for torch
+    takes seconds to load, and with nothing to do this job takes one."""
+    clustering, probe, usual = settings.clustering, settings.probe, resolve(settings.profile).probe
+    if missing := set(Settings().clustering.spaces) - set(clustering.spaces):
+        raise SettingsError(
+            f"clustering.spaces={','.join(clustering.spaces)}: the notebooks compare these with {' and '.join(missing)}"
+            "; leave clustering.spaces out (make sweep takes fewer)"
+        )
+    for asked in {settings.training.device, probe.device} - {"auto", "cpu"}:
+        from helpers import device
+
+        device.choose(device=asked)
+    if probe.model_copy(update={"device": usual.device}) != usual:
+        from helpers.pretrained import natural
+
+        tasks = natural.load(store.located(probe.data) if probe.data else natural.FOLDER)
+        natural.draw(tasks, probe.pairs_per_task, probe.instructions_per_task, probe.seed)
 
 
 def _room() -> int:

@@ -95,15 +95,21 @@ def wanted(only: str | None) -> list[str]:
 
 
 def lost(known: dict) -> list[Path]:
-    """What a notebook wrote, by its manifest, and is missing now or was changed since."""
+    """What a notebook wrote, by its manifest, and is missing now or was changed since; a table whose hash is no longer
+    beside it counts as well, for whoever reads it refuses it."""
     paths = {store.ROOT / path: expected for path, expected in known["outputs"].items()}
-    return [path for path, expected in paths.items() if not path.exists() or store.sha256(path) != expected]
+    return [path for path, expected in paths.items() if not path.exists() or store.sha256(path) != expected
+            or (path.suffix == ".csv" and store.sums(path.parent).get(path.name) != expected)]  # fmt: skip
 
 
 def up_to_date(stage: str, manifest: Path, key: str, say: Callable[[str], None]) -> bool:
     """Whether a notebook's results are of this key and still there; says what is not."""
     known = store.known_json(manifest)
     if known is None or known["key"] != key:
+        return False
+    made = store.known_json(manifest.parents[1] / "tables" / "provenance.json") or {}
+    if stage not in made:
+        say(f"{stage}: provenance.json does not say what made its tables, so it runs again")
         return False
     if gone := lost(known):
         say(f"{stage}: {gone[0]} is missing or was changed, so it runs again")

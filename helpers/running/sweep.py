@@ -210,7 +210,7 @@ def tables(wanted: list[Point], errors: dict[str, str] | None = None) -> dict[st
         where = {k: (facts or {}).get(k) for k in ("folder", "computed", "commit")}
         error = errors.get(point.key, "")
         place = {"run": point.key, **place_of(point.run), "variant": point.variant, **point.values}
-        place |= {"reading": reading_of(point.run)}
+        place |= {**place_of(point.run), "reading": reading_of(point.run)}  # as run, by whatever name they were given
         rows.append(place | {"status": status, **measured, **where, "error": error})
         for name in (facts or {}).get("tables", ()):
             table = store.read_table(point.folder / f"{name}.csv", f"delete {point.folder}")

@@ -135,14 +135,18 @@ def main(arguments: list[str] | None = None) -> int:
     return exit_status(lambda: _bring(given), stopped)
 
 
-def _bring(given: argparse.Namespace) -> None:
+def _bring(given: argparse.Namespace) -> int:
+    resolve(given.profile)  # one that is unknown is refused before days of work
+    failed = False
     for name in given.only or GRIDS:
-        wanted = grid_files.read_grid(store.DATA / "grids" / f"{GRIDS[name]}.yaml")
+        wanted = grid_files.read_grid(store.REPOSITORY / "data" / "grids" / f"{GRIDS[name]}.yaml")
         made = sweep.tables(wanted) if given.finished else sweep.run(wanted, GRIDS[name], **pool.options(given))
         if "training" in made:
             save_grid(name, made, store.DATA / given.profile / "tables")
         counts = made["runs"]["status"].value_counts()
         print(f"{name}: {', '.join(f'{n} {status}' for status, n in counts.items())}")
+        failed |= "failed" in counts
+    return int(failed)
 
 
 if __name__ == "__main__":

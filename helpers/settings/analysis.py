@@ -2,11 +2,19 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from helpers.settings.section import Ints, Section, as_tuple
+from helpers.settings.section import SKLEARN_SEEDS, Ints, Section, as_tuple
 
-Spaces = Annotated[tuple[Literal["raw", "tsne", "centred"], ...], BeforeValidator(as_tuple)]
+
+def _different(spaces: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(spaces)) < len(spaces):
+        raise ValueError(f"clustering.spaces={list(spaces)} names one twice")
+    return spaces
+
+
+Space = Literal["raw", "tsne", "centred"]
+Spaces = Annotated[tuple[Space, ...], BeforeValidator(as_tuple), Field(min_length=1), AfterValidator(_different)]
 
 
 class ClusteringSettings(Section):
@@ -16,7 +24,7 @@ class ClusteringSettings(Section):
     beyond_the_paper: bool = True  # controls, interventions and other ways to cluster as well, in a sweep
     n_init: int = Field(10, ge=1)  # restarts; the best inertia is kept
     max_iterations: int = Field(300, ge=1)  # scikit-learn's default
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=SKLEARN_SEEDS)
 
 
 class TsneSettings(Section):

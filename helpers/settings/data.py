@@ -4,16 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from helpers.settings.section import Section, as_tuple
+from helpers.settings.section import SEEDS, Section, as_tuple
 
 Metacharacter = Literal["group", "plus", "star", "class", "optional", "alternation"]
-Metacharacters = Annotated[tuple[Metacharacter, ...], BeforeValidator(as_tuple)]
+Metacharacters = Annotated[tuple[Metacharacter, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 
 
 class DataSettings(Section):
     """Table 3, and the four totals that Table 2's sizes imply."""
 
-    seed: int | None = Field(None, ge=0)  # none: the run's seed
+    seed: int | None = Field(None, ge=0, lt=SEEDS)  # none: the run's seed
     number_of_tasks: int = Field(50, ge=2, title="Number of tasks")
     max_distributions_per_task: int = Field(6, ge=1, title="Maximum number of instruction distributions per task")
     min_distributions_per_task: int = Field(1, ge=1, title="Minimum number of instruction distributions per task")

@@ -1,13 +1,13 @@
 """All settings of a reproduction, what one section asks of another, and the settings of one training run."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from helpers.settings.analysis import ClusteringSettings, NeighbourSettings, TsneSettings
 from helpers.settings.data import DataSettings, check_data
 from helpers.settings.probe import ProbeSettings
-from helpers.settings.section import Ints, Section
+from helpers.settings.section import SEEDS, Ints, Section
 from helpers.settings.training import ModelSettings, TrainingSettings
 
 
@@ -18,7 +18,7 @@ class Settings(Section):
     reading: Literal["gpt2", "torch", "fitted"] = "gpt2"  # of what the paper leaves open: profiles.READINGS
     widths: Ints = (768,)  # hidden dimensions trained; Table 6 has 32, 768 and 2,048
     seeds: Ints = (0,)
-    epochs_by_width: dict[int, int] = Field({32: 500})  # Figure 5: width 32 trains for 500 epochs
+    epochs_by_width: dict[int, Annotated[int, Field(ge=1)]] = Field({32: 500})  # Figure 5: 500 epochs for width 32
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
@@ -37,8 +37,10 @@ class Settings(Section):
     def _check_grid(self) -> None:
         """Widths, seeds, and the schedule of each width."""
         for name, values in (("widths", self.widths), ("seeds", self.seeds)):
-            if not values or len(set(values)) < len(values) or min(values) < 0:
-                raise ValueError(f"{name}={list(values)} must be one or more different numbers, none below 0")
+            if not values or len(set(values)) < len(values) or min(values) < 0 or max(values) >= SEEDS:
+                raise ValueError(
+                    f"{name}={list(values)} must be one or more different numbers, none below 0 and none from 2**63 on"
+                )
         for width in self.widths:
             ModelSettings(**{**self.model.model_dump(), "hidden_dimension": width})
             epochs = self.epochs_by_width.get(width, self.training.number_of_epochs)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from helpers.settings.section import Names, Section
+from helpers.settings.section import SKLEARN_SEEDS, Names, Section
 
 PROMPT = "{instruction}\nInput: {input}\nOutput:"
 CHAT = "chat"  # this template is the tokenizer's own chat template around the default one
@@ -39,4 +39,4 @@ class ProbeSettings(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     n_init: int = Field(2, ge=1)  # restarts of KMeans at the least; few clusters get more (table1.STARTS)
     resamples: int = Field(40, ge=10)  # halves of the instructions, each clustered anew, for the intervals
-    seed: int = Field(0, ge=0)  # of the draw of pairs and instructions
+    seed: int = Field(0, ge=0, lt=SKLEARN_SEEDS)  # of the draw of pairs and instructions

@@ -18,6 +18,7 @@ def as_tuple(value: object) -> object:
     return value if isinstance(value, (list, tuple)) else (value,)
 
 
+SEEDS, SKLEARN_SEEDS = 2**63, 2**32  # below which torch and scikit-learn take seeds
 Ints = Annotated[tuple[int, ...], BeforeValidator(as_tuple)]
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from helpers.settings.section import Ints, Section
+from helpers.settings.section import SEEDS, Ints, Section
 
 
 class ModelSettings(Section):
@@ -46,8 +46,8 @@ class ModelSettings(Section):
 class TrainingSettings(Section):
     """Table 4, the training."""
 
-    init_seed: int | None = Field(None, ge=0)  # none: the run's seed
-    order_seed: int | None = Field(None, ge=0)  # order of batches and dropout; none: the run's seed
+    init_seed: int | None = Field(None, ge=0, lt=SEEDS)  # none: the run's seed
+    order_seed: int | None = Field(None, ge=0, lt=SEEDS)  # order of batches and dropout; none: the run's seed
     learning_rate: float = Field(1e-4, gt=0, title="Learning rate")
     number_of_epochs: int = Field(200, ge=1, title="Number of epochs")  # length of the schedule
     # These three, and t-SNE's metric, are in the paper's tables and have one value alone: the code does nothing else.

@@ -78,7 +78,7 @@ def _of_verdict(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
     yield "claims_ours", claims_of_ours(tables["claims"])
     if "claims_outputs" in tables:
         yield "claims_outputs", claims_of_outputs(tables["claims_outputs"])
-    if (tables["thresholds"]["verdict"] != UNMEASURED).any():  # runs cut short say nothing of late training
+    if shows(tables["thresholds"]):
         yield "thresholds", thresholds(tables["thresholds"])
     yield "alternatives", alternatives(tables["alternatives"])
     if "alternatives_grids" in tables:
@@ -87,6 +87,11 @@ def _of_verdict(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
         yield from _of_course(tables)
     if "multiverse" in tables:
         yield "multiverse", multiverse(tables["multiverse"], other_seeds(tables))
+
+
+def shows(thresholds: pd.DataFrame) -> bool:
+    """Whether anything of thresholds.csv was measured; runs cut short say nothing of late training."""
+    return bool((thresholds["verdict"] != UNMEASURED).any())
 
 
 def claims(table: pd.DataFrame) -> Figure:

@@ -55,6 +55,20 @@ def test_what_is_not_there_or_not_causal(tmp_path):
     assert "not a causal language model" in message(encoder)
 
 
+def test_files_that_cannot_be_read_as_what_they_should_be(folder, tmp_path):
+    assert "is a file: name the folder that holds it" in message(folder / "model.safetensors")
+    (tmp_path / "folder.gguf").mkdir()
+    assert "no config.json" in message(tmp_path / "folder.gguf")
+    index = folder / "model.safetensors.index.json"
+    for wrong in ("[]", '{"weight_map": null}', '{"weight_map": {"a": 1}}'):
+        index.write_text(wrong)
+        assert f"{index} lists no files of weights" in message(folder)
+    index.unlink()
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to("nowhere")
+    assert re.search(r"model\.safetensors cannot be read \(.*\): download it again", message(folder))
+
+
 def test_a_revision_of_what_has_none(folder):
     assert "has no revision 'step1'" in message(folder, revision="step1")
     assert "has no revision 'step1'" in message(default_model.DEFAULT, revision="step1")

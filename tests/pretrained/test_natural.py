@@ -261,6 +261,8 @@ def test_a_folder_of_that_shape_works(tmp_path):
         ("{", "x", ["t.json is not JSON", "line 1"]),
         ("[1]", "x", ["t.json must be one JSON object"]),
         ("{}", "x", ["t.json holds no usable pair"]),
+        ('[{"input": "a", "input": "c", "output": "b"}]', "x", ["t.json: its entry 1 gives a name twice"]),
+        ('{"a": %s}' % ("9" * 5000), "x", ["t.json cannot be read"]),
         ('{"a": "b", "a": "c"}', "x", ["t.json has the input 'a' twice"]),
         ('{"a": 3}', "x", ["t.json: the output of 'a' is 3, not a string"]),
         ('{"New York": "US"}', "x", ["t.json: 'New York' -> 'US' is not one word", "--drop-multiword"]),
@@ -275,6 +277,22 @@ def test_broken_files_are_refused_with_file_and_entry(tmp_path, pairs, instructi
         natural.load(folder(tmp_path, pairs, instructions))
     for word in words:
         assert word in str(error.value)
+
+
+def test_links_are_followed_and_nothing_is_left_out_in_silence(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    folder(there)
+    (here / "d").symlink_to(there / "c")
+    assert [(task.category, task.name) for task in natural.load(here)] == [("d", "t")]
+    (there / "c" / "u.json").symlink_to("nowhere")
+    with pytest.raises(natural.NaturalDataError, match=r"u\.json is a link to what is not there"):
+        natural.load(here)
+    (there / "c" / "u.json").unlink()
+    (there / "c" / "u.instructions.txt").write_text("Do it.")
+    with pytest.raises(natural.NaturalDataError, match=r"u\.instructions\.txt has no pairs of words beside it"):
+        natural.load(here)
 
 
 def test_an_empty_folder_and_text_in_another_encoding_are_named(tmp_path):

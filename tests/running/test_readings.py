@@ -8,7 +8,7 @@ from made_up_tables import made_up
 
 from helpers import store
 from helpers.profiles import reading_of
-from helpers.running import grid_files, readings
+from helpers.running import grid_files, readings, sweep, verdict_grids
 from helpers.tables import columns
 
 PLAN = """
@@ -106,6 +106,8 @@ def test_another_plans_rows_stay(plan, tmp_path):
         ("rungs: [2]\nwidths: 3", "must be a mapping with profile, set, grid, variants, keep and rungs"),
         ("rungs: [2, 600]", "stop_epoch"),
         ("rungs: [2]\ngrid: {widht: [2]}", "did you mean width"),
+        ("rungs: [2]\ngrid: {training.stop_epoch: [1]}", "is what rungs say"),
+        ("rungs: [2]\nvariants: [{}, {training.stop_epoch: 1}]", "is what rungs say"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused_before_any_work(tmp_path, entry, message):
@@ -114,6 +116,26 @@ def test_a_plan_that_cannot_be_is_refused_before_any_work(tmp_path, entry, messa
     with pytest.raises(grid_files.GridError, match=message) as refused:
         readings.read_plan(path)
     assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize("command", [readings.main, verdict_grids.main])
+def test_an_unknown_profile_is_refused_before_any_work(command, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "run", lambda *_, **__: pytest.fail("it began"))
+    assert command(["--profile", "labtop"]) == 2
+    assert "unknown profile 'labtop'; did you mean laptop?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bad", [True, False])
+def test_a_run_that_failed_is_the_exit_status(bad, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "plan.yaml"
+    grid = "normalisation: post, training.loss_on: outputs" if bad else "normalisation: post"
+    path.write_text(f"profile: smoke\nset: width=32\nrungs: [2]\nvariants: [{{model.{grid}}}]\n")
+    monkeypatch.setattr(store, "DATA", tmp_path)
+    monkeypatch.setattr(sweep, "run", lambda points, label, **_: Trainer()(points, label))
+    assert readings.main([str(path)]) == int(bad)
+    said = capsys.readouterr().out
+    assert ("none came to the end" if bad else "these fit best") in said
+    assert ("reading=" in said) != bad
 
 
 def test_the_committed_plans_can_be_read_and_their_readings_differ():

@@ -249,6 +249,30 @@ def test_overrides_write_beside_the_profile_and_share_its_runs(smoke):
     assert not (folder / "tables/clustering.csv").exists(), "03 was not asked for"
 
 
+def test_the_controls_of_the_data_can_be_looked_at(smoke):
+    """Settings under which what notebook 01 asserts of the task cannot be so."""
+    controls = "data.shuffled_outputs=true data.train_on_hard_examples=false"
+    result = make(smoke, "--profile", "smoke", "--set", controls, "--only", "01_generate_data")
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_table_that_nobody_can_check_is_lost(smoke):
+    """SHA256SUMS or provenance.json gone: readers refuse the tables, so their notebooks run again."""
+    manifest = smoke / "data/smoke/notebooks/04_knn.json"
+    known, said = json.loads(manifest.read_text()), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "ROOT", smoke)
+        assert stages.up_to_date("04_knn", manifest, known["key"], said.append)
+        for name in (store.SUMS, "provenance.json"):
+            path = smoke / "data/smoke/tables" / name
+            before = path.read_bytes()
+            path.unlink()
+            assert not stages.up_to_date("04_knn", manifest, known["key"], said.append)
+            path.write_bytes(before)
+        assert stages.up_to_date("04_knn", manifest, known["key"], said.append)
+    assert ["neighbours.csv" in said[0], "provenance.json" in said[1]] == [True, True]
+
+
 def test_provenance_is_written_beside_the_tables(smoke):
     found = json.loads((smoke / "data/smoke/tables/provenance.json").read_text())
     assert found.pop(store.SEAL)
@@ -353,6 +377,11 @@ def test_a_flipped_bit_in_any_committed_table_or_its_provenance_is_found(committ
         (["--profile", "labtop"], ["unknown profile 'labtop'", "laptop"]),
         (["--set", "sead=1"], ["unknown setting 'sead'", "seed"]),
         (["--set", "training.learning_rate=0"], ["training.learning_rate=0", "greater than 0"]),
+        (["--set", "clustering.spaces=raw"], ["clustering.spaces=raw", "centred", "make sweep"]),
+        (["--set", "training.device=foo"], ["'foo'", "cuda"]),
+        (["--set", "probe.device=cuda:99"], ["'cuda:99'", "device=auto"]),
+        (["--set", "probe.data=/nonexistent"], ["/nonexistent", "data/README.md"]),
+        (["--set", "probe.pairs_per_task=100000"], ["100000"]),
     ],
 )
 def test_bad_requests_end_at_once_with_the_remedy(tmp_path, arguments, words):

@@ -20,6 +20,7 @@ from pool_tasks import LONG, wait_for
 from programs import Program
 
 from helpers import store
+from helpers.device import cores
 from helpers.running import grid_files, pool, readings, sweep, verdict_grids
 
 # Epochs of half a second: long enough to be killed in.
@@ -238,6 +239,10 @@ def alive(session: int) -> list[str]:
     [
         ("grid: {width: 32}", "grid: width must be a list"),
         ("grid: {widht: [32]}", "did you mean"),
+        ("grid: {width: [16, 24]}\nvariants: [{model.hidden_dimension: 32}]", "one setting is given twice"),
+        ("grid: {width: [16], widths: [24]}", "width and widths: one setting is given twice"),
+        ("grid: {seed: [0]}\nvariants: [{seed: 1}]", "seed: one setting is given twice"),
+        ("grid: {reading: [[gpt2, fitted]]}", "unknown reading"),
         ("widths: [32]", "must be a mapping with profile, set, grid and variants"),
         ("grid: [", "is not YAML"),
         ("variants: [3]", "list of mappings"),
@@ -301,10 +306,15 @@ def test_no_scheduler_and_no_grid_are_said_in_a_sentence(tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:unclosed cluster", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_batch_systems_settings_are_passed_on(tmp_path):
+def test_a_batch_systems_settings_are_passed_on(tmp_path, monkeypatch):
     """The job that Slurm would get; Slurm itself is not needed to write it."""
     path = tmp_path / "cluster.yaml"
     path.write_text("queue: gpu\ncores: 1\nmemory: 4GB\nwalltime: '01:00:00'\nlocal_directory: /tmp")
+    monkeypatch.setattr(pool.shutil, "which", lambda name: None)
+    with pytest.raises(pool.EngineError, match="submits jobs with sbatch, which is not on this machine"):
+        pool._jobqueue("slurm", 2, path)
+    monkeypatch.setattr(pool.shutil, "which", lambda name: f"/usr/bin/{name}")
+    before = signal.getsignal(signal.SIGINT)
     from dask_jobqueue import SLURMCluster
 
     with pytest.MonkeyPatch.context() as patch:
@@ -314,8 +324,10 @@ def test_a_batch_systems_settings_are_passed_on(tmp_path):
     assert "#SBATCH -p gpu" in script
     assert "--nthreads 1" in script
     path.write_text("colour: blue\ncores: 1\nmemory: 1GB")
-    with pytest.raises(pool.EngineError, match=str(path)):
-        pool._jobqueue("slurm", 2, path)
+    for wrong in (path, tmp_path):
+        with pytest.raises(pool.EngineError, match=str(wrong)):
+            pool._jobqueue("slurm", 2, wrong)
+    assert signal.getsignal(signal.SIGINT) == before, "Ctrl-C stays Python's"
 
 
 def test_tasks_begin_in_the_order_of_the_list(tmp_path):
@@ -326,6 +338,14 @@ def test_tasks_begin_in_the_order_of_the_list(tmp_path):
         ended = [outcome.value for outcome in pool.run(client, tasks, "order")]
     assert sorted(ended) == list(range(14))
     assert path.read_text().split() == [str(n) for n in range(14)]
+
+
+def test_a_worker_has_its_threads_and_draws_no_bars_of_its_own():
+    """They must be known before torch is loaded, which is when a worker imports what a task needs."""
+    task = pool.Task("e" * 16, "tells", pool_tasks.threads)
+    with pool.connect(workers=1) as client:
+        (outcome,) = pool.run(client, [task], "tells")
+    assert outcome.value == (cores(), cores(), "1")
 
 
 def test_what_a_task_has_started_ends_with_its_worker(tmp_path, monkeypatch):
