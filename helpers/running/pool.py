@@ -208,6 +208,7 @@ def _start(count: int) -> LocalCluster:
             death_timeout=LONGEST_START,
             dashboard_address="127.0.0.1:0",
             silence_logs="CRITICAL",
+            env=_environment(count),  # for what a worker starts; over what this process has there
         )
 
 

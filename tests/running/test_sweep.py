@@ -295,7 +295,8 @@ def test_committed_grids_can_be_read(path):
     assert len({p.key for p in wanted}) == len(wanted)
 
 
-def test_no_scheduler_and_no_grid_are_said_in_a_sentence(tmp_path, capsys):
+def test_no_scheduler_and_no_grid_are_said_in_a_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pool.shutil, "which", lambda name: f"/usr/bin/{name}")
     assert sweep.main([str(tmp_path / "none.yaml")]) == 2
     assert "does not exist" in capsys.readouterr().err
     with (
