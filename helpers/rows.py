@@ -64,9 +64,15 @@ def runs_in(table, width: int | None = None) -> str:
 
 
 def seeds_in(rows) -> str:
-    """The seeds that a table's rows are of, in words: "3 seeds", "3 to 5 seeds", "seed 0" for one that is known."""
+    """The seeds that a table's rows are of, in words: "3 seeds", "3 to 5 seeds", "seed 0" for one that is known.
+
+    Of statements that no run decides it is "no run long enough".
+    """
     if "seeds" in rows:
-        least, most = (int(rows.loc[rows["seeds"] > 0, "seeds"].agg(f)) for f in ("min", "max"))
+        counts = rows.loc[rows["seeds"] > 0, "seeds"]
+        if not len(counts):
+            return "no run long enough"
+        least, most = (int(counts.agg(f)) for f in ("min", "max"))
         return _counted(most, "seed") if least == most else f"{least} to {most} seeds"
     found = sorted(set(rows["seed"]))
     return f"seed {found[0]}" if len(found) == 1 else _counted(len(found), "seed")

@@ -1,6 +1,7 @@
 """The variance of hidden states, in shares that add up to one.
 
-Input, task and output are main effects, and correlated: an instance's task and input together fix its output. Their
+Input, task and output are main effects, and correlated: an instance's task and input together fix its output (but for
+the control with shuffled outputs). Their
 parts are Shapley values of explained variance, the mean of what each adds over all orders of entry (Lindeman, Merenda
 and Gold 1980). The interaction of task and input, distributions, and instructions follow as sequential sums of squares,
 each orthogonal to all that comes before it.
@@ -45,7 +46,8 @@ class Parts:
 
         orders = list(permutations(MAIN))
         found = {name: float(np.mean([added(name, order) for order in orders])) for name in MAIN}
-        entered = (MAIN, ("mapping",), ("mapping", "distribution"), ("mapping", "instruction"))
+        # Main effects stay: where outputs are shuffled, an instance's task and input do not fix its output.
+        entered = (MAIN, *((*MAIN, "mapping", *more) for more in ((), ("distribution",), ("instruction",))))
         steps = [*(explained(frozenset(names)) for names in entered), 1.0]
         found |= dict(zip(PARTS[len(MAIN) :], map(float, np.diff(steps)), strict=True))
         return {name: rounded(share) + 0.0 for name, share in found.items()}  # no -0

@@ -60,5 +60,16 @@ def test_factors_that_say_the_same_share_evenly(crossed):
     assert shares["output"] == pytest.approx(0.5)
 
 
+def test_outputs_that_task_and_input_do_not_fix_leave_no_share_below_zero(dataset):
+    """As in the control data.shuffled_outputs, where an output tells what no mapping does."""
+    frame = dataset.split("subset").reset_index(drop=True)
+    shuffled = frame.assign(output=frame["output"].sample(frac=1, random_state=0).to_numpy())
+    states = np.eye(len(set(shuffled["output"])))[pd.factorize(shuffled["output"])[0]]
+    shares = variance.Parts(shuffled).of(states)
+    assert min(shares.values()) >= 0
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["output"] > 0.5
+
+
 def test_states_that_do_not_vary_have_no_shares(crossed):
     assert set(variance.Parts(crossed).of(np.full((len(crossed), 3), 0.1)).values()) == {0.0}

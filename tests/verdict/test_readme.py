@@ -405,6 +405,7 @@ def test_readings_are_told_apart_where_a_table_names_them():
     assert runs_in(near_reading(changed, "gpt2")) == "width 768, reading gpt2, 2 seeds"
     assert runs_in(changed[1:2]) == "width 768, reading gpt2 with a choice changed, seed 1"
     assert runs_in(pd.DataFrame({"width": [768, 32], "seeds": [3, 5]})) == "widths 32, 768, reading gpt2, 3 to 5 seeds"
+    assert runs_in(pd.DataFrame({"width": [16], "seeds": [0]})) == "width 16, reading gpt2, no run long enough"
 
 
 def test_tables_of_one_folder_make_both_pages_without_optional_ones(committed, tmp_path):
