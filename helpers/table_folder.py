@@ -31,7 +31,7 @@ class TableFolder:
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         """A table; raises store.ArtefactError where it is missing or was changed since it was written."""
-        return store.read_table(self.path / f"{name}.csv", f"run {made_by(name)}")
+        return store.read_table(self.path / f"{name}.csv", self._remedy(name))
 
     def __contains__(self, name: str) -> bool:
         return (self.path / f"{name}.csv").exists()
@@ -44,4 +44,12 @@ class TableFolder:
 
     def provenance(self) -> dict:
         """Notebook -> what made its tables; raises store.ArtefactError where that is not known."""
-        return store.read_json(self.path / "provenance.json", f"run {made_by('provenance')}")
+        return store.read_json(self.path / "provenance.json", self._remedy("provenance"))
+
+    def _remedy(self, name: str) -> str:
+        """The command that makes a table in this folder."""
+        command, (profile, _, changed) = made_by(name), self.path.parent.name.partition("--")
+        if command == "make reproduce":
+            command += f" PROFILE={profile}" * (profile in ("smoke", "paper"))
+            command += " with the READING and SET that this folder is named by" * bool(changed)
+        return f"run {command}"

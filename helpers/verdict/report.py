@@ -128,7 +128,8 @@ def write(profile: str, overrides: str = "") -> Path:
     tables = TableFolder(store.DATA / name / "tables")
     if "claims" not in tables:
         missing = tables.path / "claims.csv"
-        raise store.ArtefactError(f"{missing} is missing; run make reproduce PROFILE={profile} first")
+        chosen_by = f' SET="{overrides.strip()}"' if overrides.strip() else ""
+        raise store.ArtefactError(f"{missing} is missing; run make reproduce PROFILE={profile}{chosen_by} first")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"shown": _shown, "number": readme.number, "between": readme.between}
     known = gather.of_story(tables)

@@ -43,3 +43,19 @@ def test_a_missing_table_is_named_with_the_remedy(tmp_path):
     assert "multiverse" not in tables
     with pytest.raises(store.ArtefactError, match=r"training\.csv.*make reproduce"):
         next(redraw.drawn(tables))
+
+
+@pytest.mark.parametrize(
+    ("folder", "remedy"),
+    [
+        ("laptop", "run make reproduce"),
+        ("smoke", "run make reproduce PROFILE=smoke"),
+        ("paper--seed-7-abc", "run make reproduce PROFILE=paper with the READING and SET that this folder is named by"),
+    ],
+)
+def test_a_missing_table_names_the_command_that_makes_it_there(tmp_path, folder, remedy):
+    tables = TableFolder(tmp_path / folder / "tables")
+    for read in (tables.provenance, lambda: tables["training"]):
+        with pytest.raises(store.ArtefactError) as error:
+            read()
+        assert str(error.value).endswith(remedy)
