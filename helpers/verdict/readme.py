@@ -21,7 +21,7 @@ from helpers.analysis.course import FADED
 from helpers.errors import exit_status
 from helpers.figures.controls import METHOD_TITLES
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, reading_title, variant_title
-from helpers.rows import runs_in, seeds_in
+from helpers.rows import CONTROL, runs_in, seeds_in
 from helpers.table_folder import TableFolder
 from helpers.verdict import answers, gather, redraw, story
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, EVERY, OURS
@@ -94,6 +94,7 @@ def results(known: dict) -> str:
             spaces=SPACE_TITLES,
             splits=SPLIT_TITLES,
             faded=FADED,
+            control=CONTROL,
             methods={name: words.replace("\n", " ") for name, words in METHOD_TITLES.items()},
             machines=_by_machine(known["bench"]),
         )
