@@ -1,10 +1,9 @@
 """The variance of hidden states, in shares that add up to one.
 
 Input, task and output are main effects, and correlated: an instance's task and input together fix its output (but for
-the control with shuffled outputs). Their
-parts are Shapley values of explained variance, the mean of what each adds over all orders of entry (Lindeman, Merenda
-and Gold 1980). The interaction of task and input, distributions, and instructions follow as sequential sums of squares,
-each orthogonal to all that comes before it.
+the control with shuffled outputs). Their parts are Shapley values of explained variance, the mean of what each adds
+over all orders of entry (Lindeman, Merenda and Gold 1980). The interaction of task and input, distributions, and
+instructions follow as sequential sums of squares, each orthogonal to all that comes before it.
 """
 
 from functools import cache

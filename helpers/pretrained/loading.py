@@ -159,10 +159,10 @@ def _check_files(folder: Path, gguf: str | None, allow_pickle: bool) -> None:
         )
     for index in folder.glob("*.index.json"):
         listed = store.read_foreign_json(index, "download it again")
-        shards = listed.get("weight_map", {}) if isinstance(listed, dict) else None
-        if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+        files = listed.get("weight_map", {}) if isinstance(listed, dict) else None
+        if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
             raise ModelError(f"{index} lists no files of weights (weight_map): download it again")
-        shards = set(shards.values())
+        shards = set(files.values())
         if missing := sorted(name for name in shards if not (folder / name).exists()):
             raise ModelError(f"{folder} lacks {missing[0]} of its {len(shards)} files of weights: download it again")
     weights = sorted(folder.glob("*.safetensors"))

@@ -175,8 +175,7 @@ def _local_config() -> dict:
 def _local(workers: int | None, gigabytes: float, per_gpu: int) -> Iterator[LocalCluster]:
     count = workers or pool_size(gigabytes, per_gpu)
     try:
-        with dask.config.set({BEFORE_START: dask.config.get(BEFORE_START) | _environment(count)}):
-            cluster = _start(count)
+        cluster = _start(count)
     except (RuntimeError, OSError, AssertionError) as error:  # the last where a worker hangs while it starts
         raise EngineError(
             f"{count} workers cannot start on this machine within {LONGEST_START} s ({error}); {REMEDY}"
@@ -200,7 +199,8 @@ def _environment(count: int) -> dict[str, str]:
 
 
 def _start(count: int) -> LocalCluster:
-    with _interrupts_ignored():
+    environment = _environment(count)
+    with _interrupts_ignored(), dask.config.set({BEFORE_START: dask.config.get(BEFORE_START) | environment}):
         return LocalCluster(
             n_workers=count,
             threads_per_worker=1,
@@ -208,7 +208,7 @@ def _start(count: int) -> LocalCluster:
             death_timeout=LONGEST_START,
             dashboard_address="127.0.0.1:0",
             silence_logs="CRITICAL",
-            env=_environment(count),  # for what a worker starts; over what this process has there
+            env=environment,  # for what a worker starts; over what this process has there
         )
 
 

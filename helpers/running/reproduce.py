@@ -58,7 +58,7 @@ def _refuse_late_failures(settings: Settings) -> None:
     """Refuse what only a later notebook would meet. What the profile leaves at its default is not looked at, for torch
     takes seconds to load, and with nothing to do this job takes one."""
     clustering, probe, usual = settings.clustering, settings.probe, resolve(settings.profile).probe
-    if missing := set(Settings().clustering.spaces) - set(clustering.spaces):
+    if missing := [space for space in Settings().clustering.spaces if space not in clustering.spaces]:
         raise SettingsError(
             f"clustering.spaces={','.join(clustering.spaces)}: the notebooks compare these with {' and '.join(missing)}"
             "; leave clustering.spaces out (make sweep takes fewer)"

@@ -98,8 +98,9 @@ def lost(known: dict) -> list[Path]:
     """What a notebook wrote, by its manifest, and is missing now or was changed since; a table whose hash is no longer
     beside it counts as well, for whoever reads it refuses it."""
     paths = {store.ROOT / path: expected for path, expected in known["outputs"].items()}
+    listed = {folder: store.sums(folder) for folder in {path.parent for path in paths if path.suffix == ".csv"}}
     return [path for path, expected in paths.items() if not path.exists() or store.sha256(path) != expected
-            or (path.suffix == ".csv" and store.sums(path.parent).get(path.name) != expected)]  # fmt: skip
+            or (path.suffix == ".csv" and listed[path.parent].get(path.name) != expected)]  # fmt: skip
 
 
 def up_to_date(stage: str, manifest: Path, key: str, say: Callable[[str], None]) -> bool:
