@@ -12,6 +12,9 @@ VENV := $(if $(CONDA),$(CONDA),.venv)
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.clm-clustering-ready
 
+# Many containers set it, and then each process would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 export SET
 CHOSEN = $(if $(READING),reading=$(READING) )$$SET
 

@@ -74,17 +74,14 @@ def lock() -> int:
 
 
 def pip(*arguments: str, **options) -> subprocess.CompletedProcess:
-    """Run pip in this Python."""
-    quiet = ["-qq", "--disable-pip-version-check"]  # errors alone
-    return subprocess.run([sys.executable, "-m", "pip", *arguments, *quiet], **options)
+    """Run pip in this Python; what is installed is compiled when it is first imported, a quarter of it at most."""
+    always = ["-qq", "--disable-pip-version-check", "--no-compile"]  # of messages, errors alone
+    return subprocess.run([sys.executable, "-m", "pip", *arguments, *always], **options)
 
 
 def uv_install(*arguments: str, **options) -> subprocess.CompletedProcess:
-    """Have uv install into this Python, and compile bytecode as pip does.
-
-    Where PYTHONDONTWRITEBYTECODE is set, as in many containers, each process would else compile all that it imports.
-    """
-    return uv("pip", "install", "-q", "--compile-bytecode", "--python", sys.executable, *arguments, **options)
+    """Have uv install into this Python."""
+    return uv("pip", "install", "-q", "--python", sys.executable, *arguments, **options)
 
 
 def uv(*arguments: str, **options) -> subprocess.CompletedProcess:

@@ -12,22 +12,26 @@ SPACES = ("raw", "tsne", "centred")
 
 
 def course(table: pd.DataFrame) -> Figure:
-    """F1 by task against accuracy, a path a run from the untrained model (small dot) to its last epoch (large dot).
+    """F1 by task against accuracy: the mean path over seeds from the untrained model (small dot) to the last epoch
+    (large dot), and the path of each run, pale.
 
     Args:
         table: rows of course.csv or course_grids.csv, the layer with the highest F1 at each epoch (`course.highest`).
     """
     shown = [s for s in SPACES if s in set(table["space"])]
     figure, axes = grid_of(len(SPLIT_TITLES), len(shown), height=2.3)
-    kinds = list(dict.fromkeys(zip(table["reading"], table["width"], strict=True)))
+    kinds = sorted(dict.fromkeys(zip(table["reading"], table["width"], strict=True)))
     colours = dict(zip(kinds, _colours(len(kinds)), strict=True))
     for (split, title), line in zip(SPLIT_TITLES.items(), axes, strict=True):
         for space, ax in zip(shown, line, strict=True):
             part = table[(table["split"] == split) & (table["space"] == space)]
-            for (reading, width, _), run in part.groupby(["reading", "width", "seed"], sort=False):
-                run, colour = run.sort_values("epoch"), colours[reading, width]
-                ax.plot(run["accuracy"], run["f1"], "-", color=colour, lw=1)
-                ax.scatter(run["accuracy"].iloc[[0, -1]], run["f1"].iloc[[0, -1]], s=[8, 30], color=colour, zorder=3)
+            for kind, runs in part.groupby(["reading", "width"], sort=False):
+                for _, run in runs.sort_values("epoch").groupby("seed"):
+                    ax.plot(run["accuracy"], run["f1"], "-", color=colours[kind], lw=0.7, alpha=0.2)
+                path = _mean_path(runs)
+                ax.plot(path["accuracy"], path["f1"], "-", color=colours[kind], lw=1.4)
+                ends = path.iloc[[0, -1]]
+                ax.scatter(ends["accuracy"], ends["f1"], s=[8, 30], color=colours[kind], zorder=3)
             ax.set(
                 xlim=(-0.05, 1.05),
                 ylim=(-0.05, 1.05),
@@ -38,14 +42,22 @@ def course(table: pd.DataFrame) -> Figure:
                 ax.set_xlabel("accuracy")
         line[0].set_ylabel(f"{title}\nF1 by task")
     handles = [
-        mpl.lines.Line2D([], [], color=colour, label=f"{reading_title(reading)}, width {width}")
+        mpl.lines.Line2D([], [], color=colour, label=f"{reading_title(reading)}, width {width:,}")
         for (reading, width), colour in colours.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncol=min(4, len(handles)))
     title = (
-        "Do clusters by task last as accuracy rises?\nOne path per run, from untrained (small dot) to its last epoch"
+        "Do clusters by task last as accuracy rises?\n"
+        "Mean over seeds, from untrained (small dot) to the last epoch; pale: each run"
     )
     return titled(figure, title, runs_in(table))
+
+
+def _mean_path(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean accuracy and F1 at the epochs that all seeds have, in their order."""
+    seeds = runs.groupby("epoch")["seed"].nunique()
+    common = runs[runs["epoch"].isin(seeds.index[seeds == seeds.max()])]
+    return common.groupby("epoch")[["accuracy", "f1"]].mean()
 
 
 def _colours(count: int) -> list:

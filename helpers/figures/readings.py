@@ -1,4 +1,4 @@
-"""Choices that the paper leaves open, in pictures: whole readings that were searched, and one change at a time."""
+"""Choices that the paper leaves open, in pictures: whole readings that were searched, and changes to one of them."""
 
 import re
 import textwrap
@@ -72,7 +72,7 @@ def multiverse(table: pd.DataFrame, rules: dict[str, tuple[float, float]]) -> Fi
     looks = ({"color": "#b8d8ec"}, {"color": "#f6d5bf"}, {"fc": "white", "ec": "0.7"})
     words = ("on the statement's side of its number", "on the other side", "this run cannot tell")
     figure.legend([mpl.patches.Patch(**look) for look in looks], words, loc="outside lower center", ncol=3)
-    title = "Each quantity under one change at a time to what the paper leaves open"
+    title = "Each quantity under changes to what the paper leaves open"
     return titled(figure, title, f"{runs_in(table)}; last column: mean of the runs with other seeds")
 
 

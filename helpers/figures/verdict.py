@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from helpers.figures.style import CLAIM_TITLES, OKABE_ITO, grid_of, reading_title, titled
 from helpers.rows import readings_in, runs_in
 
+MARKERS = "os^Dv"  # of readings
 VERDICT_COLOURS = {
     "holds": "#0072b2",
     "holds, but no more than untrained": "#8c6bb1",
@@ -23,7 +24,9 @@ VERDICT_COLOURS = {
 def claims(
     table: pd.DataFrame, rules: dict[str, tuple[float, float]], statements: dict[str, str], title: str
 ) -> Figure:
-    """Each claim's quantity with its 95% interval over seeds, one panel a claim, one row in it a width and reading.
+    """Each claim's quantity with its 95% interval over seeds, one panel a claim, one row in it a width.
+
+    Readings stand under one another in a row, each with a marker of its own.
 
     Args:
         table: claims.csv; its rows of a width.
@@ -31,53 +34,67 @@ def claims(
         statements: claim -> what it says, the title of its panel.
     """
     rows = table.dropna(subset=["width", "ours"]).astype({"width": int})
-    rows = rows.assign(place=places(rows))
-    names = list(dict.fromkeys(rows.sort_values("width")["place"]))
+    widths, readings = sorted(rows["width"].unique()), readings_in(rows)
     keys = [key for key in rules if key in set(rows["claim"])]
     columns = 3
-    figure, axes = grid_of(max(1, -(-len(keys) // columns)), columns, height=0.6 + 0.13 * max(2, len(names)))
+    figure, axes = grid_of(max(1, -(-len(keys) // columns)), columns, height=0.75 + 0.2 * max(2, len(widths)))
     for key, ax in zip(keys, axes.ravel(), strict=False):
         for row in rows[rows["claim"] == key].itertuples():
-            y, colour = names.index(row.place), VERDICT_COLOURS[row.verdict]
-            if np.isfinite(row.low):
-                ax.plot([row.low, row.high], [y, y], color=colour, lw=1.8, solid_capstyle="round")
-            ax.plot(row.ours, y, "o", ms=4, color=colour)
+            n = readings.index(row.reading)
+            _quantity(ax, row, widths.index(row.width) + _apart(n, len(readings)), MARKERS[n % len(MARKERS)], 3.5)
         _shade(ax, *rules[key])
-        ax.set(ylim=(len(names) - 0.5, -0.5))
-        ax.set_title(textwrap.fill(statements[key], 46), fontsize=6.8)
-        ax.set_yticks(range(len(names)), names)
-        ax.tick_params(labelsize=6.5 if len(names) < 4 else 5.5, pad=1)
+        ax.set(ylim=(len(widths) - 0.5, -0.5))
+        ax.set_title(textwrap.fill(statements[key], 43), fontsize=6.8)
+        ax.set_yticks(range(len(widths)), [f"{width:,}" for width in widths])
+        ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
+        ax.tick_params(labelsize=6.5, pad=1)
         ax.grid(axis="y", visible=False)
     for ax in axes.ravel()[len(keys) :]:
         ax.set_visible(False)
-    _verdict_legend(figure, rows["verdict"])
-    return titled(figure, title, f"{runs_in(rows)}; no dot: not measured")
+    _verdict_legend(figure, rows["verdict"], readings)
+    return titled(figure, title, f"{runs_in(rows)}; a row a width; no dot: not measured")
 
 
-def places(rows: pd.DataFrame) -> list[str]:
-    """The width of each row, with its reading where a table has several."""
-    if len(readings_in(rows)) == 1:
-        return [f"{width:,}" for width in rows["width"]]
-    return [f"{row.width:,}, {reading_title(row.reading)}" for row in rows.itertuples()]
+def _apart(n: int, count: int) -> float:
+    """How far below the middle of its row the n-th of so many readings stands."""
+    return (n - (count - 1) / 2) * 0.4
 
 
-def _verdict_legend(figure: Figure, shown) -> None:
-    """The colours of the verdicts that occur."""
+def _quantity(ax, row, y: float, marker: str, size: float) -> None:
+    """A claim's quantity and 95% interval in the colour of its verdict."""
+    colour = VERDICT_COLOURS[row.verdict]
+    if pd.notna(row.low):
+        ax.plot([row.low, row.high], [y, y], color=colour, lw=size / 2.3, solid_capstyle="round")
+    if pd.notna(row.ours):
+        ax.plot(row.ours, y, marker, color=colour, ms=size)
+
+
+def _place(row) -> str:
+    return f"{row.width:,}\n{textwrap.fill(reading_title(row.reading), 9)}"
+
+
+def _verdict_legend(figure: Figure, shown, readings: list[str] = ()) -> None:
+    """The colours of the verdicts that occur, and the markers of readings where there are several."""
     colours = {verdict: colour for verdict, colour in VERDICT_COLOURS.items() if verdict in set(shown)}
     handles = [mpl.patches.Patch(color=colour, label=verdict) for verdict, colour in colours.items()]
+    if len(readings) > 1:
+        handles += [
+            mpl.lines.Line2D([], [], color="0.3", marker=MARKERS[n % len(MARKERS)], ls="", label=f"reading {name}")
+            for n, name in enumerate(map(reading_title, readings))
+        ]
     figure.legend(handles=handles, loc="outside lower center", ncol=3)
 
 
 def thresholds(table: pd.DataFrame, statements: dict[str, str]) -> Figure:
     """The verdict on each claim that something is high, for several numbers that 'high' may mean.
 
-    A panel a width and reading of which anything was measured.
+    A panel, named by both, for each width and reading of which anything was measured.
 
     Args:
         table: thresholds.csv.
         statements: claim -> what it says.
     """
-    table = table.assign(place=places(table))
+    table = table.assign(place=[_place(row) for row in table.itertuples()])
     table = table[table.groupby("place")["verdict"].transform(lambda v: (v != "not measured").any())]
     table = table.sort_values("width", kind="stable")
     names, numbers = list(dict.fromkeys(table["place"])), sorted(table["number"].unique())
@@ -86,14 +103,15 @@ def thresholds(table: pd.DataFrame, statements: dict[str, str]) -> Figure:
     for name, ax in zip(names, axes, strict=True):
         mine = table[table["place"] == name]
         shown = mine.pivot(index="claim", columns="number", values="verdict").reindex(index=keys, columns=numbers)
-        _tiles(ax, shown, [f"{n:g}" for n in numbers])
-        ax.set(title=f"width {name}", xlabel="'high' is above")
-        ax.tick_params(axis="x", labelrotation=90)
+        labelled = numbers if len(names) <= 4 else numbers[::2]  # as many as there is room for
+        _tiles(ax, shown, [f"{n:g}" if n in labelled else "" for n in numbers])
+        ax.set_title(name, fontsize=7)
+        ax.tick_params(axis="x", labelrotation=90, labelsize=6)
     words = [textwrap.fill(statements[key], 52) for key in keys]
     axes[0].set_yticks(np.arange(len(keys)) + 0.5, words, fontsize=7)
     _verdict_legend(figure, table["verdict"])
-    title = "How far each verdict depends on what 'high' means"
-    return titled(figure, title, f"reading {', '.join(map(reading_title, readings_in(table)))}")
+    title = "How far each verdict depends on the number above which something is 'high'"
+    return titled(figure, title, f"reading {', '.join(map(reading_title, readings_in(table)))}; a panel for each width")
 
 
 def _tiles(ax, verdicts: pd.DataFrame, names: list[str]) -> None:
@@ -132,10 +150,12 @@ def summary(
     ax, keys = axes[1], list(rules)
     for n, (reading, rows) in enumerate(found.items()):
         for row in rows.reset_index().itertuples():
-            y = keys.index(row.claim) + (n - (len(found) - 1) / 2) * 0.3
-            _statement(ax, row, y, "os^"[n % 3])
+            y, marker = keys.index(row.claim) + _apart(n, len(found)), MARKERS[n % len(MARKERS)]
+            if pd.notna(row.untrained):
+                ax.plot(row.untrained, y, marker, color="0.4", mfc="white", ms=5)
+            _quantity(ax, row, y, marker, 5)
         if len(found) > 1:
-            ax.plot([], [], "os^"[n % 3], color="0.3", ms=5, label=f"reading {reading}")
+            ax.plot([], [], MARKERS[n % len(MARKERS)], color="0.3", ms=5, label=f"reading {reading}")
     for y, above in enumerate(rules.values()):
         ax.plot([above, above], [y - 0.4, y + 0.4], color="black", lw=1.2, ls="--")
     ax.plot([], [], "--", color="black", lw=1.2, label="it holds above")
@@ -147,17 +167,6 @@ def summary(
     ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncol=2, fontsize=6.5, frameon=False)
     _verdict_legend(figure, pd.concat(found.values())["verdict"])
     return titled(figure, title, runs)
-
-
-def _statement(ax, row, y: float, marker: str) -> None:
-    """A statement's mean and 95% interval in the colour of its verdict, and the untrained model's mean."""
-    colour = VERDICT_COLOURS[row.verdict]
-    if pd.notna(row.untrained):
-        ax.plot(row.untrained, y, marker, color="0.4", mfc="white", ms=5)
-    if pd.notna(row.low):
-        ax.plot([row.low, row.high], [y, y], color=colour, lw=2.2, solid_capstyle="round")
-    if pd.notna(row.ours):
-        ax.plot(row.ours, y, marker, color=colour, ms=5)
 
 
 def verdicts(table: pd.DataFrame, runs: str) -> Figure:

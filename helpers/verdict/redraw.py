@@ -133,7 +133,7 @@ def alternatives_of_grids(table: pd.DataFrame) -> Figure:
 
 
 def multiverse(variants: pd.DataFrame, seeds: pd.DataFrame) -> Figure:
-    """Every quantity under one change at a time, from multiverse.csv, beside the default with other seeds.
+    """Every quantity under changes to open choices, from multiverse.csv, beside the default with other seeds.
 
     Args:
         seeds: of `other_seeds`; may have no rows.

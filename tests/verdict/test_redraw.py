@@ -2,9 +2,10 @@ import re
 
 import pytest
 from matplotlib.text import Text
+from overlaps import overlapping
 
 from helpers import figures, store
-from helpers.figures.style import PAGE
+from helpers.figures.style import PAGE, grid_of
 from helpers.table_folder import TableFolder
 from helpers.verdict import gather, redraw, story
 
@@ -36,6 +37,25 @@ def test_every_figure_fits_a_page_and_says_in_words_what_it_shows(drawn):
             assert re.search(r"\breadings? ", title.lower()), f"{name} does not name its reading"
         for text in figure.findobj(Text):
             assert not CODE.search(text.get_text()), f"{name}: {text.get_text()}"
+
+
+GROWING = ("claims", "thresholds", "course", "multiverse", "found")  # with the runs that there are
+
+
+def test_no_words_of_a_figure_lie_on_each_other(drawn):
+    for name, figure in drawn.items():
+        if name.startswith(GROWING):
+            assert not overlapping(figure), name
+
+
+def test_words_that_lie_on_each_other_are_noticed():
+    figure, ((ax,),) = grid_of(1, 1, height=1)
+    ax.set_yticks([0.5, 0.52, 5], ["one", "other", "out of sight"])
+    ax.set_ylim(0, 1)
+    ax.text(0.2, 0.2, "in the axes")
+    assert overlapping(figure) == [("one", "other")]
+    ax.text(0.22, 0.22, "on it")
+    assert overlapping(figure) == [("in the axes", "on it"), ("one", "other")]
 
 
 def test_a_missing_table_is_named_with_the_remedy(tmp_path):
