@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -20,6 +21,7 @@ from helpers.pretrained import natural
 from helpers.profiles import resolve
 from helpers.task import synthetic
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored where tests run in the background
 CPU32 = Device(torch.device("cpu"), "float32", "tests compare bits")
 TINY = (
     "width=16 model.number_of_heads=2 model.number_of_layers=2 training.log_every=1 training.number_of_epochs=4 "

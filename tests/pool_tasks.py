@@ -66,7 +66,8 @@ def die(signal_number):
 
 def work_until_interrupted(folder):
     """Say that it works, and that it was told to stop."""
-    (folder / "working").write_text(str(os.getpid()))
+    (folder / "written").write_text(str(os.getpid()))
+    (folder / "written").rename(folder / "working")  # who waits for it finds it whole
     try:
         wait_for(lambda: False, "a signal")
     finally:

@@ -67,6 +67,7 @@ class Program(contextlib.AbstractContextManager):
         return tuple(path.read_text() for path in self._said)
 
     def __exit__(self, *_) -> None:
+        self.kill()  # it may not have its session yet
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.wait()

@@ -77,7 +77,7 @@ def test_nobody_outlives_the_job(tmp_path, number):
     environment = os.environ | {"PYTHONPATH": str(store.REPOSITORY)}
     job = subprocess.Popen([sys.executable, script, TESTS, tmp_path], env=environment, stderr=subprocess.PIPE)
     wait_for((tmp_path / "working").exists, "the work to begin")
-    worker = int((tmp_path / "working").read_text() or 0)
+    worker = int((tmp_path / "working").read_text())
     job.send_signal(number)
     job.communicate(timeout=LONG)
     wait_for(lambda: not psutil.pid_exists(worker), "the worker to end")

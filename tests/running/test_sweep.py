@@ -52,7 +52,7 @@ def cluster(folder: Path, roots: list[Path]):
             Program("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
                     "--scheduler-file", file)
         )  # fmt: skip
-        wait_for(file.exists, "the scheduler to start")
+        address = wait_for(lambda: address_in(file), "the scheduler to start")
         workers = [
             stack.enter_context(
                 Program("distributed.cli.dask_worker", "--scheduler-file", file, "--nthreads", "1", "--no-nanny",
@@ -61,7 +61,14 @@ def cluster(folder: Path, roots: list[Path]):
             )
             for i, root in enumerate(roots)
         ]  # fmt: skip
-        yield json.loads(file.read_text())["address"], scheduler, workers
+        yield address, scheduler, workers
+
+
+def address_in(file: Path) -> str | None:
+    """Where a scheduler is to be found, once its file is whole."""
+    with contextlib.suppress(ValueError, OSError):
+        return json.loads(file.read_text())["address"]
+    return None
 
 
 def without_time(table: pd.DataFrame) -> pd.DataFrame:
