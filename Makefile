@@ -12,7 +12,7 @@ VENV := $(if $(CONDA),$(CONDA),.venv)
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.clm-clustering-ready
 
-# Many containers set it, and then each process would compile all that it imports.
+# Many containers set it, and then each process would compile anew whatever set-up has not.
 unexport PYTHONDONTWRITEBYTECODE
 
 export SET

@@ -20,7 +20,7 @@ def course(table: pd.DataFrame) -> Figure:
     """
     shown = [s for s in SPACES if s in set(table["space"])]
     figure, axes = grid_of(len(SPLIT_TITLES), len(shown), height=2.3)
-    kinds = sorted(dict.fromkeys(zip(table["reading"], table["width"], strict=True)))
+    kinds = sorted(set(zip(table["reading"], table["width"], strict=True)))
     colours = dict(zip(kinds, _colours(len(kinds)), strict=True))
     for (split, title), line in zip(SPLIT_TITLES.items(), axes, strict=True):
         for space, ax in zip(shown, line, strict=True):

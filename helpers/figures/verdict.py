@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from helpers.figures.style import CLAIM_TITLES, OKABE_ITO, grid_of, reading_title, titled
 from helpers.rows import readings_in, runs_in
 
-MARKERS = "os^Dv"  # of readings
 VERDICT_COLOURS = {
     "holds": "#0072b2",
     "holds, but no more than untrained": "#8c6bb1",
@@ -41,7 +40,7 @@ def claims(
     for key, ax in zip(keys, axes.ravel(), strict=False):
         for row in rows[rows["claim"] == key].itertuples():
             n = readings.index(row.reading)
-            _quantity(ax, row, widths.index(row.width) + _apart(n, len(readings)), MARKERS[n % len(MARKERS)], 3.5)
+            _quantity(ax, row, widths.index(row.width) + _apart(n, len(readings)), _marker(n), 3.5)
         _shade(ax, *rules[key])
         ax.set(ylim=(len(widths) - 0.5, -0.5))
         ax.set_title(textwrap.fill(statements[key], 43), fontsize=6.8)
@@ -53,6 +52,11 @@ def claims(
         ax.set_visible(False)
     _verdict_legend(figure, rows["verdict"], readings)
     return titled(figure, title, f"{runs_in(rows)}; a row a width; no dot: not measured")
+
+
+def _marker(n: int) -> str:
+    """Of the n-th reading."""
+    return "os^Dv"[n % 5]
 
 
 def _apart(n: int, count: int) -> float:
@@ -79,7 +83,7 @@ def _verdict_legend(figure: Figure, shown, readings: list[str] = ()) -> None:
     handles = [mpl.patches.Patch(color=colour, label=verdict) for verdict, colour in colours.items()]
     if len(readings) > 1:
         handles += [
-            mpl.lines.Line2D([], [], color="0.3", marker=MARKERS[n % len(MARKERS)], ls="", label=f"reading {name}")
+            mpl.lines.Line2D([], [], color="0.3", marker=_marker(n), ls="", label=f"reading {name}")
             for n, name in enumerate(map(reading_title, readings))
         ]
     figure.legend(handles=handles, loc="outside lower center", ncol=3)
@@ -150,12 +154,12 @@ def summary(
     ax, keys = axes[1], list(rules)
     for n, (reading, rows) in enumerate(found.items()):
         for row in rows.reset_index().itertuples():
-            y, marker = keys.index(row.claim) + _apart(n, len(found)), MARKERS[n % len(MARKERS)]
+            y, marker = keys.index(row.claim) + _apart(n, len(found)), _marker(n)
             if pd.notna(row.untrained):
                 ax.plot(row.untrained, y, marker, color="0.4", mfc="white", ms=5)
             _quantity(ax, row, y, marker, 5)
         if len(found) > 1:
-            ax.plot([], [], MARKERS[n % len(MARKERS)], color="0.3", ms=5, label=f"reading {reading}")
+            ax.plot([], [], _marker(n), color="0.3", ms=5, label=f"reading {reading}")
     for y, above in enumerate(rules.values()):
         ax.plot([above, above], [y - 0.4, y + 0.4], color="black", lw=1.2, ls="--")
     ax.plot([], [], "--", color="black", lw=1.2, label="it holds above")
