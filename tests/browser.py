@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -55,15 +54,12 @@ def browsing(**context):
 @contextlib.contextmanager
 def jupyterlab(folder: Path):
     """A JupyterLab server on the notebooks of a folder, with this environment; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     config = folder / ".jupyter"
     (config / "labconfig").mkdir(parents=True)
     quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}  # it asks a server for news
     (config / "labconfig" / "page_config.json").write_text(json.dumps(quiet))
     command = [
-        sys.executable, "-m", "jupyter", "lab", "--no-browser", f"--port={port}", f"--IdentityProvider.token={TOKEN}",
+        sys.executable, "-m", "jupyter", "lab", "--no-browser", "--port=0", f"--IdentityProvider.token={TOKEN}",
         "--expose-app-in-browser", "--allow-root", f"--notebook-dir={folder}",
     ]  # fmt: skip
     environment = os.environ | {"JUPYTER_CONFIG_DIR": str(config), "JUPYTER_RUNTIME_DIR": str(config / "runtime")}
@@ -71,10 +67,12 @@ def jupyterlab(folder: Path):
     with open(folder / "jupyterlab.log", "w") as log:
         server = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
         try:
-            address = f"http://127.0.0.1:{port}"
+            about = config / "runtime" / f"jpserver-{server.pid}.json"  # the server says there which port it took
             for _ in range(4 * LONG):
-                with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/api?token={TOKEN}"):
-                    break
+                with contextlib.suppress(OSError, ValueError):
+                    address = f"http://127.0.0.1:{json.loads(about.read_text())['port']}"
+                    with urllib.request.urlopen(f"{address}/api?token={TOKEN}"):
+                        break
                 time.sleep(0.25)
             else:
                 pytest.fail((folder / "jupyterlab.log").read_text()[-2000:])

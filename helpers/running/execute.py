@@ -5,12 +5,16 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from helpers.errors import Failed
 from helpers.running import copies
 from helpers.timing import HEADLESS
+
+
+LAST = 5  # lines of the log that a message repeats
 
 
 class NotebookError(Failed):
@@ -43,23 +47,36 @@ def run(source: Path, target: Path, log: Path, parameters: dict) -> float:
     failed = target.with_name(f"{target.stem}.failed.ipynb")
     start = time.monotonic()
     try:
-        with open(log, "w") as stream, _stderr_into(stream):
+        with open(log, "w") as stream, _stderr_into(stream), tempfile.TemporaryDirectory(prefix="clm-") as sockets:
             papermill.execute_notebook(
                 str(source), str(unfinished), parameters, kernel_name="python3", cwd=str(source.parent),
                 progress_bar=False, stdout_file=stream, stderr_file=stream, start_timeout=300,
+                config=_without_ports(Path(sockets)),
             )  # fmt: skip
         _check_complete(unfinished)
         copies.tidy(unfinished)
     except Exception as error:
         if unfinished.exists():
             shutil.move(unfinished, failed)
-        raise NotebookError(f"{source.name} failed: {_reason(error)}\n  notebook: {failed}\n  log: {log}") from error
+        reason = _reason(error, log)
+        raise NotebookError(f"{source.name} failed: {reason}\n  notebook: {failed}\n  log: {log}") from error
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
     failed.unlink(missing_ok=True)
     unfinished.replace(target)
     return time.monotonic() - start
+
+
+def _without_ports(sockets: Path):
+    """Settings of a kernel that talks through socket files in a folder.
+
+    Jupyter picks free ports before the kernel starts, which takes them seconds later: where another program was quicker,
+    the kernel died, or never answered.
+    """
+    from traitlets.config import Config
+
+    return Config({"KernelManager": {"transport": "ipc", "connection_file": str(sockets / "kernel.json")}})
 
 
 @contextlib.contextmanager
@@ -83,7 +100,9 @@ def _check_complete(path: Path) -> None:
             raise NotebookError(f"cell {number} never ran")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, log: Path) -> str:
+    """What went wrong; for an error outside the cells, with the end of the log: only the kernel knew why."""
     if hasattr(error, "ename"):
         return f"cell {error.exec_count}: {error.ename}: {error.evalue}"
-    return f"{type(error).__name__}: {error}"
+    last = log.read_text(errors="replace").splitlines()[-LAST:]
+    return "\n    ".join([f"{type(error).__name__}: {error}", *last])

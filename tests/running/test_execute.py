@@ -62,3 +62,21 @@ def test_a_cell_that_never_ran_is_noticed(tmp_path):
     path = make(tmp_path / "n.ipynb", "print(1)")
     with pytest.raises(NotebookError, match="cell 1 never ran"):
         _check_complete(path)
+
+
+def test_a_kernel_takes_no_port_of_the_machine(tmp_path):
+    target, _ = execute(tmp_path, "from ipykernel import get_connection_info\nprint(get_connection_info())")
+    text = nbformat.read(target, 4).cells[-1].outputs[0].text
+    assert '"transport": "ipc"' in text
+    assert '"transport": "tcp"' not in text
+
+
+def test_a_kernel_that_dies_at_its_start_says_why(tmp_path, monkeypatch):
+    profile = tmp_path / "profile_default"
+    profile.mkdir()
+    (profile / "ipython_kernel_config.py").write_text(
+        "import os, sys\nprint('no room for a kernel', file=sys.stderr, flush=True)\nos._exit(3)\n"
+    )
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    with pytest.raises(NotebookError, match="(?s)Kernel died.*no room for a kernel.*n.log"):
+        execute(tmp_path, "print('never')")
