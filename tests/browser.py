@@ -134,6 +134,11 @@ class Notebook:
         assert reply["status"] == "ok", reply
         return json.loads(json.loads(_literal(reply["data"]["text/plain"])))
 
+    def shows(self, *texts: str) -> None:
+        """Wait until the page shows the texts in the notebook's output: it hears of a change after the kernel."""
+        for text in texts:
+            self.page.locator(".jp-OutputArea").first.filter(has_text=text).wait_for()
+
     def until(self, expression: str, seconds: float = LONG):
         """Wait until an expression in the kernel is true; returns its value."""
         end = time.monotonic() + seconds

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from helpers import store
 
-KERNELS_OWN = "[IPKernelApp]"  # what a kernel says of itself begins with
 EVERY = 60  # seconds between lines where the output is a file
 
 
@@ -101,8 +100,7 @@ def _last_words(log: Path) -> str:
     with open(log, "rb") as file:
         file.seek(max(0, file.seek(0, 2) - 2000))
         lines = file.read().decode(errors="replace").replace("\r", "\n").split("\n")
-    said = (line.strip() for line in reversed(lines) if not line.startswith(KERNELS_OWN))
-    return next((line for line in said if line), "starting")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "starting")
 
 
 def _short(path: Path) -> Path:

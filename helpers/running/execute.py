@@ -13,7 +13,6 @@ from helpers.errors import Failed
 from helpers.running import copies
 from helpers.timing import HEADLESS
 
-
 LAST = 5  # lines of the log that a message repeats
 
 
@@ -71,8 +70,8 @@ def run(source: Path, target: Path, log: Path, parameters: dict) -> float:
 def _without_ports(sockets: Path):
     """Settings of a kernel that talks through socket files in a folder.
 
-    Jupyter picks free ports before the kernel starts, which takes them seconds later: where another program was quicker,
-    the kernel died, or never answered.
+    Jupyter picks free ports before the kernel starts, which takes them seconds later: where another program was
+    quicker, the kernel died, or never answered.
     """
     from traitlets.config import Config
 

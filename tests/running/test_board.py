@@ -18,7 +18,7 @@ def test_a_file_gets_whole_lines(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(store, "ROOT", tmp_path)
     log = tmp_path / "logs/a.log"
     log.parent.mkdir()
-    log.write_text("epoch 1\repoch 2\n\n[IPKernelApp] WARNING | unsafe\n")
+    log.write_text("epoch 1\repoch 2\n\n")
     with Board(lambda running: None) as shown:
         shown.begin("a", log, 120)
         shown.begin("b", tmp_path / "none.log", None)

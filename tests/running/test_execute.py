@@ -78,5 +78,5 @@ def test_a_kernel_that_dies_at_its_start_says_why(tmp_path, monkeypatch):
         "import os, sys\nprint('no room for a kernel', file=sys.stderr, flush=True)\nos._exit(3)\n"
     )
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    with pytest.raises(NotebookError, match="(?s)Kernel died.*no room for a kernel.*n.log"):
+    with pytest.raises(NotebookError, match=r"(?s)Kernel died.*no room for a kernel.*n\.log"):
         execute(tmp_path, "print('never')")
