@@ -44,12 +44,17 @@ def main() -> int:
         print("no NVIDIA driver found: looking for torch's CPU build", flush=True)
         if uv_install(torch, "--torch-backend", "cpu").returncode:
             print("the CPU build cannot be reached: installing the default one, which is larger", flush=True)
-    status = pip("install", "-r", str(LOCK)).returncode or pip("install", "--no-deps", "-e", str(ROOT)).returncode
+    status = pip("install", "-r", str(LOCK)).returncode or this_package()
     if status:
         print("installation failed; the same command tries again. Nothing else was changed.", file=sys.stderr)
     else:
         compile_bytecode()
     return status
+
+
+def this_package() -> int:
+    """Install the package itself, built by the setuptools of the lock file rather than by one fetched for it alone."""
+    return pip("install", "--no-deps", "--no-build-isolation", "-e", str(ROOT)).returncode
 
 
 def compile_bytecode() -> None:
