@@ -92,9 +92,9 @@ gpu: $(READY) ## 25 minutes of a CUDA GPU: checks, bench, the verdict's runs, on
 	$(call TAKES_NO,PROFILE READING SET)
 	@$(PYTHON) -m helpers.running.gpu $(ARGS)
 
-clean: ## remove what reproduce generated, but for committed tables, figures and executed notebooks
-	rm -rf data/datasets data/runs data/models data/probes data/sweeps data/*/logs data/paper/notebooks data/smoke data/*--* figures/smoke figures/*--*
-	rm -f data/laptop/notebooks/*.json data/laptop/notebooks/*.failed.ipynb data/laptop/notebooks/*.running.ipynb
+clean: ## remove what was generated, trained runs included (days, after make verdict); committed tables and figures stay
+	rm -rf data/datasets data/runs data/models data/probes data/sweeps data/*/logs data/paper/notebooks data/smoke data/*--* figures/smoke figures/explorer figures/*--*
+	rm -f data/*/report.html data/laptop/notebooks/*.json data/laptop/notebooks/*.failed.ipynb data/laptop/notebooks/*.running.ipynb
 
 lock: $(READY) ## renew requirements.lock from pyproject.toml
 	@$(PYTHON) install.py --lock

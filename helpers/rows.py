@@ -24,6 +24,17 @@ def best_epoch(training) -> int:
     return int(training.loc[training["accuracy_validation"].idxmax(), "epoch"])
 
 
+def mean_path(runs):
+    """Mean accuracy and F1 over seeds, by epoch, at the epochs that all seeds have.
+
+    Args:
+        runs: rows of course.csv of one kind of run, split and space, one an epoch and seed.
+    """
+    seeds = runs.groupby("epoch")["seed"].nunique()
+    common = runs[runs["epoch"].isin(seeds.index[seeds == seeds.max()])]
+    return common.groupby("epoch")[["accuracy", "f1"]].mean()
+
+
 def readings_in(table) -> list[str]:
     """Names of the readings of what the paper leaves open that a table's runs took (column `reading`), in its order."""
     named = table["reading"].dropna() if "reading" in table else ()
@@ -64,7 +75,8 @@ def runs_in(table, width: int | None = None) -> str:
 
 
 def seeds_in(rows) -> str:
-    """The seeds that a table's rows are of, in words: "3 seeds", "3 to 5 seeds", "seed 0" for one that is known.
+    """The seeds that a table's rows are of, in words: "3 seeds", "seed 0" for one that is known, "1 to 5 seeds" where
+    statements, or kinds of run (width and reading), have different numbers of them.
 
     Of statements that no run decides it is "no run long enough".
     """
@@ -72,10 +84,14 @@ def seeds_in(rows) -> str:
         counts = rows.loc[rows["seeds"] > 0, "seeds"]
         if not len(counts):
             return "no run long enough"
-        least, most = (int(counts.agg(f)) for f in ("min", "max"))
-        return _counted(most, "seed") if least == most else f"{least} to {most} seeds"
-    found = sorted(set(rows["seed"]))
-    return f"seed {found[0]}" if len(found) == 1 else _counted(len(found), "seed")
+    else:
+        found = sorted(set(rows["seed"]))
+        if len(found) == 1:
+            return f"seed {found[0]}"
+        kinds = [name for name in ("width", "reading") if name in rows]
+        counts = rows.groupby(kinds, dropna=False)["seed"].nunique() if kinds else rows[["seed"]].nunique()
+    least, most = (int(counts.agg(f)) for f in ("min", "max"))
+    return _counted(most, "seed") if least == most else f"{least} to {most} seeds"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -31,7 +31,15 @@ def made_up(good: bool, seed: int = 0, width: int = 768) -> dict[str, pd.DataFra
                     for label in ("task", "distribution", "distribution_mapping")]  # fmt: skip
             clustering += [
                 place
-                | {"epoch": epoch, "layer": layer, "split": s, "label": label, "space": space, "f1": f1 + noise.pop()}
+                | {
+                    "epoch": epoch,
+                    "layer": layer,
+                    "split": s,
+                    "label": label,
+                    "space": space,
+                    "f1": f1 + noise.pop(),
+                    "k": 10,
+                }
                 for s, label in rows
                 for space in ("raw", "centred")
             ]

@@ -63,14 +63,27 @@ def test_the_other_figures_draw_their_tables(run, tables, dataset):
     )
 
 
+def test_levels_without_a_model_are_those_of_the_seeds_drawn():
+    flat = [{"width": width, "seed": 0, "split": split, "control": control, "label": "task", "f1": width / 1000}
+            for width in (100, 900) for split in ("subset", "validation")
+            for control in ("input", "bag_of_symbols", "edit_distance")]  # fmt: skip
+    states = [{"width": 900, "seed": 0, "reading": "gpt2", "epoch": 1, "split": split, "layer": layer, "label": "task",
+               "space": "raw", "control": "linear_probe", "f1": 0.5, "value": 0.5}
+              for split in ("subset", "validation") for layer in (0, 1)]  # fmt: skip
+    states = pd.DataFrame(states)
+    figure = figures.controls(states.drop(columns="f1"), states, pd.DataFrame(flat), 900)
+    for ax in figure.axes:
+        assert {line.get_ydata()[0] for line in ax.lines if line.get_linestyle() != "-"} == {0.9}
+
+
 def test_readings_are_drawn_as_they_are_ordered():
     place = {"width": 32, "epochs": 50}
-    rows = [{**place, "reading": f"training.seed={n} model.dropout=0", "fit": 0.9 - n / 10, "learns": 1.0,
+    rows = [{**place, "reading": f"gpt2 training.batch_size={n} model.dropout=0", "fit": 0.9 - n / 10, "learns": 1.0,
              "late": None if n else 0.25} for n in range(3)]  # fmt: skip
     figure = figures.readings(pd.DataFrame(rows), {"learns": "It learns", "late": "Accuracy is late"})
     (ax,) = figure.axes
     assert [text.get_text() for text in ax.get_yticklabels()] == [
-        f"seed={n} dropout=0\n(width 32, epoch 50)" for n in range(3)
+        f"gpt2, {n} instances a step, no dropout\n(width 32, epoch 50)" for n in range(3)
     ]
     columns = [text.get_text() for text in ax.get_xticklabels()]
     assert columns == ["fit: mean of the others", "It learns", "Accuracy is late"]

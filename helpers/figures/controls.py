@@ -4,7 +4,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES, grid_of, titled
+from helpers.figures.style import SPACE_TITLES, SPLIT_TITLES, grid_of, runs_and_bands, titled
 from helpers.rows import runs_in
 
 CONTROL_TITLES = {
@@ -24,7 +24,7 @@ def controls(table: pd.DataFrame, scores: pd.DataFrame, surface: pd.DataFrame, w
     Args:
         table: controls.csv.
         scores: clustering.csv.
-        surface: surface.csv, whose F1s are drawn as levels.
+        surface: surface.csv, whose F1s are drawn as levels; of the same seeds.
         width: hidden dimension to show.
     """
     figure, (axes,) = grid_of(1, 2, height=3.6)
@@ -39,12 +39,14 @@ def controls(table: pd.DataFrame, scores: pd.DataFrame, surface: pd.DataFrame, w
             chosen = at[at["control"] == name].rename(columns={"value": "f1"})
             line = (chosen if len(chosen) else task[task["space"] == name]).groupby("layer")["f1"].mean()
             ax.plot(line.index, line, "o-", ms=4, color=colours[name], label=title if ax is axes[0] else None)
-        chosen = surface[(surface["split"] == split) & (surface["label"] == "task")]
+        mine = (surface["width"] == width) & (surface["split"] == split)
+        chosen = surface[mine & (surface["label"] == "task")]
         for name, style in levels.items():
             level = chosen.loc[chosen["control"] == name, "f1"].mean()
             label = f"F1, {name.replace('_', ' ')} alone" if ax is axes[0] else None
             ax.axhline(level, color="0.4", ls=style, lw=1, label=label)
         ax.set(ylim=(-0.03, 1.03), xlabel="layer", title=SPLIT_TITLES[split])
+    axes[0].set_ylabel("F1 by task, or accuracy")
     figure.legend(loc="outside lower center", ncol=3)
     title = "How well chance, the input, symbols and hidden states give away the task"
     return titled(figure, title, runs_in(table, width))
@@ -79,7 +81,7 @@ def interventions(table: pd.DataFrame, width: int) -> Figure:
         ax.set(ylim=(-0.03, 1.03), xlabel="layer at which the state is moved", title=title)
     figure.legend(loc="outside lower center", ncol=1)
     title = "Does the answer follow a state that is moved towards another task?"
-    return titled(figure, title, f"{runs_in(chosen)}; unseen instances that the model solves")
+    return titled(figure, title, f"{runs_and_bands(chosen)}; unseen instances that the model solves")
 
 
 METHOD_TITLES = {

@@ -1,14 +1,16 @@
 """Figures of clusters by task beside accuracy over training, and of what KMeans tells apart."""
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers.figures.style import OKABE_ITO, SPACE_TITLES, SPLIT_TITLES, grid_of, reading_title, titled
-from helpers.rows import runs_in
+from helpers.rows import mean_path, runs_in
 
 SEEN = {"task": OKABE_ITO[0], "input": OKABE_ITO[1], "output": OKABE_ITO[2]}
 SPACES = ("raw", "tsne", "centred")
+HUES = ("Blues", "Oranges", "Greens", "Purples", "Reds", "Greys")  # of readings, in order; the wider, the darker
 
 
 def course(table: pd.DataFrame) -> Figure:
@@ -20,15 +22,14 @@ def course(table: pd.DataFrame) -> Figure:
     """
     shown = [s for s in SPACES if s in set(table["space"])]
     figure, axes = grid_of(len(SPLIT_TITLES), len(shown), height=2.3)
-    kinds = sorted(set(zip(table["reading"], table["width"], strict=True)))
-    colours = dict(zip(kinds, _colours(len(kinds)), strict=True))
+    colours = _colours(table)
     for (split, title), line in zip(SPLIT_TITLES.items(), axes, strict=True):
         for space, ax in zip(shown, line, strict=True):
             part = table[(table["split"] == split) & (table["space"] == space)]
             for kind, runs in part.groupby(["reading", "width"], sort=False):
                 for _, run in runs.sort_values("epoch").groupby("seed"):
                     ax.plot(run["accuracy"], run["f1"], "-", color=colours[kind], lw=0.7, alpha=0.2)
-                path = _mean_path(runs)
+                path = mean_path(runs)
                 ax.plot(path["accuracy"], path["f1"], "-", color=colours[kind], lw=1.4)
                 ends = path.iloc[[0, -1]]
                 ax.scatter(ends["accuracy"], ends["f1"], s=[8, 30], color=colours[kind], zorder=3)
@@ -53,17 +54,15 @@ def course(table: pd.DataFrame) -> Figure:
     return titled(figure, title, runs_in(table))
 
 
-def _mean_path(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean accuracy and F1 at the epochs that all seeds have, in their order."""
-    seeds = runs.groupby("epoch")["seed"].nunique()
-    common = runs[runs["epoch"].isin(seeds.index[seeds == seeds.max()])]
-    return common.groupby("epoch")[["accuracy", "f1"]].mean()
-
-
-def _colours(count: int) -> list:
-    return (
-        list(OKABE_ITO[:count]) if count <= len(OKABE_ITO) else list(mpl.colormaps["cividis"].resampled(count).colors)
-    )
+def _colours(table: pd.DataFrame) -> dict[tuple[str, int], tuple]:
+    """Reading and width -> colour: a hue a reading, darker for wider models."""
+    found = {}
+    for n, (reading, rows) in enumerate(table.groupby("reading")):
+        widths = sorted(rows["width"].unique())
+        shades = np.linspace(0.4, 0.95, len(widths)) if len(widths) > 1 else [0.8]
+        hue = mpl.colormaps[HUES[n % len(HUES)]]
+        found |= {(reading, width): hue(shade) for width, shade in zip(widths, shades, strict=True)}
+    return found
 
 
 def seen(table: pd.DataFrame, width: int) -> Figure:
@@ -90,6 +89,5 @@ def seen(table: pd.DataFrame, width: int) -> Figure:
     handles = [mpl.lines.Line2D([], [], color=c, marker="o", ms=3, label=name) for name, c in SEEN.items()]
     handles.append(mpl.lines.Line2D([], [], color="0.35", ls="--", lw=0.9, label="accuracy of the model"))
     figure.legend(handles=handles, loc="outside lower center", ncol=len(handles))
-    return titled(
-        figure, "What KMeans with as many clusters as tasks tells apart: task, input or output", runs_in(chosen)
-    )
+    title = "What KMeans with as many clusters as tasks tells apart: task, input or output"
+    return titled(figure, title, f"{runs_in(chosen)}; at each epoch the layer with the highest F1 by task")

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt  # also tells Jupyter how to show a Figure
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from helpers.figures.style import (
     LABEL_TITLES,
@@ -16,6 +17,7 @@ from helpers.figures.style import (
     layer_legend,
     mark_epochs,
     palette,
+    runs_and_bands,
     titled,
 )
 from helpers.profiles import loss_on
@@ -54,7 +56,7 @@ def clustering(
                 ax.axhline(CLAIMED, color="black", ls=":", lw=1)
     layer_legend(figure, chosen["layer"].unique())
     title = f"How well KMeans finds tasks, distributions and mappings in {SPACE_TITLES[space]}"
-    return titled(figure, title, f"{runs_in(chosen)}; dotted: the paper's F1 of {CLAIMED:g}")
+    return titled(figure, title, f"{runs_and_bands(chosen)}; dotted, where the paper has it: its F1 of {CLAIMED:g}")
 
 
 def training(table: pd.DataFrame, width: int, best: dict[int, int]) -> Figure:
@@ -89,7 +91,9 @@ def training(table: pd.DataFrame, width: int, best: dict[int, int]) -> Figure:
         f"{chosen.groupby('epoch')[column].mean().max():.2f} on {words}"
         for column, words in (("accuracy_subset", "the training subset"), ("accuracy_validation", "unseen instances"))
     )
-    return titled(figure, f"Task accuracy reaches {answers}", f"{runs_in(chosen)}; dashed: best validation epoch")
+    seeds = "; a colour a seed" if chosen["seed"].nunique() > 1 else ""
+    runs = f"{runs_in(chosen)}{seeds}; dashed: best validation epoch"
+    return titled(figure, f"Task accuracy reaches {answers}", runs)
 
 
 def neighbours(table: pd.DataFrame, history: pd.DataFrame, width: int, k: int, best: dict[int, int]) -> Figure:
@@ -114,7 +118,7 @@ def neighbours(table: pd.DataFrame, history: pd.DataFrame, width: int, k: int, b
     axes[1].legend()
     layer_legend(figure, chosen["layer"].unique())
     title = "Do the nearest training states of an unseen instance have its task, and its answer?"
-    return titled(figure, title, runs_in(chosen))
+    return titled(figure, title, runs_and_bands(chosen))
 
 
 def neighbour_sensitivity(table: pd.DataFrame, width: int, epoch: int) -> Figure:
@@ -129,7 +133,7 @@ def neighbour_sensitivity(table: pd.DataFrame, width: int, epoch: int) -> Figure
         ax.minorticks_off()
     layer_legend(figure, chosen["layer"].unique(), best=False)
     title = f"How much the number of neighbours K matters, epoch {epoch}"
-    return titled(figure, title, runs_in(chosen))
+    return titled(figure, title, runs_and_bands(chosen))
 
 
 PART_TITLES = {
@@ -144,7 +148,11 @@ PART_TITLES = {
 
 
 def variance(table: pd.DataFrame, width: int, split: str, best: dict[int, int]) -> Figure:
-    """Shares of the states' variance, stacked to one, by epoch: a panel a layer."""
+    """Shares of the states' variance, stacked to one, by epoch: a panel a layer.
+
+    What goes with several factors is split between them, so that layer 0, where states are the input's embeddings,
+    has a share for output and task as well.
+    """
     chosen = table[(table["width"] == width) & (table["split"] == split)]
     layers = sorted(chosen["layer"].unique())
     figure, (axes,) = grid_of(1, len(layers), height=2.4)
@@ -160,29 +168,35 @@ def variance(table: pd.DataFrame, width: int, split: str, best: dict[int, int]) 
     axes[0].set_ylabel("share of the variance")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
     title = f"What the states of {'unseen instances' if split == 'validation' else 'the training subset'} vary with"
-    return titled(figure, title, f"{runs_in(chosen)}; dashed: best validation epoch")
+    embedded = "layer 0, the input's embedding, shows what output and task get for going with the input"
+    return titled(figure, title, f"{runs_in(chosen)}; {embedded}; dashed: best validation epoch")
 
 
 def hard_examples(table: pd.DataFrame, width: int, best: dict[int, int]) -> Figure:
     """How far hard examples part from the instructions they were made from, by epoch and layer."""
     chosen = table[table["width"] == width]
-    figure, (axes,) = grid_of(1, 3, height=2.2)
-    raw, centred = (chosen[chosen["space"] == space] for space in ("raw", "centred"))
-    by_layer(axes[0], raw, "nearer_own_task", best)
-    axes[0].set(title="Share nearer to their own task\nthan to their original")
-    by_layer(axes[1], centred, "pairs_separated", best)
-    axes[1].set(title="Share in another cluster than\ntheir original (input-centred)")
+    figure, axes = grid_of(2, 2, height=1.9)
+    apart, nearer, centred, solved = axes.ravel()
+    spaces = {space: chosen[chosen["space"] == space] for space in ("raw", "centred")}
+    for ax, space, column, title in (
+        (apart, "raw", "pairs_separated", "In another cluster than their original: share"),
+        (centred, "centred", "pairs_separated", "The same of input-centred states"),
+        (nearer, "raw", "nearer_own_task", "Nearer to their own task than to their original: share"),
+    ):
+        by_layer(ax, spaces[space], column, best)
+        ax.set(title=title)
     accuracy = chosen[chosen["layer"] == 0].groupby("epoch")[["accuracy_hard", "accuracy_original"]].mean()
-    axes[2].plot(accuracy.index, accuracy["accuracy_hard"], "o-", ms=2.5, color="#d55e00", label="hard")
-    axes[2].plot(accuracy.index, accuracy["accuracy_original"], "o-", ms=2.5, color="#0072b2", label="original")
-    mark_epochs(axes[2], best)
-    axes[2].legend()
-    axes[2].set(title="Task accuracy on hard\nexamples and originals")
-    for ax in axes:
-        ax.set(ylim=(-0.03, 1.03), xlabel="epoch", ylabel="")
+    solved.plot(accuracy.index, accuracy["accuracy_hard"], "o-", ms=2.5, color="#d55e00", label="hard")
+    solved.plot(accuracy.index, accuracy["accuracy_original"], "o-", ms=2.5, color="#0072b2", label="original")
+    mark_epochs(solved, best)
+    solved.legend()
+    solved.set(title="Accuracy on hard examples and originals")
+    for ax in axes.ravel():
+        ax.set(ylim=(-0.03, 1.03), xlabel="epoch" if ax in axes[1] else "", ylabel="")
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     layer_legend(figure, chosen["layer"].unique())
     title = "How far hard examples part from the instructions that they were made from"
-    return titled(figure, title, runs_in(chosen))
+    return titled(figure, title, runs_and_bands(chosen))
 
 
 def lengths_and_overlap(instances: pd.DataFrame, expressions: pd.DataFrame) -> Figure:

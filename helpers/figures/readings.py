@@ -1,6 +1,5 @@
 """Choices that the paper leaves open, in pictures: whole readings that were searched, and changes to one of them."""
 
-import re
 import textwrap
 
 import matplotlib as mpl
@@ -9,7 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from helpers.figures.style import CLAIM_TITLES, OKABE_ITO, OTHERS, grid_of, titled, variant_title
+from helpers.figures.style import CLAIM_TITLES, OKABE_ITO, OTHERS, grid_of, reading_title, titled, variant_title
 from helpers.rows import NO_CHOICE, runs_in
 
 
@@ -22,22 +21,20 @@ def readings(table: pd.DataFrame, parts: dict[str, str]) -> Figure:
     """
     figure, ((ax,),) = grid_of(1, 1, height=1.0 + 0.36 * len(table))
     shown = table[["fit", *parts]].astype(float)
-    names = [f"{_short(row.reading)}\n(width {row.width}, epoch {row.epochs})" for row in table.itertuples()]
+    names = [
+        f"{textwrap.fill(reading_title(row.reading), 48)}\n(width {row.width}, epoch {row.epochs})"
+        for row in table.itertuples()
+    ]
     sns.heatmap(
         shown, vmin=0, vmax=1, cmap="cividis", annot=True, fmt=".2f", annot_kws={"size": 5.8}, cbar=False, ax=ax
     )
     titles = ["fit: mean of the others", *(textwrap.fill(title, 24) for title in parts.values())]
     ax.set_xticks(ax.get_xticks(), titles, rotation=90, fontsize=6)
-    ax.set_yticks(ax.get_yticks(), names, rotation=0, fontsize=5.5)
+    ax.set_yticks(ax.get_yticks(), names, rotation=0, fontsize=6)
     ax.grid(False)
     ax.axvline(1, color="white", lw=3)
     title = "Readings that fit best: 1 where a run shows what the paper shows, 0 where not (white: not measured)"
-    return titled(figure, title)
-
-
-def _short(reading: str) -> str:
-    plain = re.sub(r"\b(training|model|data)\.", "", reading)
-    return textwrap.fill(plain, 48)
+    return titled(figure, title, "those trained longest first; one run each")
 
 
 def multiverse(table: pd.DataFrame, rules: dict[str, tuple[float, float]]) -> Figure:
@@ -101,11 +98,8 @@ def flips(table: pd.DataFrame, seeds: pd.DataFrame, rules: dict[str, tuple[float
         chance = others.loc[others["claim"] == key, "value"]
         if len(chance):
             ax.plot([chance.min(), chance.max()], [y, y], color="0.8", lw=9, solid_capstyle="butt", zorder=1)
-        for variant, marker, colour, side in (
-            (values.idxmax(), ">", OKABE_ITO[0], 1),
-            (values.idxmin(), "<", OKABE_ITO[1], -1),
-        ):
-            _flip(ax, values, variant, y, marker, colour, side)
+        for variant, colour, side in ((values.idxmax(), OKABE_ITO[0], 1), (values.idxmin(), OKABE_ITO[1], -1)):
+            _flip(ax, values, variant, y, colour, side)
         ax.plot(values["default"], y, "o", color="black", ms=4, zorder=4)
         above, _ = rules[key]
         ax.plot([above, above], [y - 0.4, y + 0.4], color="black", lw=0.9, ls=":", zorder=2)
@@ -119,13 +113,13 @@ def flips(table: pd.DataFrame, seeds: pd.DataFrame, rules: dict[str, tuple[float
     return titled(figure, title, f"{runs_in(table)}; raw states, last epoch")
 
 
-def _flip(ax, values: pd.Series, variant: str, y: int, marker: str, colour: str, side: int) -> None:
+def _flip(ax, values: pd.Series, variant: str, y: int, colour: str, side: int) -> None:
     """An arrow from the default to a variant, with the variant's words beside it; none if no variant is beyond it."""
     if variant == "default":
         return
-    ax.plot([values["default"], values[variant]], [y, y], color=colour, lw=1.4, zorder=3)
-    ax.plot(values[variant], y, marker, color=colour, ms=5, zorder=3)
-    words = textwrap.fill(variant_title(variant), 26)
+    look = {"arrowstyle": "-|>", "color": colour, "lw": 1.4, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8}
+    ax.annotate("", (values[variant], y), (values["default"], y), arrowprops=look, zorder=3)
+    words = textwrap.fill(variant_title(variant), 26, break_on_hyphens=False)
     ax.annotate(
         words, (values[variant], y), (6 * side, 0), textcoords="offset points", ha="left" if side > 0 else "right",
         va="center", fontsize=6.5, color=colour, zorder=5, bbox={"fc": "white", "ec": "none", "pad": 0.5, "alpha": 0.8},

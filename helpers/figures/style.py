@@ -10,7 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from helpers.rows import assignments, parts_of
+from helpers.rows import assignments, parts_of, runs_in
 
 LABEL_TITLES = {"task": "Task", "distribution": "Distribution", "distribution_mapping": "Distribution-mapping"}
 SPLIT_TITLES = {"subset": "Training subset", "validation": "Unseen instances"}
@@ -203,6 +203,11 @@ def titled(figure: Figure, title: str, runs: str = "") -> Figure:
     lines += _even_lines(runs[:1].upper() + runs[1:], 84)
     figure.suptitle("\n".join(lines), fontsize=10)
     return figure
+
+
+def runs_and_bands(rows: pd.DataFrame) -> str:
+    """Which runs are drawn, and what a band is where there are several seeds."""
+    return runs_in(rows) + ("; bands: lowest to highest" if rows["seed"].nunique() > 1 else "")
 
 
 def _even_lines(text: str, longest: int) -> list[str]:

@@ -25,14 +25,15 @@ def claims(
 ) -> Figure:
     """Each claim's quantity with its 95% interval over seeds, one panel a claim, one row in it a width.
 
-    Readings stand under one another in a row, each with a marker of its own.
+    Readings stand under one another in a row, each with a marker of its own. A cross is what the paper's own way of
+    looking gives, where a claim holds under a condition alone.
 
     Args:
         table: claims.csv; its rows of a width.
         rules: claim -> (above, below), the numbers between which it holds; that is shaded.
         statements: claim -> what it says, the title of its panel.
     """
-    rows = table.dropna(subset=["width", "ours"]).astype({"width": int})
+    rows = table[table["claim"].isin(rules)].dropna(subset=["width", "ours"]).astype({"width": int})
     widths, readings = sorted(rows["width"].unique()), readings_in(rows)
     keys = [key for key in rules if key in set(rows["claim"])]
     columns = 3
@@ -50,8 +51,9 @@ def claims(
         ax.grid(axis="y", visible=False)
     for ax in axes.ravel()[len(keys) :]:
         ax.set_visible(False)
-    _verdict_legend(figure, rows["verdict"], readings)
-    return titled(figure, title, f"{runs_in(rows)}; a row a width; no dot: not measured")
+    _verdict_legend(figure, rows, readings)
+    left = "; statements that no run measured are left out" if len(keys) < len(rules) else ""
+    return titled(figure, title, f"{runs_in(rows)}; a row a width, no dot: not measured; each panel its scale{left}")
 
 
 def _marker(n: int) -> str:
@@ -65,8 +67,10 @@ def _apart(n: int, count: int) -> float:
 
 
 def _quantity(ax, row, y: float, marker: str, size: float) -> None:
-    """A claim's quantity and 95% interval in the colour of its verdict."""
+    """A claim's quantity and 95% interval in the colour of its verdict, and what it is without a condition."""
     colour = VERDICT_COLOURS[row.verdict]
+    if pd.notna(row.otherwise):
+        ax.plot(row.otherwise, y, "x", color=colour, ms=size, mew=1.4)
     if pd.notna(row.low):
         ax.plot([row.low, row.high], [y, y], color=colour, lw=size / 2.3, solid_capstyle="round")
     if pd.notna(row.ours):
@@ -77,10 +81,14 @@ def _place(row) -> str:
     return f"{row.width:,}\n{textwrap.fill(reading_title(row.reading), 9)}"
 
 
-def _verdict_legend(figure: Figure, shown, readings: list[str] = ()) -> None:
-    """The colours of the verdicts that occur, and the markers of readings where there are several."""
-    colours = {verdict: colour for verdict, colour in VERDICT_COLOURS.items() if verdict in set(shown)}
+def _verdict_legend(figure: Figure, rows: pd.DataFrame, readings: list[str] = ()) -> None:
+    """The colours of the verdicts that occur, the cross where it does, and the markers of several readings."""
+    colours = {verdict: colour for verdict, colour in VERDICT_COLOURS.items() if verdict in set(rows["verdict"])}
     handles = [mpl.patches.Patch(color=colour, label=verdict) for verdict, colour in colours.items()]
+    if "otherwise" in rows and rows["otherwise"].notna().any():
+        colour = VERDICT_COLOURS["holds under a condition"]
+        cross = {"marker": "x", "ls": "", "mew": 1.4}
+        handles.append(mpl.lines.Line2D([], [], color=colour, label="the same without the condition", **cross))
     if len(readings) > 1:
         handles += [
             mpl.lines.Line2D([], [], color="0.3", marker=_marker(n), ls="", label=f"reading {name}")
@@ -89,14 +97,15 @@ def _verdict_legend(figure: Figure, shown, readings: list[str] = ()) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncol=3)
 
 
-def thresholds(table: pd.DataFrame, statements: dict[str, str]) -> Figure:
+def thresholds(table: pd.DataFrame, statements: dict[str, str], rules: dict[str, tuple[float, float]]) -> Figure:
     """The verdict on each claim that something is high, for several numbers that 'high' may mean.
 
-    A panel, named by both, for each width and reading of which anything was measured.
+    A panel, named by both, for each width and reading of which anything was measured. A dot marks our own number.
 
     Args:
         table: thresholds.csv.
         statements: claim -> what it says.
+        rules: claim -> (above, below), the numbers between which we say that it holds.
     """
     table = table.assign(place=[_place(row) for row in table.itertuples()])
     table = table[table.groupby("place")["verdict"].transform(lambda v: (v != "not measured").any())]
@@ -109,13 +118,16 @@ def thresholds(table: pd.DataFrame, statements: dict[str, str]) -> Figure:
         shown = mine.pivot(index="claim", columns="number", values="verdict").reindex(index=keys, columns=numbers)
         labelled = numbers if len(names) <= 4 else numbers[::2]  # as many as there is room for
         _tiles(ax, shown, [f"{n:g}" if n in labelled else "" for n in numbers])
+        ours = [(numbers.index(rules[key][0]) + 0.5, y + 0.5) for y, key in enumerate(keys) if rules[key][0] in numbers]
+        ax.plot(*zip(*ours, strict=True), ".", color="black", ms=3)
         ax.set_title(name, fontsize=7)
         ax.tick_params(axis="x", labelrotation=90, labelsize=6)
     words = [textwrap.fill(statements[key], 52) for key in keys]
     axes[0].set_yticks(np.arange(len(keys)) + 0.5, words, fontsize=7)
-    _verdict_legend(figure, table["verdict"])
+    _verdict_legend(figure, table)
     title = "How far each verdict depends on the number above which something is 'high'"
-    return titled(figure, title, f"reading {', '.join(map(reading_title, readings_in(table)))}; a panel for each width")
+    named = f"reading {', '.join(map(reading_title, readings_in(table)))}"
+    return titled(figure, title, f"{named}; a column for each number (dot: ours); one seed decides nothing")
 
 
 def _tiles(ax, verdicts: pd.DataFrame, names: list[str]) -> None:
@@ -169,7 +181,7 @@ def summary(
     ax.set_title("The five statements that matter most", fontsize=8)
     ax.grid(axis="y", visible=False)
     ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncol=2, fontsize=6.5, frameon=False)
-    _verdict_legend(figure, pd.concat(found.values())["verdict"])
+    _verdict_legend(figure, pd.concat(found.values()))
     return titled(figure, title, runs)
 
 
@@ -177,17 +189,17 @@ def verdicts(table: pd.DataFrame, runs: str) -> Figure:
     """The verdict on every statement.
 
     Args:
-        table: one row a claim (key), one column a kind of run, verdicts or NaN in the cells.
+        table: one row a claim (key), one column a kind of run (its name may have lines), verdicts or NaN in the cells.
         runs: for the title.
     """
     figure, ((ax,),) = grid_of(1, 1, height=0.75 + 0.145 * len(table))
-    _tiles(ax, table, [textwrap.fill(name, 9) for name in table])
+    _tiles(ax, table, ["\n".join(textwrap.fill(line, 9) for line in name.split("\n")) for name in table])
     ax.set_yticks(np.arange(len(table)) + 0.5, [CLAIM_TITLES[key] for key in table.index], fontsize=6.5)
     ax.xaxis.tick_top()
     ax.tick_params(axis="x", labelsize=6.5)
     white = "; white: not asked" if table.isna().any(axis=None) else ""
-    _verdict_legend(figure, table.stack())
-    return titled(figure, "The verdict on every statement, by width", runs + white)
+    _verdict_legend(figure, table.melt(value_name="verdict"))
+    return titled(figure, "The verdict on every statement, by width", f"{runs}; one seed decides nothing{white}")
 
 
 def _courses(ax, table: pd.DataFrame, level: float) -> None:
@@ -201,14 +213,15 @@ def _courses(ax, table: pd.DataFrame, level: float) -> None:
         ax.plot(runs.index, runs["mean"], color=colour, lw=2, marker="o", ms=2.5, label=label)
         ax.fill_between(runs.index, runs["min"], runs["max"], color=colour, alpha=0.2, lw=0)
         if name != "accuracy" and len(runs):
-            ax.axhline(runs["mean"].iloc[0], color=colour, ls=":", lw=1.2)
+            ax.axhline(runs["mean"].iloc[0], color=colour, ls=":", lw=1.2, label=f"{label}, untrained")
     ax.axhline(level, color="black", ls="--", lw=1)
     words = f"'high': above {level:g}"
-    ax.annotate(words, (table["epoch"].min(), level), (0, 2), textcoords="offset points", va="bottom", fontsize=7)
-    ax.plot([], [], ":", color="0.3", label="untrained model")
+    place = (table["epoch"].max(), level)
+    ax.annotate(words, place, (0, -3), textcoords="offset points", ha="right", va="top", fontsize=7)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2, fontsize=6.5, frameon=False)
     band = ", range over seeds" if table["seed"].nunique() > 1 else ""
-    ax.set(ylim=(0, 1.05), xlabel="epoch", title=f"Unseen instances, best layer{band}")
+    ax.set(ylim=(0, 1.05), xlabel="epoch", ylabel="accuracy, or F1 by task")
+    ax.set_title(f"Unseen instances, best layer{band}", fontsize=8)
 
 
 def _shade(ax, above: float, below: float) -> None:

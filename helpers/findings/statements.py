@@ -52,7 +52,9 @@ def table(claims: pd.DataFrame, width: int) -> pd.DataFrame:
     """
     rows = claims[(claims["width"] == width) & (claims["seeds"] > 0)]
     ours = [
-        two(row.ours) + (f" ({two(row.low)} to {two(row.high)})" if pd.notna(row.low) else "")
+        two(row.ours)
+        + (f" ({two(row.low)} to {two(row.high)})" if pd.notna(row.low) else "")
+        + (f"; otherwise {two(row.otherwise)}" if pd.notna(row.otherwise) else "")
         for row in rows.itertuples()
     ]
     told = rows.assign(statement=[judge.EVERY[key].statement for key in rows["claim"]], ours=ours)

@@ -33,7 +33,7 @@ def of_notebooks(known: dict) -> dict[str, tuple[str, str]]:
             "Do hidden states cluster by task?",
             f"{_clustered(max(raw['end'], tsne['end']))}: F1 of unseen instances {raw['end']:.2f} (t-SNE "
             f"{tsne['end']:.2f}; untrained {raw['start']:.2f} and {tsne['start']:.2f}); with each input's mean state "
-            f"subtracted {known['task']['centred']['end']:.2f}",
+            f"subtracted {known['task']['centred']['end']:.2f} (untrained {known['task']['centred']['start']:.2f})",
         ),
         "04_knn": (
             "Do nearest neighbours solve unseen instances?",
@@ -49,8 +49,9 @@ def of_notebooks(known: dict) -> dict[str, tuple[str, str]]:
         "06_explore": ("What do the clusters look like?", "Linked scatter plots through layers and training"),
         "07_controls": (
             "What would F1 be without a model?",
-            f"Unseen instances: up to {surface['highest']:.2f}, {surface['from']} (states {raw['end']:.2f}). Training "
-            f"subset: up to {subset['highest']:.2f}, {subset['from']} (states {known['task_subset']['end']:.2f})",
+            f"Unseen instances: up to {surface['highest']:.2f}, {surface['from']} (raw states {raw['end']:.2f}). "
+            f"Training subset: up to {subset['highest']:.2f}, {subset['from']} "
+            f"(raw states {known['task_subset']['end']:.2f})",
         ),
         "08_interventions": (
             "Does the answer follow a moved state?",

@@ -1,17 +1,22 @@
 """Numbers that README and report say in sentences, each from a table; the sentences are templates."""
 
+import math
+
 import numpy as np
 import pandas as pd
 
 from helpers.analysis import alternatives
 from helpers.analysis import course as courses
-from helpers.rows import CONTROL, NO_CHOICE, parts_of, readings_in
-from helpers.tables import LABELS, SCORES, SPLITS
+from helpers.profiles import loss_on
+from helpers.rows import CONTROL, NO_CHOICE, mean_path, parts_of, readings_in
+from helpers.settings import DataSettings
+from helpers.tables import FIT, LABELS, SCORES, SPLITS
 from helpers.verdict import judge
 from helpers.verdict.claims import K, hard_apart
 from helpers.verdict.judge import WIDTHS
 
 SEEN = ("input", "output", "task")
+LOSSES = {"sequence": "loss", "outputs": "output_loss"}  # what is trained on -> column of training.csv
 OF_SEARCH = ["run", "width", "seed"]  # what tells the runs of a search apart
 
 
@@ -60,13 +65,13 @@ def seen(own: pd.DataFrame) -> dict[str, dict[str, tuple[float, float]]]:
     return {split: {name: tuple(means.loc[split][f"sees_{name}"].iloc[[0, -1]]) for name in SEEN} for split in SPLITS}
 
 
-def varies(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Split -> part -> share of the variance of the last layer at the last epoch, mean over seeds.
+def varies(table: pd.DataFrame, layer: int) -> dict[str, dict[str, float]]:
+    """Split -> part -> share of the variance of a layer at the last epoch, mean over seeds.
 
     Args:
         table: rows of variance.csv of one width.
     """
-    end = table[(table["epoch"] == table["epoch"].max()) & (table["layer"] == table["layer"].max())]
+    end = table[(table["epoch"] == table["epoch"].max()) & (table["layer"] == layer)]
     means = end.groupby(["split", "part"])["share"].mean()
     return {split: means[split].to_dict() for split in dict.fromkeys(end["split"])}
 
@@ -79,12 +84,15 @@ def fading(own: pd.DataFrame, grids: pd.DataFrame | None) -> list[dict]:
         grids: course_grids.csv, if there.
 
     Returns:
-        Of each: width, reading, runs, faded (how many), and means of f1, accuracy, last_f1, last_accuracy, last_epoch.
+        Of each: width, reading, runs, faded (how many), mean_f1 (the highest that the mean over runs reaches), and
+        means of f1 (of each run's highest), accuracy, last_f1, last_accuracy, last_epoch.
     """
-    ends = _unseen(courses.beside(own, grids))
-    numbers = ["f1", "accuracy", "last_f1", "last_accuracy", "last_epoch"]
+    every = courses.beside(own, grids)
+    ends, numbers = _unseen(every), ["f1", "accuracy", "last_f1", "last_accuracy", "last_epoch"]
+    every = every[(every["split"] == "validation") & (every["space"] == "raw")]
     return [
         {"width": width, "reading": reading, "runs": len(part), "faded": int((part["course"] == "fades").sum())}
+        | {"mean_f1": mean_path(every[(every["width"] == width) & (every["reading"] == reading)])["f1"].max()}
         | part[numbers].mean().to_dict()
         for (width, reading), part in ends.groupby(["width", "reading"], sort=False)
     ]
@@ -351,18 +359,40 @@ def searches(table: pd.DataFrame | None) -> list[dict]:
     return sorted(found, key=lambda row: -row["width"])
 
 
+def first_fall(training: pd.DataFrame) -> dict[str, float]:
+    """How much of the fall of the loss that is trained on is done after one epoch, mean over seeds.
+
+    Args:
+        training: training.csv.
+
+    Returns:
+        reading, start (of the loss, nats a token), done (share of the fall), and guess, the loss of a model that gives
+        every symbol the same probability.
+    """
+    reading = readings_in(training)[0]
+    loss = training.pivot_table(index="epoch", columns="seed", values=LOSSES[loss_on(reading)])
+    done = (loss.iloc[0] - loss.iloc[1]) / (loss.iloc[0] - loss.min())
+    guess = math.log(DataSettings().vocabulary_size)
+    return {"reading": reading, "start": loss.iloc[0].mean(), "done": done.mean(), "guess": guess}
+
+
 def confirmed(table: pd.DataFrame | None) -> list[dict]:
-    """Fit of each reading and width on fresh seeds and complete schedules: fit (mean), low, high, seeds, epochs; the
-    widest models that the most seeds have first. None without readings_confirmed.csv.
+    """Fit of each reading and width on fresh seeds and complete schedules: fit (mean), low, high, seeds, epochs, and
+    without_late (mean), without_late_low and without_late_high, the same score without the target `late`; the widest
+    models first. None without readings_confirmed.csv.
 
     Only runs that went as far as the furthest of their width count.
     """
     if table is None:
         return []
     whole = table[table["epochs"] == table.groupby("width")["epochs"].transform("max")]
-    groups = whole.groupby(["width", "reading"])
-    found = groups.agg(fit=("fit", "mean"), low=("fit", "min"), high=("fit", "max"), seeds=("seed", "nunique"),
-                       epochs=("epochs", "max"))  # fmt: skip
+    rest = whole[[name for name in FIT if name in whole and name not in ("fit", "late")]].mean(axis=1)
+    groups = whole.assign(rest=rest).groupby(["width", "reading"])
+    found = groups.agg(
+        fit=("fit", "mean"), low=("fit", "min"), high=("fit", "max"), without_late=("rest", "mean"),
+        without_late_low=("rest", "min"), without_late_high=("rest", "max"), seeds=("seed", "nunique"),
+        epochs=("epochs", "max"),
+    )  # fmt: skip
     return found.reset_index().sort_values(["width", "fit"], ascending=[False, False]).to_dict("records")
 
 

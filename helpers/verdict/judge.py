@@ -30,7 +30,7 @@ BOTH_SIDES = "the interval lies on both sides of the rule's number; more seeds w
 ANYTHING = (float("-inf"), float("inf"))  # bounds of a quantity that has none
 ONE_SEED = "one seed has no interval; make verdict adds more"
 TRAINED, UNTRAINED = "trained", "untrained"  # the model that a quantity is measured on
-NUMBERS = dict.fromkeys(("ours", "low", "high", "untrained", "gain", "gain_low", "gain_high"), float)
+NUMBERS = dict.fromkeys(("ours", "low", "high", "otherwise", "untrained", "gain", "gain_low", "gain_high"), float)
 NUMBERS |= {"width": "Int64"}  # missing where there is none
 PARTS = {"data.seed": "data", "training.init_seed": "initialisation", "training.order_seed": "order"}
 WIDTHS = (768, 32, 2048)  # the paper's models
@@ -147,11 +147,15 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Decision:
-    """A verdict, the evidence that decides it (None without any), and its condition or what is missing."""
+    """A verdict, the evidence that decides it (None without any), and its condition or what is missing.
+
+    `otherwise` is what was measured where the paper looks, if the evidence is from elsewhere.
+    """
 
     verdict: str
     evidence: Evidence | None
     condition: str = ""
+    otherwise: Evidence | None = None
 
 
 def judge(measured: pd.DataFrame, widths: tuple[int, ...] = WIDTHS) -> pd.DataFrame:
@@ -207,7 +211,7 @@ def decide(claim: Claim, measured: pd.DataFrame) -> Decision:
     under = [(c, found) for c in claim.conditions if (found := _under(claim, c, measured))]
     met = [(c, found) for c, found in under if found.answer and found.by_training]
     if met:
-        return Decision(CONDITION, met[0][1], "; or ".join(dict.fromkeys(c.words for c, _ in met)))
+        return Decision(CONDITION, met[0][1], "; or ".join(dict.fromkeys(c.words for c, _ in met)), best)
     if all(found.answer is False for found in own):
         return Decision(FAILS, best)
     return Decision(UNDECIDED, best, BOTH_SIDES)
@@ -251,6 +255,8 @@ def _row(claim: Claim, decided: Decision) -> dict:
     """A row of claims.csv, without its reading and width."""
     row = {"claim": claim.key, "where": claim.where, "paper": claim.paper, "verdict": decided.verdict,
            "condition": decided.condition, "seeds": 0}  # fmt: skip
+    if decided.otherwise:
+        row |= {"otherwise": decided.otherwise.ours}
     quantity = claim.quantity
     if found := decided.evidence:
         bounds = {name: value if np.isfinite(value := getattr(found, name)) else None for name in ("low", "high")}

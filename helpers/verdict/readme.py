@@ -21,7 +21,7 @@ from helpers.analysis.course import FADED
 from helpers.errors import exit_status
 from helpers.figures.controls import METHOD_TITLES
 from helpers.figures.style import CLAIM_TITLES, SPACE_TITLES, SPLIT_TITLES, reading_title, variant_title
-from helpers.rows import CONTROL, runs_in, seeds_in
+from helpers.rows import CONTROL, runs_in
 from helpers.table_folder import TableFolder
 from helpers.verdict import answers, gather, redraw, story
 from helpers.verdict.claims import AT_PEAK, BY_DISTANCE, CENTRED, CLAIMS, EVERY, OURS
@@ -84,9 +84,10 @@ def results(known: dict) -> str:
         .get_template("results.md.j2")
         .render(
             known,
-            columns=[f"{name} ({_most_seeds(table)})" for name, table in titled.items()],
+            columns=[f"{name} ({story.most_seeds(table)})" for name, table in titled.items()],
             of_paper=of_paper,
             of_ours=of_ours,
+            apart_by_chance=story.apart_by_chance(known),
             unlearnt=[name for name, table in titled.items() if _unlearnt(table)],
             plural=PLURAL,
             titles=CLAIM_TITLES,
@@ -100,11 +101,6 @@ def results(known: dict) -> str:
         )
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
-
-
-def _most_seeds(decided: pd.DataFrame) -> str:
-    """On how many seeds most statements of a column rest, in words."""
-    return seeds_in(decided[decided["seeds"] == decided["seeds"].max()])
 
 
 def _unlearnt(decided: pd.DataFrame) -> bool:
@@ -177,7 +173,10 @@ def _why(known: dict) -> str:
     if not known["searches"]:
         return ""
     best = [_searched(search) for search in known["searches"]]
-    said = f" Of the readings searched, these fit best what the paper shows besides clusters: {', '.join(best)}"
+    said = (
+        " *Fitted*'s choices come from trials in which clusters were looked at as well. Of the readings then searched, "
+        f"these fit best what the paper shows besides clusters: {', '.join(best)}"
+    )
     return f"{said}{_confirmed(known['confirmed'])}."
 
 
@@ -233,7 +232,8 @@ def _cell(decided: pd.DataFrame, claim: str, fewer: bool = False) -> str:
     interval = between(row).strip(" ()")
     untrained = "" if pd.isna(row["untrained"]) else f"; untrained {row['untrained']:.2f}"
     seeds = f"; {row['seeds']} seeds" if fewer and 1 < row["seeds"] < decided["seeds"].max() else ""
-    return f"**{verdict}**: {row['ours']:.2f} ({interval}{untrained}{seeds})"
+    otherwise = f"; otherwise {row['otherwise']:.2f}" if pd.notna(row["otherwise"]) else ""
+    return f"**{verdict}**: {row['ours']:.2f} ({interval}{untrained}{seeds}){otherwise}"
 
 
 def pictures(known: dict, tables: TableFolder) -> dict[str, Figure]:

@@ -17,8 +17,9 @@ from helpers.analysis import course
 from helpers.errors import exit_status
 from helpers.figures.names import stem
 from helpers.figures.style import OTHERS, SPLIT_TITLES
-from helpers.rows import best_epoch
+from helpers.rows import CONTROL, best_epoch
 from helpers.table_folder import TableFolder
+from helpers.tables import RUN
 from helpers.verdict.claims import CLAIMS, EVERY, OURS, K
 from helpers.verdict.judge import UNMEASURED
 
@@ -74,11 +75,12 @@ def _of_pretrained(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
 
 
 def _of_verdict(tables: TableFolder) -> Iterator[tuple[str, Figure]]:
-    yield "claims", claims(tables["claims"])
-    yield "claims_ours", claims_of_ours(tables["claims"])
+    if "claims" in tables:
+        yield "claims", claims(tables["claims"])
+        yield "claims_ours", claims_of_ours(tables["claims"])
     if "claims_outputs" in tables:
         yield "claims_outputs", claims_of_outputs(tables["claims_outputs"])
-    if shows(tables["thresholds"]):
+    if "thresholds" in tables and shows(tables["thresholds"]):
         yield "thresholds", thresholds(tables["thresholds"])
     yield "alternatives", alternatives(tables["alternatives"])
     if "alternatives_grids" in tables:
@@ -114,22 +116,24 @@ def claims_of_outputs(table: pd.DataFrame) -> Figure:
 
 def thresholds(table: pd.DataFrame) -> Figure:
     """Verdicts for several numbers that 'high' may mean, from thresholds.csv."""
-    return figures.thresholds(table, STATEMENTS)
+    return figures.thresholds(table, STATEMENTS, RULES)
 
 
 def alternatives(table: pd.DataFrame) -> Figure:
     """Highest F1 by task of a profile's runs, from alternatives.csv."""
-    return figures.alternatives(
-        table, "Highest F1 by task at any layer of up to three epochs (in brackets: labels permuted)"
-    )
+    runs = len(table.drop_duplicates(list(RUN)))
+    return figures.alternatives(table, _highest(runs))
 
 
 def alternatives_of_grids(table: pd.DataFrame) -> Figure:
-    """Highest F1 by task of all runs of `make verdict`, from alternatives_grids.csv."""
-    runs = table["run"].nunique()
-    return figures.alternatives(
-        table, f"Highest F1 by task of any of {runs} runs, at any layer (in brackets: labels permuted)"
-    )
+    """Highest F1 by task of all runs of `make verdict` that had a task to learn, from alternatives_grids.csv."""
+    table = table[~table["variant"].astype(str).str.contains(CONTROL)]
+    return figures.alternatives(table, _highest(table["run"].nunique()))
+
+
+def _highest(runs: int) -> str:
+    of = "" if runs == 1 else f" of any of {runs} runs, the best of many"
+    return f"Highest F1 by task at any layer of up to three epochs{of} (in brackets: labels permuted)"
 
 
 def multiverse(variants: pd.DataFrame, seeds: pd.DataFrame) -> Figure:

@@ -154,7 +154,7 @@ def test_claims_are_named_for_each_width_with_runs():
 
 def test_a_width_is_told_in_a_table_with_intervals():
     rows = CLAIMS.assign(where="3.2", paper="high", ours=0.456, low=0.4, high=[0.5] * (len(CLAIMS) - 1) + [None],
-                         untrained=None, condition="")  # fmt: skip
+                         untrained=None, condition="", otherwise=None)  # fmt: skip
     table = statements.table(rows, 768)
     measured = CLAIMS[(CLAIMS["width"] == 768) & (CLAIMS["seeds"] > 0)]
     assert len(table) == len(measured)

@@ -259,7 +259,9 @@ def test_seeds_that_stopped_earlier_confirm_nothing():
     rows = [("fitted", 768, 0, 200, 0.7), ("fitted", 768, 1, 200, 0.9), ("fitted", 768, 2, 100, 0.1)]
     rows += [("gpt2", 768, 0, 200, 0.5), ("fitted", 32, 0, 500, 0.6)]
     table = pd.DataFrame(rows, columns=["reading", "width", "seed", "epochs", "fit"])
+    table = table.assign(late=1.0, learns=table["fit"] - 0.2, flat=table["fit"] + 0.2)
     first, second, third = facts.confirmed(table)
+    assert [first[f"without_late{end}"] for end in ("", "_low", "_high")] == pytest.approx([0.8, 0.7, 0.9])
     assert (first["reading"], first["fit"], first["low"], first["high"], first["seeds"]) == ("fitted", 0.8, 0.7, 0.9, 2)
     assert (second["reading"], third["width"]) == ("gpt2", 32)
     assert facts.confirmed(None) == []
@@ -357,6 +359,7 @@ def test_hard_examples_apart_by_distance_alone_are_a_condition():
         together.append(judge.quantities(tables))
     row = judge.judge(pd.concat(together), (768,)).set_index("claim").loc["hard_separate"]
     assert (row["verdict"], row["condition"]) == (CONDITION, claims.BY_DISTANCE)
+    assert row["otherwise"] == 0 < row["ours"], "what the paper's own way of looking gives stands beside it"
 
 
 def test_hard_examples_are_asked_at_the_layer_with_the_best_clusters():
