@@ -91,7 +91,9 @@ def seeds_in(rows) -> str:
         kinds = [name for name in ("width", "reading") if name in rows]
         counts = rows.groupby(kinds, dropna=False)["seed"].nunique() if kinds else rows[["seed"]].nunique()
     least, most = (int(counts.agg(f)) for f in ("min", "max"))
-    return _counted(most, "seed") if least == most else f"{least} to {most} seeds"
+    if least < most:
+        return f"{least} to {most} seeds"
+    return _counted(most, "seed") + " each" * (most == 1 and "seeds" not in rows)
 
 
 def _counted(number: int, noun: str) -> str:
