@@ -85,9 +85,9 @@ def seen(table: pd.DataFrame, width: int) -> Figure:
             ax.set(ylim=(-0.05, 1.05), ylabel="", title="" if split != "subset" else SPACE_TITLES[space])
             if split != "subset":
                 ax.set_xlabel("epoch")
-        line[0].set_ylabel(f"{title}\nadjusted mutual information")
+        line[0].set_ylabel(f"{title}\nAMI")
     handles = [mpl.lines.Line2D([], [], color=c, marker="o", ms=3, label=name) for name, c in SEEN.items()]
     handles.append(mpl.lines.Line2D([], [], color="0.35", ls="--", lw=0.9, label="accuracy of the model"))
     figure.legend(handles=handles, loc="outside lower center", ncol=len(handles))
-    title = "What KMeans with as many clusters as tasks tells apart: task, input or output"
+    title = "What KMeans tells apart: adjusted mutual information of its clusters with task, input and output"
     return titled(figure, title, f"{runs_in(chosen)}; at each epoch the layer with the highest F1 by task")

@@ -82,6 +82,8 @@ SETTING_TITLES = {
     "model.position_embedding": "{} positions",
     "model.linear_init": "linear layers as in {}",
     "data.metacharacters": "metacharacters {}",
+    "data.distributions": "{} distributions",
+    "data.distributions_in_hard_examples": "{} of hard examples",
     "data.hard_replacement": "one symbol for each hard {}",
 }
 OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#4d4d4d")

@@ -105,7 +105,6 @@ def test_what_changes_it_is_what_the_committed_tables_say(texts, table):
     sentence = line_of(texts[0], "What changes the result")
     deciding, outputs = readings_in(own(table, "claims"))[0], table("claims_outputs")
     told = re.findall(r"ith reading (\w+), (\d+) of (\d+) statements hold at width ([\d,]+) instead of (\d+)", sentence)
-    rows = own(table, "quantities").query("claim == 'task_validation' and model == 'trained' and width == 768")
     unseen = own(table, "quantities").query("claim == 'task_validation' and width == 768 and space == 'centred'")
     before, centred = (
         unseen.query(f"at == 'end' and model == '{m}'")["value"].mean() for m in ("untrained", "trained")
