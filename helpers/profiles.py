@@ -145,6 +145,11 @@ def _choices() -> dict[str, dict[str, object]]:
     return {reading: default | choices for reading, choices in READINGS.items()}
 
 
+def trained_loss(reading: str) -> str:
+    """The column of training.csv with the loss that a reading's runs are trained on."""
+    return "output_loss" if loss_on(reading) == "outputs" else "loss"
+
+
 def loss_on(reading: str) -> str:
     """What a reading, as `reading_of` writes it, trains on: sequence or outputs."""
     return resolve("laptop", f"reading={reading}").training.loss_on

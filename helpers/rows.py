@@ -24,15 +24,15 @@ def best_epoch(training) -> int:
     return int(training.loc[training["accuracy_validation"].idxmax(), "epoch"])
 
 
-def mean_path(runs):
-    """Mean accuracy and F1 over seeds, by epoch, at the epochs that all seeds have.
+def mean_path(runs, columns: list[str]):
+    """Means of some columns over seeds, by epoch, at the epochs that all seeds have.
 
     Args:
-        runs: rows of course.csv of one kind of run, split and space, one an epoch and seed.
+        runs: rows of one kind of run, one an epoch and seed.
     """
     seeds = runs.groupby("epoch")["seed"].nunique()
     common = runs[runs["epoch"].isin(seeds.index[seeds == seeds.max()])]
-    return common.groupby("epoch")[["accuracy", "f1"]].mean()
+    return common.groupby("epoch")[columns].mean()
 
 
 def readings_in(table) -> list[str]:

@@ -24,7 +24,7 @@ def controls(table: pd.DataFrame, scores: pd.DataFrame, surface: pd.DataFrame, w
     Args:
         table: controls.csv.
         scores: clustering.csv.
-        surface: surface.csv, whose F1s are drawn as levels; of the same seeds.
+        surface: surface.csv, whose F1s of this width are drawn as levels.
         width: hidden dimension to show.
     """
     figure, (axes,) = grid_of(1, 2, height=3.6)

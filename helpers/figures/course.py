@@ -29,7 +29,7 @@ def course(table: pd.DataFrame) -> Figure:
             for kind, runs in part.groupby(["reading", "width"], sort=False):
                 for _, run in runs.sort_values("epoch").groupby("seed"):
                     ax.plot(run["accuracy"], run["f1"], "-", color=colours[kind], lw=0.7, alpha=0.2)
-                path = mean_path(runs)
+                path = mean_path(runs, ["accuracy", "f1"])
                 ax.plot(path["accuracy"], path["f1"], "-", color=colours[kind], lw=1.4)
                 ends = path.iloc[[0, -1]]
                 ax.scatter(ends["accuracy"], ends["f1"], s=[8, 30], color=colours[kind], zorder=3)

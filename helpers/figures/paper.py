@@ -20,7 +20,7 @@ from helpers.figures.style import (
     runs_and_bands,
     titled,
 )
-from helpers.profiles import loss_on
+from helpers.profiles import trained_loss
 from helpers.rows import readings_in, runs_in
 
 plt.rcParams.update(STYLE)
@@ -68,7 +68,8 @@ def training(table: pd.DataFrame, width: int, best: dict[int, int]) -> Figure:
     dot = 2.5 if chosen["epoch"].max() < CLOSE else 1.2
     figure, (axes,) = grid_of(1, 3, height=1.9)
     losses = {"loss": "all tokens", "output_loss": "outputs"}
-    trained, other = losses if loss_on(readings_in(chosen)[0]) == "sequence" else reversed(losses)
+    trained = trained_loss(readings_in(chosen)[0])
+    (other,) = set(losses) - {trained}
     panels = (
         (trained, f"Loss on {losses[trained]} (nats a token)"),
         ("accuracy_subset", "Accuracy, training subset"),

@@ -244,7 +244,7 @@ def _peak(tables: Tables, space: str, _at: str) -> float:
 def _early_accuracy(tables: Tables, _space: str, _at: str) -> float:
     """Highest validation accuracy until the loss that is trained on has done a third of its whole fall."""
     training = tables["training"].set_index("epoch")
-    loss = training["output_loss" if profiles.loss_on(training["reading"].iloc[0]) == "outputs" else "loss"]
+    loss = training[profiles.trained_loss(training["reading"].iloc[0])]
     fallen = (loss.iloc[0] - loss) / (loss.iloc[0] - loss.min())
     return float(training["accuracy_validation"].loc[: (fallen >= 1 / 3).idxmax()].max())
 

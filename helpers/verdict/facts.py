@@ -7,7 +7,7 @@ import pandas as pd
 
 from helpers.analysis import alternatives
 from helpers.analysis import course as courses
-from helpers.profiles import loss_on
+from helpers.profiles import trained_loss
 from helpers.rows import CONTROL, NO_CHOICE, mean_path, parts_of, readings_in
 from helpers.settings import DataSettings
 from helpers.tables import FIT, LABELS, SCORES, SPLITS
@@ -16,7 +16,6 @@ from helpers.verdict.claims import K, hard_apart
 from helpers.verdict.judge import WIDTHS
 
 SEEN = ("input", "output", "task")
-LOSSES = {"sequence": "loss", "outputs": "output_loss"}  # what is trained on -> column of training.csv
 OF_SEARCH = ["run", "width", "seed"]  # what tells the runs of a search apart
 
 
@@ -92,7 +91,7 @@ def fading(own: pd.DataFrame, grids: pd.DataFrame | None) -> list[dict]:
     every = every[(every["split"] == "validation") & (every["space"] == "raw")]
     return [
         {"width": width, "reading": reading, "runs": len(part), "faded": int((part["course"] == "fades").sum())}
-        | {"mean_f1": mean_path(every[(every["width"] == width) & (every["reading"] == reading)])["f1"].max()}
+        | {"mean_f1": mean_path(every[(every["width"] == width) & (every["reading"] == reading)], ["f1"])["f1"].max()}
         | part[numbers].mean().to_dict()
         for (width, reading), part in ends.groupby(["width", "reading"], sort=False)
     ]
@@ -359,6 +358,15 @@ def searches(table: pd.DataFrame | None) -> list[dict]:
     return sorted(found, key=lambda row: -row["width"])
 
 
+def apart_by_chance(scores: pd.DataFrame) -> float:
+    """The share of pairs that equally large clusters of the training subset, drawn at random, would part.
+
+    Args:
+        scores: clustering.csv.
+    """
+    return 1 - 1 / scores.loc[(scores["split"] == "subset") & (scores["label"] == "task"), "k"].iloc[0]
+
+
 def first_fall(training: pd.DataFrame) -> dict[str, float]:
     """How much of the fall of the loss that is trained on is done after one epoch, mean over seeds.
 
@@ -370,7 +378,7 @@ def first_fall(training: pd.DataFrame) -> dict[str, float]:
         every symbol the same probability.
     """
     reading = readings_in(training)[0]
-    loss = training.pivot_table(index="epoch", columns="seed", values=LOSSES[loss_on(reading)])
+    loss = training.pivot_table(index="epoch", columns="seed", values=trained_loss(reading))
     done = (loss.iloc[0] - loss.iloc[1]) / (loss.iloc[0] - loss.min())
     guess = math.log(DataSettings().vocabulary_size)
     return {"reading": reading, "start": loss.iloc[0].mean(), "done": done.mean(), "guess": guess}
@@ -386,7 +394,7 @@ def confirmed(table: pd.DataFrame | None) -> list[dict]:
     if table is None:
         return []
     whole = table[table["epochs"] == table.groupby("width")["epochs"].transform("max")]
-    rest = whole[[name for name in FIT if name in whole and name not in ("fit", "late")]].mean(axis=1)
+    rest = whole.filter([name for name in FIT if name not in ("fit", "late")]).mean(axis=1)
     groups = whole.assign(rest=rest).groupby(["width", "reading"])
     found = groups.agg(
         fit=("fit", "mean"), low=("fit", "min"), high=("fit", "max"), without_late=("rest", "mean"),

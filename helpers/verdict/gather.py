@@ -129,16 +129,17 @@ def of_profile(tables: TableFolder, width: int) -> dict:
 
 def _of_runs(tables: TableFolder, scores: pd.DataFrame, rows_at: Callable[[str], pd.DataFrame]) -> dict:
     """What the profile's own runs show."""
-    accuracy = rows_at("training").groupby("epoch")["accuracy_validation"].mean()
-    variance = rows_at("variance")
+    training, variance = rows_at("training"), rows_at("variance")
+    accuracy = training.groupby("epoch")["accuracy_validation"].mean()
     return {
         "accuracy": {"highest": accuracy.max(), "epoch": int(accuracy.idxmax()), "epochs": int(scores["epoch"].max())},
         "task": {space: facts.course(scores, space) for space in ("raw", "tsne", "centred")},
         "mapping": facts.course(scores, "raw", "distribution_mapping"),
         "seen": facts.seen(rows_at("course")),
         "varies": facts.varies(variance, variance["layer"].max()),
+        "apart_by_chance": facts.apart_by_chance(scores),
         "embedded": facts.varies(variance, 0),
-        "first_fall": facts.first_fall(rows_at("training")),
+        "first_fall": facts.first_fall(training),
         "neighbours": facts.neighbours(rows_at("neighbours")),
         "hard": facts.hard_examples(rows_at("hard"), scores),
         "interventions": facts.interventions(rows_at("interventions")),

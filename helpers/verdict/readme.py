@@ -87,7 +87,6 @@ def results(known: dict) -> str:
             columns=[f"{name} ({story.most_seeds(table)})" for name, table in titled.items()],
             of_paper=of_paper,
             of_ours=of_ours,
-            apart_by_chance=story.apart_by_chance(known),
             unlearnt=[name for name, table in titled.items() if _unlearnt(table)],
             plural=PLURAL,
             titles=CLAIM_TITLES,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from helpers import figures
 from helpers.analysis.course import FADED
 from helpers.figures.style import reading_title
-from helpers.rows import of_reading, runs_in, seeds_in
+from helpers.rows import mean_path, of_reading, runs_in, seeds_in
 from helpers.settings import TrainingSettings
 from helpers.tables import RUN
 from helpers.verdict import facts, judge, reading_fit
@@ -150,7 +150,7 @@ def _clause(known: dict, row: pd.Series, key: str) -> str:
         return f"that {FIVE[key]}"
     before = "" if pd.isna(row["untrained"]) else f", untrained {row['untrained']:.2f}"
     if key == "hard_separate":
-        before += f", random clusters {apart_by_chance(known):.2f}"
+        before += f", random clusters {facts.apart_by_chance(known['clustering']):.2f}"
     if key == "same_task_share":
         claims = known["claims"]
         share = claims[(claims["claim"] == "same_task_high") & (claims["width"] == row["width"])]
@@ -158,12 +158,6 @@ def _clause(known: dict, row: pd.Series, key: str) -> str:
             f", from {r.untrained:.2f} to {r.ours:.2f}" for r in share.dropna(subset="untrained").itertuples()
         )
     return f"that {FIVE[key]} ({measured(key)} {row['ours']:.2f}{before}; the paper: {_words(row)})"
-
-
-def apart_by_chance(known: dict) -> float:
-    """The share of pairs that equally large clusters of the training subset, drawn at random, would part."""
-    table = known["clustering"]
-    return 1 - 1 / table.loc[(table["split"] == "subset") & (table["label"] == "task"), "k"].iloc[0]
 
 
 def _words(row: pd.Series) -> str:
@@ -463,7 +457,7 @@ def _own_courses(known: dict) -> pd.DataFrame:
 def title(known: dict) -> str:
     """The figure's message in two lines, from the numbers in it."""
     courses = _courses(known)
-    accuracy, one = _means(courses)["accuracy"].max(), courses["seed"].nunique() == 1
+    accuracy, one = _highest_means(courses)["accuracy"], courses["seed"].nunique() == 1
     f1 = _highest(known)
     learned = (
         "unseen instances are solved"
@@ -477,15 +471,15 @@ def title(known: dict) -> str:
     return f"{learned} (accuracy {accuracy:.2f})\nTheir F1 by task is at most {f1:.2f}{over}{high}"
 
 
-def _means(courses: pd.DataFrame) -> pd.Series:
-    """Means over seeds at the epochs that all seeds have, by name and epoch."""
-    seen = courses.groupby(["name", "epoch"])["value"].agg(["mean", "count"])
-    return seen.loc[seen["count"] == courses["seed"].nunique(), "mean"]
+def _highest_means(courses: pd.DataFrame) -> pd.Series:
+    """The highest value that the mean over seeds reaches, by name."""
+    known = courses.dropna(subset="value").groupby("name")
+    return pd.Series({name: mean_path(runs, ["value"])["value"].max() for name, runs in known})
 
 
 def _highest(known: dict) -> float:
     """The highest F1 by task of unseen instances that the mean over seeds reaches, in raw or in t-SNE states."""
-    return float(_means(_courses(known)).drop("accuracy").max())
+    return float(_highest_means(_courses(known)).drop("accuracy").max())
 
 
 def _runs(known: dict) -> str:
